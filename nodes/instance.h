@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Composition root of liblstack: from settings to a running data path. Builds, in this order: EAL,
+ * packet pools, ports, one stack and one graph per core, the control server, then starts threads.
+ * DPDK-free header: preload/ includes it.
+ */
+#ifndef NODES_INSTANCE_H
+#define NODES_INSTANCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct conf;
+struct instance;
+struct stack_group;
+
+/*
+ * Start. Called once per process, in the thread that first needs packets; keeps that thread's CPU
+ * affinity and signal mask as they were. All threads made here block every signal.
+ * 0 or -errno, with one line for people in `err`. After a failure the process runs on without it.
+ */
+int instance_start(const struct conf *c, struct instance **out, char *err, size_t err_len);
+struct stack_group *instance_stacks(struct instance *in);
+/* Stop threads, reset connections, close ports, remove the files made. Called at exit. */
+void instance_stop(struct instance *in);
+
+#endif

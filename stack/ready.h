@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Ready sets: which of many sockets have something to say. One mechanism behind epoll, poll, select
+ * and blocking calls. A socket can be watched by any number of sets.
+ *
+ * The stack's holder marks a watch ready (an edge); the application collects. Level, edge and
+ * one-shot semantics are Linux's epoll's and are applied in ready_collect().
+ *
+ * Waiting is the caller's loop, because only it knows the kernel descriptors of the set:
+ *
+ *	for (;;) {
+ *		n = ready_collect(set, out, max);
+ *		... also ask the kernel's half, without waiting ...
+ *		if (n > 0 || deadline passed || interrupted) break;
+ *		if (ready_spins(set)) {
+ *			ready_run(set);            // walks the stacks this set depends on
+ *		} else if (ready_arm(set)) {       // false: something became ready meanwhile
+ *			... sleep in the kernel on ready_fd(set) and the kernel's descriptors ...
+ *			ready_disarm(set);
+ *		}
+ *	}
+ */
+#ifndef STACK_READY_H
+#define STACK_READY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sock;
+struct stack_group;
+struct ready_set;
+struct ready_watch;
+
+struct ready_event {
+	uint32_t events; /* EPOLL* bits */
+	uint64_t data;   /* the caller's, from ready_add() */
+};
+
+int ready_create(struct stack_group *g, struct ready_set **out);
+void ready_destroy(struct ready_set *set); /* drops its watches */
+
+/* `events`: EPOLL* bits with EPOLLET and EPOLLONESHOT; ERR and HUP are always watched.
+ * The caller keeps the watch and must ready_del() it before sock_close(). 0 or -errno. */
+int ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
+	struct ready_watch **out);
+int ready_mod(struct ready_watch *w, uint32_t events, uint64_t data);
+void ready_del(struct ready_watch *w);
+
+/* Take up to `max` events. Threads may collect from one set at the same time. */
+int ready_collect(struct ready_set *set, struct ready_event *out, int max);
+
+/* True where the caller must run the stack itself (run-to-completion), see ready_run(). */
+bool ready_spins(const struct ready_set *set);
+/* Run every stack this set depends on once, where its lock is free. Returns true if packets or
+ * events moved. Yields the CPU when idle for long (low_power_mode: sleeps, at most 1 ms). */
+bool ready_run(struct ready_set *set);
+
+/* Sleeping: an eventfd, level-triggered readable once a watch is ready and the set was armed. */
+int ready_fd(const struct ready_set *set);
+bool ready_arm(struct ready_set *set);
+void ready_disarm(struct ready_set *set); /* drains the eventfd */
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Stacks: one private lwIP per core, behind a lock. Whoever holds the lock is the stack: it may
+ * walk the core's graph and call lwIP. lwIP-free and DPDK-free header for the composition root.
+ */
+#ifndef STACK_STACK_H
+#define STACK_STACK_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct stack;
+struct stack_group; /* all stacks of the process */
+struct rte_mempool;
+
+enum stack_mode {
+	STACK_RUN_TO_COMPLETION, /* any thread takes the lock and runs the stack inside its own call */
+	STACK_RUN_TO_WAKEUP,     /* one pinned thread per stack; applications post and sleep */
+};
+
+struct stack_params {
+	unsigned int n_stacks;
+	enum stack_mode mode;
+	const unsigned int *cpus;        /* n_stacks entries, or NULL: not pinned (wakeup mode) */
+	const unsigned int *wakeup_cpus; /* n_wakeup entries: threads that wake sleepers */
+	unsigned int n_wakeup;
+	uint32_t addr, mask, gateway; /* network byte order */
+	uint16_t mtu;
+	bool listen_shadow;
+	bool low_power;
+	bool udp_enable;
+	uint32_t send_connect_number, read_connect_number, rpc_number; /* work per loop */
+	uint32_t conn_max; /* connections per stack; more are refused, never a crash */
+};
+
+/* What one stack needs from the outside, given by the composition root. */
+struct stack_wiring {
+	void (*walk)(void *arg); /* walk the core's graph once; holder only */
+	void *walk_arg;
+	struct rte_mempool *pool; /* headers, small sends; private area >= stack_priv_size() */
+	struct rte_mempool *bulk; /* large sends; same private area, larger data room */
+};
+
+/* 0 or -errno; after success every stack waits for stack_group_start(). */
+int stack_group_create(const struct stack_params *p, struct stack_group **out);
+struct stack *stack_group_get(struct stack_group *g, unsigned int index);
+unsigned int stack_group_size(const struct stack_group *g);
+enum stack_mode stack_group_mode(const struct stack_group *g);
+void stack_wire(struct stack *s, const struct stack_wiring *w);
+/* Start threads: stack and wakeup threads, or the caretaker. */
+int stack_group_start(struct stack_group *g);
+/* Stop threads, abort connections (RST), walk once more so that the resets leave, free. */
+void stack_group_stop(struct stack_group *g);
+
+/* --- seeing inside: any thread; executed by the holder ----------------------------------------- */
+
+struct stack_conn_info {
+	int fd; /* placeholder descriptor, -1 if the program has closed it */
+	bool is_udp;
+	struct sockaddr_in local, peer; /* peer.sin_port 0: none */
+	const char *state;              /* "ESTABLISHED", "LISTEN", ...; "UDP" */
+	uint32_t recv_queue, send_queue; /* bytes not yet read / not yet acknowledged */
+	uint32_t in_flight, cwnd, rcv_wnd, snd_wnd; /* bytes */
+	uint32_t mss;
+	uint32_t srtt_us, rto_ms;
+	uint64_t rx_bytes, tx_bytes;
+	uint32_t retransmits;
+	uint32_t snd_nxt, lastack, rcv_nxt;
+	uint32_t accept_queue; /* listeners: connections not yet accepted */
+	bool keepalive;
+	uint32_t keep_idle_s, keep_intvl_s, keep_cnt;
+};
+
+/* Fill `out`; returns the number of sockets of the stack, which may exceed `max`. */
+unsigned int stack_conns(struct stack *s, struct stack_conn_info *out, unsigned int max);
+
+/* SNMP-style counters of one stack (RFC 4022, RFC 4113, RFC 4293 names as gazellectl prints them). */
+struct stack_snmp {
+	uint64_t ip_in_recv, ip_in_deliver, ip_out_req, ip_out_discard;
+	uint64_t tcp_act_open, tcp_passive_open, tcp_attempt_fail, tcp_estab_rst;
+	uint64_t tcp_in_seg, tcp_out_seg, tcp_retran_seg, tcp_in_err, tcp_out_rst;
+	uint64_t tcp_listen_drops, tcp_refused, tcp_curr_estab;
+	uint64_t udp_in_datagrams, udp_no_ports, udp_in_errors, udp_out_datagrams;
+	uint64_t icmp_in_msgs, icmp_in_errors, icmp_in_echos, icmp_out_msgs, icmp_out_echo_reps;
+};
+void stack_snmp_read(struct stack *s, struct stack_snmp *out);
+
+/* Loop counters of one stack, for `lstack show`. */
+struct stack_counters {
+	uint64_t walks, idle_walks;
+	uint64_t ops, ops_posted; /* operations executed / of those, posted by another thread */
+	uint64_t wakeups;         /* sleepers woken */
+	uint64_t events;          /* readiness edges delivered */
+	uint64_t app_reads, app_writes, app_read_bytes, app_write_bytes;
+	uint64_t conns, listeners;
+	uint64_t alloc_fail;
+	int tid; /* thread that ran it last */
+};
+void stack_counters_read(struct stack *s, struct stack_counters *out);
+
+#endif
