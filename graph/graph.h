@@ -19,8 +19,10 @@
 #include <rte_graph.h>
 #include <rte_graph_worker.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
 
 #define GRAPH_ERRORS_MAX 24 /* error rows of one node */
+#define GRAPH_VECTOR_MAX RTE_GRAPH_BURST_SIZE /* packets a node works on at a time */
 #define GRAPH_TRACE_RECORD 56 /* bytes one node may store about one traced packet */
 
 enum graph_severity {
@@ -49,6 +51,8 @@ struct graph_node {
 	int (*format)(char *buf, size_t len, const void *record);
 	/* optional, once per graph, after graph_create()'s `user` is set; 0 or -errno */
 	int (*init)(struct graph *g, struct rte_node *node);
+	/* optional, at graph_destroy(), for every node whose init() succeeded */
+	void (*fini)(struct graph *g, struct rte_node *node);
 	struct graph_node *next; /* registry, filled by GRAPH_NODE() */
 };
 
@@ -83,8 +87,24 @@ graph_ctx(struct rte_node *node)
 	return (struct graph_node_ctx *)node->ctx;
 }
 
+/* What nodes read of a struct graph without a call; its first member. */
+struct graph_head {
+	void *user;
+	uint32_t tracing; /* not 0: packets of this graph may carry a trace handle */
+};
+
 /* The `user` pointer of graph_create(). */
-void *graph_user(const struct graph *g);
+static inline void *
+graph_user(const struct graph *g)
+{
+	return ((const struct graph_head *)g)->user;
+}
+
+static inline void *
+graph_node_user(struct rte_node *node)
+{
+	return graph_user(graph_ctx(node)->graph);
+}
 
 /* Add `n` to an error row; call once per vector with a local count where it matters. */
 static inline void
@@ -93,12 +113,51 @@ graph_count(struct rte_node *node, uint16_t error, uint64_t n)
 	graph_ctx(node)->errors[error] += n;
 }
 
+/*
+ * Send objs[i] along edge next[i]. A whole vector on one edge moves by swapping streams; otherwise
+ * each run of equal edges is copied once. `objs` is the vector process() was given, or a part of
+ * it; after the call it must not be read any more.
+ */
+static inline void
+graph_forward(struct rte_graph *rg, struct rte_node *node, void **objs, const rte_edge_t *next,
+	uint16_t n)
+{
+	uint16_t i, start = 0;
+
+	for (i = 1; i < n; i++) {
+		if (next[i] == next[start])
+			continue;
+		rte_node_enqueue(rg, node, next[start], objs + start, i - start);
+		start = i;
+	}
+	if (start == 0 && n > 0 && objs == node->objs && n == node->idx)
+		rte_node_next_stream_move(rg, node, next[0]);
+	else if (n > start)
+		rte_node_enqueue(rg, node, next[start], objs + start, n - start);
+}
+
+/* All `n` packets of the vector along one edge. */
+static inline void
+graph_forward_all(struct rte_graph *rg, struct rte_node *node, void **objs, rte_edge_t next,
+	uint16_t n)
+{
+	if (n == 0)
+		return;
+	if (objs == node->objs && n == node->idx)
+		rte_node_next_stream_move(rg, node, next);
+	else
+		rte_node_enqueue(rg, node, next, objs, n);
+}
+
 /* --- packet trace ----------------------------------------------------------------------------- */
 
 /*
- * A packet is traced when its dynamic field is non-zero; source nodes call graph_trace_mark() on
- * fresh vectors, every node calls graph_trace_add() for traced packets. Costs one load and branch
- * per packet when off.
+ * A traced packet carries a handle in a dynamic mbuf field. Off, tracing costs one load and branch
+ * per vector (graph_tracing()); nothing is read or written in the packets, so their field is stale.
+ * On, source nodes clear or set it with graph_trace_mark(), and a handle that outlived its trace is
+ * recognised by its number and ignored. A trace is finished at the end of the walk that began it:
+ * a packet that waits in a node (ARP queue, reassembly, another core's ring) shows that as its last
+ * record. A node that ends a packet's way and frees it itself calls graph_trace_end().
  */
 extern int graph_trace_offset; /* of the uint32_t dynamic mbuf field; set by graph_create() */
 
@@ -108,13 +167,37 @@ graph_trace_handle(struct rte_mbuf *m)
 	return RTE_MBUF_DYNFIELD(m, graph_trace_offset, uint32_t *);
 }
 
-/* Clear the handles of `n` fresh packets, and start tracing them while a request is pending. */
-void graph_trace_mark(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n);
-/* Append `record` (size <= GRAPH_TRACE_RECORD) under this node's name to the packet's trace. */
-void graph_trace_add(struct rte_node *node, struct rte_mbuf *m, const void *record, size_t size);
+/* Ask once per vector; only when true look at the packets for handles. */
+static inline bool
+graph_tracing(struct rte_node *node)
+{
+	const struct graph_head *head = (const struct graph_head *)graph_ctx(node)->graph;
 
-/* Any thread: ask graph `g` to trace its next `n` packets from source nodes. */
-void graph_trace_request(struct graph *g, uint32_t n);
+	return __builtin_expect(__atomic_load_n(&head->tracing, __ATOMIC_RELAXED) != 0, 0);
+}
+
+void graph_trace_start(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n);
+
+/* Source nodes, on fresh vectors: clear stale handles and start traces while some are requested. */
+static inline void
+graph_trace_mark(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
+{
+	if (graph_tracing(node))
+		graph_trace_start(node, pkts, n);
+}
+
+/* Append `record` (size <= GRAPH_TRACE_RECORD) under this node's name to the packet's trace; does
+ * nothing for a packet that is not traced. Only while graph_tracing(). */
+void graph_trace_add(struct rte_node *node, struct rte_mbuf *m, const void *record, size_t size);
+/* The packet's way ends here: whoever gets its memory next starts with a clean field. */
+static inline void
+graph_trace_end(struct rte_mbuf *m)
+{
+	*graph_trace_handle(m) = 0;
+}
+
+/* Any thread: ask graph `g` to trace its next `n` packets from source nodes. 0 or -ENOMEM. */
+int graph_trace_request(struct graph *g, uint32_t n);
 /* Any thread: print finished traces, oldest first. Returns the number of packets printed. */
 int graph_trace_print(struct graph *g, void (*emit)(void *arg, const char *line), void *arg);
 

@@ -21,6 +21,20 @@ struct stack;
 
 #define WORKERS_MAX 64
 #define WORKER_NO_PORT UINT16_MAX
+#define WORKER_TX_BACKLOG 512
+
+/* Packets the port did not take yet; socket-tx gives them to `tx` again, see tx.c. */
+struct tx_backlog {
+	uint16_t n;
+	uint64_t since_tsc; /* when the port took a packet last */
+	struct rte_mbuf *pkts[WORKER_TX_BACKLOG];
+};
+
+/* Token bucket of ICMP errors (RFC 1122 3.2.2.1, RFC 1812 4.3.2.8), see udp_to_lwip.c. */
+struct icmp_bucket {
+	uint32_t tokens;
+	uint64_t refill_tsc;
+};
 
 struct worker {
 	/* hot, read only after start */
@@ -35,17 +49,17 @@ struct worker {
 	uint64_t tx_offloads;      /* RTE_ETH_TX_OFFLOAD_* enabled on the port */
 	rte_spinlock_t *tx_lock;   /* not NULL where several cores share txq */
 	struct rte_mempool *pool;  /* headers and control packets */
+	uint16_t kernel_port;      /* exception path (kni_switch): tap ethdev, or WORKER_NO_PORT */
 
 	/* tables of single nodes, made by their init() */
 	struct arp_table *arp;
 	struct reass *reass;
+	struct icmp_bucket icmp_errors;
+	struct tx_backlog tx_backlog;
 
-	/* between cores: rings of mbufs to other workers' `handoff` source node */
+	/* between cores: rings of mbufs to other workers' `handoff-rx` source node */
 	struct rte_ring *handoff;          /* ours; multi producer, single consumer */
 	struct worker *peers[WORKERS_MAX]; /* all workers, by index */
-
-	/* exception path (kni_switch) */
-	uint16_t kernel_port; /* tap ethdev, or WORKER_NO_PORT */
 
 	struct graph *graph;
 };

@@ -32,15 +32,17 @@ uint16_t stack_priv_size(void);
 /* Way in. What the stack does not want is freed and counted; the result says what happened to it. */
 enum stack_verdict {
 	STACK_ACCEPTED,  /* given to a connection or socket */
-	STACK_NO_SOCKET, /* nobody listens (TCP: a reset was sent; UDP: caller may send unreachable) */
+	STACK_NO_SOCKET, /* nobody listens (TCP: a reset was sent; UDP: caller may answer) */
 	STACK_REFUSED,   /* unacceptable segment (RFC 9293 3.10.7.4, RFC 5961), perhaps ACKed */
 	STACK_NO_MEMORY,
 	STACK_VERDICTS
 };
 
 /* counts[STACK_VERDICTS] is added to. `no_socket`, where not NULL, receives the packets of
- * STACK_NO_SOCKET instead of freeing them (room for `n`), and *n_no_socket their number. */
-void stack_rx_tcp(struct stack *s, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts);
+ * STACK_NO_SOCKET, unchanged, instead of answering or freeing them (room for `n`), and
+ * *n_no_socket their number. */
+void stack_rx_tcp(struct stack *s, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts,
+	struct rte_mbuf **no_socket, uint16_t *n_no_socket);
 void stack_rx_udp(struct stack *s, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts,
 	struct rte_mbuf **no_socket, uint16_t *n_no_socket);
 void stack_rx_icmp(struct stack *s, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts);

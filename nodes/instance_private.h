@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * struct instance: everything that runs in this process, for the files that build it and for its
+ * control commands. Read only between instance_start() and instance_stop(), except inside workers.
+ */
+#ifndef NODES_INSTANCE_PRIVATE_H
+#define NODES_INSTANCE_PRIVATE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "nodes/worker.h"
+#include "stack/stack.h"
+
+struct ctl_server;
+
+#define INSTANCE_ARGS_MAX (CONF_DPDK_ARGS_MAX + 24)
+
+struct instance {
+	const struct conf *conf; /* the caller's; outlives the instance */
+
+	/* instance_eal.c */
+	char *argv[INSTANCE_ARGS_MAX]; /* EAL's arguments, owned */
+	int argc;
+	bool eal_ready;
+	bool no_huge;         /* ordinary pages */
+	unsigned int memory_mb; /* limit of ordinary pages; 0: hugepages */
+
+	/* instance_port.c */
+	uint16_t port;
+	bool port_ready;
+	uint16_t n_rxq, n_txq;
+	uint64_t tx_offloads;
+	struct rte_ether_addr mac;
+	rte_spinlock_t tx_lock[WORKERS_MAX]; /* one per queue, for cores that share it */
+	uint16_t kernel_port;                /* or WORKER_NO_PORT */
+
+	/* instance_pool.c */
+	struct rte_mempool *pool; /* packets of 2 KB */
+	struct rte_mempool *bulk; /* large sends, 16 KB */
+
+	/* instance.c */
+	unsigned int n_workers;
+	struct worker *workers[WORKERS_MAX]; /* each with its stack and graph */
+	struct stack_group *stacks;
+	struct ctl_server *ctl; /* owned by instance_ctl.c */
+};
+
+/* Each: 0, or -errno with one line for people in `err`; undone by its pair, also half-done. */
+int instance_eal_start(struct instance *in, char *err, size_t err_len);
+void instance_eal_stop(struct instance *in);
+int instance_pool_start(struct instance *in, char *err, size_t err_len);
+void instance_pool_stop(struct instance *in);
+int instance_port_start(struct instance *in, char *err, size_t err_len);
+void instance_port_stop(struct instance *in);
+
+/* instance_ctl.c: the control socket and its commands. 0 or -errno. */
+int instance_ctl_start(struct instance *in);
+void instance_ctl_stop(struct instance *in);
+
+#endif
