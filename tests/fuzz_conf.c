@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Fuzzer of lstack.conf. With libFuzzer: clang -fsanitize=fuzzer,address -DFUZZ_LIBFUZZER ...
+ * Without: fuzz_conf [SEED [RUNS]] mutates good files.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/schema.h"
+#include "tests/fuzz_main.h"
+
+static void
+swallow(void *arg, bool is_error, const char *line)
+{
+	*(size_t *)arg += strlen(line) + is_error;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct conf_host host = {.stacks_max = 16};
+	char *text = malloc(size + 1);
+	size_t heard = 0;
+	struct conf c;
+	FILE *null;
+
+	if (text == NULL)
+		return 0;
+	CPU_SET(0, &host.online);
+	CPU_SET(1, &host.online);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	if (conf_load_text(&host, "fuzz", text, &c, swallow, &heard) == 0 &&
+		(null = fopen("/dev/null", "w")) != NULL) {
+		conf_dump_yaml(&c, null);
+		fclose(null);
+	}
+	conf_free(&c);
+	free(text);
+	return 0;
+}
+
+static const char *const seeds[] = {
+	"host_addr=\"192.168.1.10\"\nmask_addr=\"255.255.255.0\"\ngateway_addr=\"192.168.1.1\";\n"
+	"devices=\"aa:bb:cc:dd:ee:ff\"\nnum_cpus=\"0,1\"\nnum_wakeup=\"0-1\"\n",
+	"dpdk_args=[\"--socket-mem\", \"2048\"]\nmtu=0x5dc;rpc_number=4\nunix_prefix=\"a\\nb\"\n",
+	"bond_mode=1\nnum_cpu=\"0x3\"\nx={y=(1,2.5,\"z\");}\n// c\n/* d */ on_error=\"exit\"\n",
+};
+
+FUZZ_MAIN(seeds)

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* conf/: every key, good and bad, the messages people see, and the files made from the rows. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf/schema.h"
+#include "tests/cunit_main.h"
+
+static char heard[8192];
+static unsigned int n_errors, n_warnings;
+static struct conf c;
+
+static void
+hear(void *arg, bool is_error, const char *line)
+{
+	(void)arg;
+	if (is_error)
+		n_errors++;
+	else
+		n_warnings++;
+	strncat(heard, line, sizeof(heard) - strlen(heard) - 2);
+	strcat(heard, "\n");
+}
+
+/* A machine with CPUs 0-31 and 48. */
+static int
+load(const char *text)
+{
+	struct conf_host host = {.stacks_max = 16};
+
+	for (int cpu = 0; cpu < 32; cpu++)
+		CPU_SET(cpu, &host.online);
+	CPU_SET(48, &host.online);
+	conf_free(&c);
+	heard[0] = '\0';
+	n_errors = n_warnings = 0;
+	return conf_load_text(&host, "lstack.conf", text, &c, hear, NULL);
+}
+
+static void
+teardown(void)
+{
+	conf_free(&c);
+}
+
+#define ADDRS "host_addr=\"192.168.1.10\"\nmask_addr=\"255.255.255.0\"\n"
+
+/* Loads `line` as line 3 of a file that is good otherwise. */
+static int
+load_line(const char *line)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), ADDRS "%s\n", line);
+	return load(text);
+}
+
+static void
+expect(bool ok, const char *what)
+{
+	if (!ok)
+		printf("\n    %s\n    heard: %s", what, heard);
+	CU_ASSERT(ok);
+}
+
+static void
+good_values_take_effect(void)
+{
+#define CASE(line, condition)                                                                      \
+	do {                                                                                       \
+		expect(load_line(line) == 0 && n_errors == 0 && n_warnings == 0, line);            \
+		expect((condition), #condition);                                                   \
+	} while (0)
+
+	CASE("", c.host_addr == inet_addr("192.168.1.10"));
+	CASE("", c.mask_addr == inet_addr("255.255.255.0"));
+	CASE("gateway_addr=\"192.168.1.1\";", c.gateway_addr == inet_addr("192.168.1.1"));
+	CASE("gateway_addr=\"0.0.0.0\"", c.gateway_addr == 0);
+	CASE("dpdk_args=[\"--no-huge\", \"-m\", \"512\"]",
+		c.n_dpdk_args == 3 && strcmp(c.dpdk_args[2], "512") == 0);
+	CASE("dpdk_args=(\"--map-perfect\");",
+		c.n_dpdk_args == 1 && strcmp(c.dpdk_args[0], "--map-perfect") == 0);
+	CASE("use_ltran=0;", !c.use_ltran);
+	CASE("kni_switch=1", c.kni_switch);
+	CASE("kni_switch=true", c.kni_switch);
+	CASE("app_bind_numa=0", !c.app_bind_numa);
+	CASE("main_thread_affinity=1", c.main_thread_affinity);
+	CASE("devices=\"aa:Bb:cc:dd:ee:0f\"",
+		c.has_devices && memcmp(c.devices, "\xaa\xbb\xcc\xdd\xee\x0f", 6) == 0);
+	CASE("num_cpus=\"2,22\"", c.num_cpus.n == 2 && c.num_cpus.cpu[1] == 22 && c.stack_num == 2);
+	CASE("num_cpus=\" 3 , 5 - 7\"", c.num_cpus.n == 4 && c.num_cpus.cpu[3] == 7);
+	CASE("num_cpus=\"0x15\"", c.num_cpus.n == 3 && c.num_cpus.cpu[2] == 4);
+	CASE("num_cpus=\"0x1000000000000\"", c.num_cpus.n == 1 && c.num_cpus.cpu[0] == 48);
+	CASE("num_cpus=\"\"", c.num_cpus.n == 0 && c.stack_num == 1);
+	CASE("num_cpus=\"2,22\" num_wakeup=\"3,23\"",
+		c.num_wakeup.n == 2 && c.num_wakeup.cpu[0] == 3);
+	CASE("app_exclude_cpus=\"1-3\"", c.app_exclude_cpus.n == 3);
+	CASE("stack_num=4", c.stack_num == 4);
+	CASE("stack_num=0", c.stack_num == 1);
+	CASE("num_cpus=\"1,2\" stack_num=2", c.stack_num == 2);
+	CASE("nic_rxqueue_size=1024", c.nic_rxqueue_size == 1024);
+	CASE("nic_txqueue_size=512", c.nic_txqueue_size == 512);
+	CASE("mbuf_pool_size=1024000", c.mbuf_pool_size == 1024000);
+	CASE("mem_cache_num=64", c.mem_cache_num == 64);
+	CASE("unix_prefix=\"redis-1_\"", strcmp(c.unix_prefix, "redis-1_") == 0);
+	CASE("mtu=9000", c.mtu == 9000);
+	CASE("nic_read_num=32", c.nic_read_num == 32);
+	CASE("nic_read_number=64", c.nic_read_num == 64);
+	CASE("stack_thread_mode=\"run-to-completion\"",
+		c.stack_thread_mode == CONF_MODE_RUN_TO_COMPLETION);
+	CASE("stack_thread_mode=\"run-to-completion\" num_cpus=\"1\"",
+		c.stack_thread_mode == CONF_MODE_RUN_TO_COMPLETION);
+	CASE("stack_thread_mode=\"run-to-wakeup\"", c.stack_thread_mode == CONF_MODE_RUN_TO_WAKEUP);
+	CASE("num_cpus=\"1\"", c.stack_thread_mode == CONF_MODE_RUN_TO_WAKEUP);
+	CASE("stack_num=2", c.stack_thread_mode == CONF_MODE_RUN_TO_COMPLETION);
+	CASE("listen_shadow=1", c.listen_shadow);
+	CASE("udp_enable=0", !c.udp_enable);
+	CASE("low_power_mode=1", c.low_power_mode);
+	CASE("tcp_conn_count=20000", c.tcp_conn_count == 20000);
+	CASE("mbuf_count_per_conn=170", c.mbuf_count_per_conn == 170);
+	CASE("send_connect_number=8", c.send_connect_number == 8);
+	CASE("read_connect_number=9", c.read_connect_number == 9);
+	CASE("rpc_number=0x10", c.rpc_number == 16);
+	CASE("on_error=\"exit\"", c.on_error == CONF_ON_ERROR_EXIT);
+	CASE("on_error=\"kernel\"", c.on_error == CONF_ON_ERROR_KERNEL);
+#undef CASE
+}
+
+static void
+defaults_are_those_of_the_guide(void)
+{
+	CU_ASSERT_EQUAL_FATAL(load(ADDRS), 0);
+	CU_ASSERT_EQUAL(c.n_dpdk_args, 0);
+	CU_ASSERT_FALSE(c.use_ltran || c.kni_switch || c.low_power_mode || c.listen_shadow);
+	CU_ASSERT_FALSE(c.main_thread_affinity || c.has_devices);
+	CU_ASSERT_TRUE(c.app_bind_numa && c.udp_enable);
+	CU_ASSERT_EQUAL(c.send_connect_number, 4);
+	CU_ASSERT_EQUAL(c.read_connect_number, 4);
+	CU_ASSERT_EQUAL(c.rpc_number, 4);
+	CU_ASSERT_EQUAL(c.nic_read_num, 128);
+	CU_ASSERT_EQUAL(c.nic_rxqueue_size, 4096);
+	CU_ASSERT_EQUAL(c.nic_txqueue_size, 2048);
+	CU_ASSERT_EQUAL(c.mbuf_pool_size, 0);
+	CU_ASSERT_EQUAL(c.mbuf_count_per_conn, 0);
+	CU_ASSERT_EQUAL(c.mem_cache_num, 32);
+	CU_ASSERT_EQUAL(c.mtu, 1500);
+	CU_ASSERT_EQUAL(c.stack_num, 1);
+	CU_ASSERT_EQUAL(c.stack_thread_mode, CONF_MODE_RUN_TO_COMPLETION);
+	CU_ASSERT_EQUAL(c.on_error, CONF_ON_ERROR_KERNEL);
+	CU_ASSERT_STRING_EQUAL(c.unix_prefix, "");
+}
+
+static const struct {
+	const char *line, *message;
+} bad_values[] = {
+	{"dpdk_args=\"-l 1\"", "lstack.conf:3: dpdk_args = \"-l 1\": an array of strings is wanted "
+			       "(legal: an array of at most 64 strings)"},
+	{"dpdk_args=(\"-m\", 512)", "dpdk_args = [\"-m\", 512]: element 2 is not a string"},
+	{"dpdk_args=[\"--proc-type\", \"secondary\"]", "secondary is not available"},
+	{"dpdk_args=[\"--proc-type=secondary\"]", "secondary is not available"},
+	{"use_ltran=1", "lstack.conf:3: use_ltran = 1: ltran is not available in this version"},
+	{"use_ltran=2", "use_ltran = 2: out of range (legal: 0 or 1)"},
+	{"kni_switch=\"1\"", "kni_switch = \"1\": a number is wanted, without quotes (legal: 0 or 1)"},
+	{"low_power_mode=1.5", "low_power_mode = 1.5: a whole number is wanted"},
+	{"listen_shadow=-1", "listen_shadow = -1: out of range"},
+	{"udp_enable=3", "udp_enable = 3: out of range"},
+	{"app_bind_numa=2", "app_bind_numa = 2: out of range"},
+	{"main_thread_affinity=[1]", "main_thread_affinity = [1]: a whole number is wanted"},
+	{"devices=\"aa:bb:cc:dd:ee\"", "devices = \"aa:bb:cc:dd:ee\": not a MAC address (legal: a "
+				       "MAC address such as"},
+	{"devices=\"aa:bb:cc:dd:ee:gg\"", "not a MAC address"},
+	{"devices=\"aa-bb-cc-dd-ee-ff\"", "not a MAC address"},
+	{"devices=\"01:bb:cc:dd:ee:ff\"", "a multicast address"},
+	{"devices=\"00:00:00:00:00:00\"", "an empty address"},
+	{"gateway_addr=\"192.168.2.1\"", "not in the subnet of host_addr and mask_addr"},
+	{"gateway_addr=\"192.168.1.10\"", "gateway_addr = \"192.168.1.10\": the same as host_addr"},
+	{"gateway_addr=\"192.168.1.255\"", "the network or broadcast address"},
+	{"gateway_addr=\"gw\"", "not an IPv4 address"},
+	{"gateway_addr=\"224.0.0.1\"", "a multicast address"},
+	{"mtu=67", "mtu = 67: out of range (legal: 68 to 9000 bytes of IP packet)"},
+	{"mtu=1500000000000", "mtu = 1500000000000: out of range"},
+	{"mtu=4294968796", "mtu = 4294968796: out of range"},
+	{"mtu=true", "mtu = true: a whole number is wanted"},
+	{"stack_thread_mode=\"rtc\"", "stack_thread_mode = \"rtc\": unknown word (legal: "
+				      "\"run-to-completion\", \"run-to-wakeup\" or \"auto\")"},
+	{"stack_thread_mode=1", "a string in quotes is wanted"},
+	{"num_cpus=2", "num_cpus = 2: a string in quotes is wanted (legal: a list such as"},
+	{"num_cpus=\"1,40\"", "num_cpus = \"1,40\": CPU 40 does not exist or is offline (online: "
+			      "0-31,48)"},
+	{"num_cpus=\"1,1\"", "CPU 1 is named twice"},
+	{"num_cpus=\"1,\"", "a CPU number is missing"},
+	{"num_cpus=\"3-1\"", "the range 3-1 runs backwards"},
+	{"num_cpus=\"3-\"", "the range from 3 has no end"},
+	{"num_cpus=\"1;2\"", "unexpected \";2\""},
+	{"num_cpus=\"0xzz\"", "not a hexadecimal mask"},
+	{"num_cpus=\"0x\"", "not a hexadecimal mask"},
+	{"num_cpus=\"4096\"", "CPU 4096 is out of range"},
+	{"num_cpus=\"0-99\"", "more than 64 CPUs"},
+	{"num_cpus=\"0-16\"", "17 CPUs, but this build has 16 stacks at most"},
+	{"num_cpus=\"2,22\" num_wakeup=\"3\"", "num_wakeup = \"3\": 1 CPUs, but num_cpus has 2"},
+	{"num_wakeup=\"3\"", "only in run-to-wakeup mode; set num_cpus too"},
+	{"num_cpus=\"1\" num_wakeup=\"3\" stack_thread_mode=\"run-to-completion\"",
+		"only in run-to-wakeup mode"},
+	{"num_cpus=\"1\" num_wakeup=\"44\"", "num_wakeup = \"44\": CPU 44 does not exist"},
+	{"app_exclude_cpus=\"x\"", "a CPU number is missing at \"x\""},
+	{"stack_num=65", "stack_num = 65: out of range (legal: 0 to 64 stacks)"},
+	{"stack_num=17", "this build has 16 stacks at most"},
+	{"num_cpus=\"1,2\" stack_num=3", "stack_num = 3: num_cpus names 2 CPUs"},
+	{"nic_rxqueue_size=1000", "nic_rxqueue_size = 1000: not a power of two (legal: 64 to 8192 "
+				  "descriptors, a power of two)"},
+	{"nic_txqueue_size=16384", "nic_txqueue_size = 16384: out of range"},
+	{"nic_read_num=0", "nic_read_num = 0: out of range"},
+	{"nic_read_number=0", "nic_read_number = 0: out of range"},
+	{"nic_read_num=1 nic_read_number=2", "nic_read_number: given before as nic_read_num in line 3"},
+	{"send_connect_number=0", "send_connect_number = 0: out of range"},
+	{"read_connect_number=-4", "read_connect_number = -4: out of range"},
+	{"rpc_number=\"4\"", "rpc_number = \"4\": a number is wanted, without quotes"},
+	{"tcp_conn_count=0", "tcp_conn_count = 0: out of range (legal: 1 to 10000000 connections)"},
+	{"mbuf_count_per_conn=65536", "mbuf_count_per_conn = 65536: out of range"},
+	{"tcp_conn_count=1 mbuf_count_per_conn=170", "mbuf_count_per_conn = 170: 170 packets are too "
+						     "few"},
+	{"mbuf_pool_size=100", "mbuf_pool_size = 100: out of range"},
+	{"mbuf_pool_size=1024", "mbuf_pool_size = 1024: 1024 packets are too few: 1 stack(s) with "
+				"nic_rxqueue_size = 4096 and nic_txqueue_size = 2048 need at least "
+				"6656"},
+	{"mem_cache_num=8", "mem_cache_num = 8: out of range (legal: 16 to 512 packets)"},
+	{"unix_prefix=\"a;b\"", "unix_prefix = \"a;b\": character ';' is not allowed"},
+	{"unix_prefix=\"../x\"", "character '/' is not allowed"},
+	{"unix_prefix=\"a\\nb\"", "unix_prefix = \"a?b\": character 0x0a is not allowed"},
+	{"on_error=\"panic\"", "on_error = \"panic\": unknown word (legal: \"kernel\" or \"exit\")"},
+};
+
+static void
+bad_values_are_explained(void)
+{
+	for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++) {
+		int ret = load_line(bad_values[i].line);
+
+		expect(ret == -EINVAL && n_errors == 1 &&
+				strstr(heard, bad_values[i].message) != NULL,
+			bad_values[i].line);
+	}
+}
+
+/* Each key of the rows is named by the tables above. */
+static void
+every_key_is_tested(void)
+{
+	for (int k = 0; k < CONF_KEYS; k++) {
+		bool found = conf_rows[k].mandatory; /* see addresses_* below */
+
+		for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++)
+			found = found || strstr(bad_values[i].line, conf_rows[k].name) != NULL;
+		expect(found, conf_rows[k].name);
+	}
+}
+
+static void
+addresses_must_name_a_host_of_the_subnet(void)
+{
+	static const struct {
+		const char *host, *mask, *message; /* NULL: good */
+	} rows[] = {
+		{"192.168.1.10", "255.255.255.0", NULL},
+		{"192.168.1.0", "255.255.255.254", NULL}, /* RFC 3021 */
+		{"192.168.1.1", "255.255.255.255", NULL},
+		{"192.168.1.0", "255.255.255.0", "host_addr = \"192.168.1.0\": the address of the "
+						 "subnet itself"},
+		{"192.168.1.255", "255.255.255.0", "the broadcast address of the subnet"},
+		{"192.168.1.10", "255.0.255.0", "mask_addr = \"255.0.255.0\": the one bits are not "
+						"contiguous"},
+		{"192.168.1.10", "0.0.0.0", "an empty mask"},
+		{"127.0.0.1", "255.0.0.0", "a loopback address"},
+		{"0.1.2.3", "255.0.0.0", "names no host"},
+		{"239.1.2.3", "255.0.0.0", "a multicast address"},
+		{"250.1.2.3", "255.0.0.0", "a reserved or broadcast address"},
+		{"192.168.1", "255.0.0.0", "host_addr = \"192.168.1\": not an IPv4 address"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char text[256];
+		int ret;
+
+		snprintf(text, sizeof(text), "host_addr=\"%s\"\nmask_addr=\"%s\"\n", rows[i].host,
+			rows[i].mask);
+		ret = load(text);
+		if (rows[i].message == NULL)
+			expect(ret == 0 && n_errors == 0, text);
+		else
+			expect(ret == -EINVAL && n_errors == 1 && strstr(heard, rows[i].message),
+				text);
+	}
+}
+
+static void
+missing_mandatory_keys_are_named(void)
+{
+	CU_ASSERT_EQUAL(load("use_ltran=0\n"), -EINVAL);
+	CU_ASSERT_EQUAL(n_errors, 2);
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf: host_addr: missing"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf: mask_addr: missing"));
+}
+
+static void
+all_problems_are_reported_at_once(void)
+{
+	CU_ASSERT_EQUAL(load(ADDRS "mtu=1\nrpc_number=0\nnum_cpu=\"1\"\non_error=\"exit\"\n"
+				   "use_ltran=1\n"),
+		-EINVAL);
+	CU_ASSERT_EQUAL(n_errors, 3);
+	CU_ASSERT_EQUAL(n_warnings, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:3: mtu = 1"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:4: rpc_number = 0"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:7: use_ltran = 1"));
+	/* Defaults, but the wish how to fail is kept. */
+	CU_ASSERT_EQUAL(c.on_error, CONF_ON_ERROR_EXIT);
+	CU_ASSERT_EQUAL(c.host_addr, 0);
+	CU_ASSERT_FALSE(c.use_ltran);
+}
+
+static void
+unknown_keys_are_warnings_with_the_nearest_key(void)
+{
+	static const struct {
+		const char *line, *message;
+	} rows[] = {
+		{"num_cpu=\"1\"", "lstack.conf:3: num_cpu = \"1\": unknown key, ignored; did you mean "
+				  "num_cpus?"},
+		{"host_adr=\"1.2.3.4\"", "did you mean host_addr?"},
+		{"nic_read_nmu=1", "did you mean nic_read_num?"},
+		{"lowpower_mode=1", "did you mean low_power_mode?"},
+		{"gateway=\"1.2.3.4\"", "unknown key, ignored"},
+		{"zebra_crossing=1", "zebra_crossing = 1: unknown key, ignored\n"},
+		{"x={ y=1; }", "x = {...}: unknown key, ignored\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int ret = load_line(rows[i].line);
+
+		expect(ret == 0 && n_warnings == 1 && strstr(heard, rows[i].message), rows[i].line);
+	}
+}
+
+static void
+keys_of_other_versions_are_explained(void)
+{
+	static const struct {
+		const char *line, *message; /* NULL: silent */
+	} rows[] = {
+		{"bond_mode=1", "bond_mode = 1: not supported in this version, ignored"},
+		{"bond_mode=-1", NULL},
+		{"nic_vlan_mode=-1", NULL},
+		{"nic_vlan_mode=7", "not supported in this version, ignored"},
+		{"num_process=1", NULL},
+		{"num_process=2", "not supported in this version, ignored"},
+		{"host_addr6=\"\"", NULL},
+		{"host_addr6=\"fe80::1\"", "not supported in this version, ignored"},
+		{"use_sockmap=0", NULL},
+		{"nonblock_mode=1", "no longer needed, ignored"},
+		{"bond_macs=\"aa:bb:cc:dd:ee:ff\"", "belongs to ltran.conf"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int ret = load_line(rows[i].line);
+
+		expect(ret == 0 && (rows[i].message == NULL
+				? n_warnings == 0
+				: n_warnings == 1 && strstr(heard, rows[i].message)),
+			rows[i].line);
+	}
+}
+
+static void
+syntax_errors_name_the_line(void)
+{
+	CU_ASSERT_EQUAL(load("on_error=\"exit\"\n" ADDRS "num_cpus=\"2\n\nmtu 9"), -EINVAL);
+	CU_ASSERT_EQUAL(n_errors, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "syntax error"));
+	CU_ASSERT_EQUAL(c.on_error, CONF_ON_ERROR_EXIT);
+
+	CU_ASSERT_EQUAL(load(ADDRS "mtu=1500\nmtu=1400\n"), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:4: duplicate setting name"));
+
+	CU_ASSERT_EQUAL(load(ADDRS "  @include \"/etc/passwd\"\n"), -EINVAL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:3: @include is not available"));
+}
+
+static const char guide_example[] =
+	"dpdk_args=[\"--socket-mem\", \"2048,0,0,0\", \"--huge-dir\", \"/mnt/hugepages-lstack\", "
+	"\"--proc-type\", \"primary\", \"--legacy-mem\", \"--map-perfect\"]\n"
+	"\nuse_ltran=%d\nkni_switch=0\n\nlow_power_mode=0\n\n"
+	"num_cpus=\"2,22\"\nnum_wakeup=\"3,23\"\n\n"
+	"host_addr=\"192.168.1.10\"\nmask_addr=\"255.255.255.0\"\n"
+	"gateway_addr=\"192.168.1.1\"\ndevices=\"aa:bb:cc:dd:ee:ff\"\n\n"
+	"send_connect_number=4\nread_connect_number=4\nrpc_number=4\nnic_read_num=128\n"
+	"mbuf_pool_size=1024000\n";
+
+static void
+example_of_the_user_guide_loads(void)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), guide_example, 1);
+	CU_ASSERT_EQUAL(load(text), -EINVAL);
+	CU_ASSERT_EQUAL(n_errors, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:3: use_ltran = 1: ltran is not available"));
+
+	snprintf(text, sizeof(text), guide_example, 0);
+	CU_ASSERT_EQUAL_FATAL(load(text), 0);
+	CU_ASSERT_EQUAL(n_errors + n_warnings, 0);
+	CU_ASSERT_EQUAL(c.n_dpdk_args, 8);
+	CU_ASSERT_STRING_EQUAL(c.dpdk_args[1], "2048,0,0,0");
+	CU_ASSERT_STRING_EQUAL(c.dpdk_args[7], "--map-perfect");
+	CU_ASSERT_EQUAL(c.num_cpus.n, 2);
+	CU_ASSERT_EQUAL(c.num_cpus.cpu[1], 22);
+	CU_ASSERT_EQUAL(c.num_wakeup.n, 2);
+	CU_ASSERT_EQUAL(c.num_wakeup.cpu[1], 23);
+	CU_ASSERT_EQUAL(c.stack_thread_mode, CONF_MODE_RUN_TO_WAKEUP);
+	CU_ASSERT_EQUAL(c.stack_num, 2);
+	CU_ASSERT_EQUAL(c.gateway_addr, inet_addr("192.168.1.1"));
+	CU_ASSERT_TRUE(c.has_devices);
+	CU_ASSERT_EQUAL(c.mbuf_pool_size, 1024000);
+}
+
+/* Everything conf_print_example() writes, in a buffer to be freed. */
+static char *
+example_text(void)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	CU_ASSERT_EQUAL(conf_print_example(out), 0);
+	fclose(out);
+	return text;
+}
+
+static void
+shipped_file_is_made_from_the_rows(void)
+{
+	char shipped[32768], *text = example_text();
+	FILE *f = fopen(SOURCE_ROOT "/conf/lstack.conf", "r");
+	size_t n;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	n = fread(shipped, 1, sizeof(shipped) - 1, f);
+	shipped[n] = '\0';
+	fclose(f);
+	expect(strcmp(shipped, text) == 0,
+		"conf/lstack.conf differs: build/conf/conf-print example > conf/lstack.conf");
+	CU_ASSERT_EQUAL(load(text), 0);
+	CU_ASSERT_EQUAL(n_warnings, 0);
+	free(text);
+}
+
+static void
+defaults_in_comments_are_legal(void)
+{
+	char *text = example_text();
+
+	/* "#key=" is a default, "# words" are words. */
+	for (char *p = text; p != NULL; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (p[0] == '#' && p[1] != ' ')
+			p[0] = ' ';
+	}
+	expect(load(text) == 0 && n_warnings == 0, "example with its comments removed");
+	CU_ASSERT_EQUAL(c.mbuf_pool_size, 0);
+	CU_ASSERT_EQUAL(c.num_cpus.n, 0);
+	free(text);
+}
+
+static void
+dump_is_yaml_with_defaults_marked(void)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	CU_ASSERT_EQUAL(load_line("dpdk_args=[\"a\\\"b\"]\nmtu=1400\nnum_cpus=\"1-2\""), 0);
+	CU_ASSERT_EQUAL(conf_dump_yaml(&c, out), 0);
+	fclose(out);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "dpdk_args: [\"a\\\"b\"]\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "host_addr: \"192.168.1.10\"\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "mtu: 1400\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "num_cpus: \"1,2\"\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "rpc_number: 4 # default\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "devices: null # default\n"));
+	free(text);
+}
+
+static void
+manual_rows_name_every_key(void)
+{
+	char *text = NULL, name[64];
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	CU_ASSERT_EQUAL(conf_print_help(out), 0);
+	fclose(out);
+	for (int k = 0; k < CONF_KEYS; k++) {
+		snprintf(name, sizeof(name), ".B %s\n", conf_rows[k].name);
+		expect(strstr(text, name) != NULL, name);
+	}
+	free(text);
+}
+
+static void
+unreadable_files_are_errors(void)
+{
+	char path[] = "/tmp/test_conf_XXXXXX";
+	int fd = mkstemp(path);
+
+	heard[0] = '\0';
+	CU_ASSERT_EQUAL(conf_load("/nonexistent/lstack.conf", &c, hear, NULL), -ENOENT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "/nonexistent/lstack.conf: cannot be read: No such"));
+	conf_free(&c);
+	CU_ASSERT_EQUAL(conf_load("/tmp", &c, hear, NULL), -EISDIR);
+	conf_free(&c);
+	CU_ASSERT_EQUAL(conf_load("/dev/zero", &c, hear, NULL), -EINVAL);
+	conf_free(&c);
+
+	CU_ASSERT_EQUAL(write(fd, "a\0b", 3), 3);
+	CU_ASSERT_EQUAL(conf_load(path, &c, hear, NULL), -EILSEQ);
+	conf_free(&c);
+	CU_ASSERT_EQUAL(ftruncate(fd, 0), 0);
+	CU_ASSERT_EQUAL(pwrite(fd, ADDRS "num_cpus=\"0\"", sizeof(ADDRS) + 11, 0),
+		(ssize_t)sizeof(ADDRS) + 11);
+	close(fd);
+	setenv("LSTACK_CONF_PATH", path, 1);
+	CU_ASSERT_EQUAL(conf_load(NULL, &c, hear, NULL), 0);
+	CU_ASSERT_EQUAL(c.num_cpus.n, 1);
+	unsetenv("LSTACK_CONF_PATH");
+	unlink(path);
+}
+
+static const struct cunit_test tests[] = {
+	CUNIT_TEST(good_values_take_effect),
+	CUNIT_TEST(defaults_are_those_of_the_guide),
+	CUNIT_TEST(bad_values_are_explained),
+	CUNIT_TEST(every_key_is_tested),
+	CUNIT_TEST(addresses_must_name_a_host_of_the_subnet),
+	CUNIT_TEST(missing_mandatory_keys_are_named),
+	CUNIT_TEST(all_problems_are_reported_at_once),
+	CUNIT_TEST(unknown_keys_are_warnings_with_the_nearest_key),
+	CUNIT_TEST(keys_of_other_versions_are_explained),
+	CUNIT_TEST(syntax_errors_name_the_line),
+	CUNIT_TEST(example_of_the_user_guide_loads),
+	CUNIT_TEST(shipped_file_is_made_from_the_rows),
+	CUNIT_TEST(defaults_in_comments_are_legal),
+	CUNIT_TEST(dump_is_yaml_with_defaults_marked),
+	CUNIT_TEST(manual_rows_name_every_key),
+	CUNIT_TEST(unreadable_files_are_errors),
+};
+
+CUNIT_MAIN("conf", tests, NULL, teardown)
