@@ -183,7 +183,7 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 		.max = INT32_MAX, .unit = "operations",
 		.help = "Operations posted by other threads that one loop of a stack executes."},
 	[KEY_NIC_READ_NUM] = {"nic_read_num", "nic_read_number", CONF_UINT, AT(nic_read_num),
-		.def = 128, .min = 1, .max = 512, .unit = "packets",
+		.def = 128, .min = 1, .max = 256, .unit = "packets",
 		.help = "Packets one loop takes from the NIC: the size of a vector."},
 	[KEY_NIC_RXQUEUE_SIZE] = {"nic_rxqueue_size", NULL, CONF_UINT, AT(nic_rxqueue_size),
 		.def = 4096, .min = 64, .max = 8192, .unit = "descriptors, a power of two",
