@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Unmodified programs, as servers and as clients."""
+
+import hashlib
+import json
+import pathlib
+import random
+
+from cases import ALL_WIRES, BOTH, COMPLETION, case
+from harness import FAR, NEAR, PEER, PYTHON, Failure, children
+
+REDIS = ["redis-server", "--port", "6379", "--protected-mode", "no", "--save", "",
+         "--appendonly", "no"]
+
+
+def redis_benchmark(host, requests, *more):
+    return ["redis-benchmark", "-h", host, "-t", "set,get,lpush", "-c", "50", "--csv",
+            "-n", str(requests), *more]
+
+
+@case(wires=ALL_WIRES)
+def redis_server(bed):
+    server = bed.near(REDIS + ["--bind", NEAR])
+    bed.until(bed.run_far, ["redis-cli", "-h", NEAR, "ping"], "PONG")
+    value = bed.logs / "value"
+    value.write_bytes(random.Random(1).randbytes(150000).hex().encode())
+    with value.open("rb") as stdin:
+        bed.run_far(["redis-cli", "-h", NEAR, "-x", "set", "large"], expect="OK", stdin=stdin)
+    if value.read_text() not in bed.run_far(["redis-cli", "-h", NEAR, "get", "large"]):
+        raise Failure("the large value came back changed")
+    bed.run_far(redis_benchmark(NEAR, 20000), expect='"GET"')
+    bed.run_far(redis_benchmark(NEAR, 20000, "-P", "16", "-d", "2000"), expect='"GET"')
+    bed.accelerated(server, least=20000)
+
+
+@case()
+def redis_client(bed):
+    bed.far(REDIS + ["--bind", "0.0.0.0"])
+    bed.until(bed.run_near, ["redis-cli", "-h", FAR, "ping"], "PONG")
+    bed.run_near(redis_benchmark(FAR, 20000), expect='"GET"')
+
+
+@case(modes=(COMPLETION,))
+def redis_daemon(bed):
+    """A program that goes to the background attaches in the process that stays."""
+    pidfile = bed.logs / "redis.pid"
+    bed.near(REDIS + ["--bind", NEAR, "--daemonize", "yes", "--pidfile", str(pidfile),
+                      "--logfile", str(bed.logs / "redis.log"), "--dir", str(bed.logs)])
+    bed.until(bed.run_far, ["redis-cli", "-h", NEAR, "ping"], "PONG")
+    if bed.wire != "kernel":
+        bed.accelerated(None, pid=int(pidfile.read_text()))
+    bed.run_far(["redis-cli", "-h", NEAR, "shutdown", "nosave"])
+
+
+NGINX = """daemon off; worker_processes 1; user root; pid {dir}/nginx.pid;
+error_log {dir}/error.log warn;
+events {{ worker_connections 1024; }}
+http {{ access_log off; sendfile on; keepalive_requests 1000000;
+  client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir};
+  uwsgi_temp_path {dir}; scgi_temp_path {dir};
+  server {{ listen {host}:8080; root {dir}/www; }} }}
+"""
+
+
+def make_site(directory, size):
+    """A small and a large file; returns the large one's SHA-256."""
+    site = directory / "www"
+    site.mkdir()
+    (site / "small.html").write_text("<p>small</p>\n" * 20)
+    large = random.Random(2).randbytes(size)
+    (site / "large.bin").write_bytes(large)
+    return hashlib.sha256(large).hexdigest()
+
+
+@case(wires=ALL_WIRES)
+def nginx(bed):
+    digest = make_site(bed.logs, 10 << 20)
+    conf = bed.logs / "nginx.conf"
+    conf.write_text(NGINX.format(dir=bed.logs, host=NEAR))
+    server = bed.near(["nginx", "-e", str(bed.logs / "error.log"), "-c", str(conf)])
+    url = f"http://{NEAR}:8080/"
+    bed.until(bed.run_far, ["curl", "-sS", "-m", "5", url + "small.html"], "small")
+    fetched = bed.logs / "fetched"
+    bed.run_far(["curl", "-sS", "-m", "20", "-o", str(fetched), url + "large.bin"])
+    if hashlib.sha256(fetched.read_bytes()).hexdigest() != digest:
+        raise Failure("curl: SHA-256 differs")
+    output = bed.run_far(["wrk", "-t", "1", "-c", "50", "-d", "2", url + "small.html"],
+                         expect=r"[1-9]\d* requests in")
+    if "Socket errors" in output or "Non-2xx" in output:
+        raise Failure(output)
+    if bed.wire != "kernel":
+        bed.accelerated(server, pid=children(server.pid)[0], least=1000)
+
+
+@case(wires=ALL_WIRES)
+def memcached(bed):
+    server = bed.near(["memcached", "-u", "root", "-l", NEAR, "-p", "11211", "-U", "0", "-t", "1"])
+    bed.run_far(PEER + ["memcached", NEAR, "11211"], expect="ok")
+    bed.accelerated(server, least=100)
+
+
+@case()
+def memcached_threads(bed):
+    """Its default of four worker threads shares the sockets of one stack."""
+    server = bed.near(["memcached", "-u", "root", "-l", NEAR, "-p", "11211", "-U", "0"])
+    bed.run_far(PEER + ["memcached", NEAR, "11211"], expect="ok")
+    bed.accelerated(server, least=100)
+
+
+def iperf3(bed, run, host, *more):
+    """One short run; returns bits per second as received."""
+    output = bed.until(run, ["iperf3", "-c", host, "-t", "2", "-J", *more], '"end"')
+    result = json.loads(output[output.index("{"):])
+    if "error" in result:
+        raise Failure(f"iperf3: {result['error']}")
+    rate = result["end"]["sum_received"]["bits_per_second"]
+    if rate < 1e6:
+        raise Failure(f"iperf3 {' '.join(more)}: {rate:.0f} bit/s")
+    return rate
+
+
+@case(wires=ALL_WIRES)
+def iperf3_server(bed):
+    server = bed.near(["iperf3", "-s", "-B", NEAR])
+    for more in ((), ("-R",), ("-P", "4")):
+        iperf3(bed, bed.run_far, NEAR, *more)
+    bed.accelerated(server, least=1000)
+
+
+@case(wires=("af_packet", "tap"))
+def iperf3_client(bed):
+    bed.far(["iperf3", "-s"])
+    for more in ((), ("-R",)):
+        iperf3(bed, bed.run_near, FAR, *more)
+
+
+@case(wires=ALL_WIRES)
+def http_server(bed):
+    digest = make_site(bed.logs, 20 << 20)
+    server = bed.near([PYTHON, "-m", "http.server", "-d", str(bed.logs / "www"), "8000"])
+    bed.run_far(PEER + ["fetch", f"http://{NEAR}:8000/large.bin", digest], expect="ok")
+    bed.accelerated(server, least=1000)
+
+
+@case(modes=BOTH)
+def http_client(bed):
+    digest = make_site(bed.logs, 20 << 20)
+    bed.far([PYTHON, "-m", "http.server", "-d", str(bed.logs / "www"), "8000"])
+    bed.run_near(PEER + ["fetch", f"http://{FAR}:8000/large.bin", digest], expect="ok")
+    bed.run_near(["curl", "-sS", "-m", "20", "-o", str(pathlib.Path("/dev/null")),
+                  f"http://{FAR}:8000/large.bin"])
+
+
+@case(wires=ALL_WIRES, seconds=90)
+def transfer_server(bed):
+    """100 MB each way, SHA-256 compared at the receiver."""
+    server = bed.near(PEER + ["serve", "9000"])
+    bed.run_far(PEER + ["upload", NEAR, "9000"], 60, expect="ok")
+    bed.run_far(PEER + ["download", NEAR, "9000"], 60, expect="ok")
+    bed.accelerated(server, least=1000)
+
+
+@case(wires=("af_packet", "tap"), seconds=90)
+def transfer_client(bed):
+    bed.far(PEER + ["serve", "9000"])
+    bed.run_near(PEER + ["upload", FAR, "9000"], 60, expect="ok")
+    bed.run_near(PEER + ["download", FAR, "9000"], 60, expect="ok")

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""How programs start and end: settings, who is accelerated, kills, what is left behind."""
+
+import pathlib
+import re
+import signal
+import time
+
+from cases import BOTH, COMPLETION, case
+from cases_programs import REDIS, redis_benchmark
+from harness import NEAR, PEER, Failure, Skip, sh
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def other_program(bed):
+    """A program that GAZELLE_BIND_PROCNAME does not name is left alone."""
+    bed.give_kernel_address()
+    conf = write_conf(bed)
+    server = bed.near(PEER + ["echo", "7000"], "--procname", "somebody-else", "-c", conf)
+    bed.run_far(PEER + ["echo-many", NEAR, "7000", "8"], expect="ok")
+    if "librte_eal" in (maps := pathlib.Path(f"/proc/{server.pid}/maps").read_text()) and \
+            re.search(r"rte_|gazelle_\d", maps):
+        raise Failure("DPDK memory in a program that is none of ours")
+    if bed.ctl("graph", "show", server.pid, check=False):
+        raise Failure("it has a graph")
+
+
+def write_conf(bed, *lines):
+    """A configuration for near's veth, with `lines` added."""
+    path = bed.logs / "lstack.conf"
+    path.write_text("\n".join((
+        'dpdk_args=["--no-huge", "--no-pci", "--vdev", "net_af_packet0,iface=%s"]' % bed.near_dev,
+        f'host_addr="{NEAR}"', 'mask_addr="255.255.255.0"') + lines) + "\n")
+    return str(path)
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def wrong_setting(bed):
+    """A bad value is named with file, line, key and range; the program runs on the kernel."""
+    bed.give_kernel_address()
+    conf = write_conf(bed, "nic_read_num=0")
+    server = bed.near(PEER + ["echo", "7000"], "-c", conf)
+    bed.run_far(PEER + ["echo-many", NEAR, "7000", "8"], expect="ok")
+    if not re.search(r"lstack\.conf:4: nic_read_num.*0", server.output()):
+        raise Failure(f"says: {server.output()!r}")
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def wrong_device(bed):
+    """What only DPDK can find out has the same effect as a wrong setting."""
+    bed.give_kernel_address()
+    conf = pathlib.Path(write_conf(bed))
+    conf.write_text(conf.read_text().replace(bed.near_dev, "nosuchdev"))
+    server = bed.near(PEER + ["echo", "7000"], "-c", str(conf))
+    bed.run_far(PEER + ["echo-many", NEAR, "7000", "8"], expect="ok")
+    if "azelle" not in server.output():
+        raise Failure(f"says: {server.output()!r}")
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def on_error_exit(bed):
+    bed.give_kernel_address()
+    conf = write_conf(bed, 'on_error="exit"', "nic_read_num=0")
+    server = bed.near(PEER + ["echo", "7000"], "-c", conf)
+    if server.wait(15) == 0:
+        raise Failure("ended as if nothing were wrong")
+    if "nic_read_num" not in server.output():
+        raise Failure(f"says: {server.output()!r}")
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def unknown_key(bed):
+    """A warning with the nearest known key; the instance starts."""
+    server = bed.near(PEER + ["echo", "7000"], "-c", write_conf(bed, "nic_read_nmu=64"))
+    bed.run_far(PEER + ["echo-many", NEAR, "7000", "8"], expect="ok")
+    if not re.search(r"nic_read_nmu.*nic_read_num", server.output()):
+        raise Failure(f"says: {server.output()!r}")
+    bed.accelerated(server, least=8)
+
+
+def leftovers(pid):
+    """Files that carry the process's id where DPDK and Gazelle keep theirs."""
+    return [str(path) for directory in ("/run/gazelle", "/run/dpdk", "/var/run/dpdk",
+                                        "/dev/hugepages", "/dev/shm")
+            for path in pathlib.Path(directory).glob(f"*{pid}*")]
+
+
+def kill_in_traffic(bed, number):
+    pids = []
+    for _ in range(2):
+        server = bed.near(REDIS + ["--bind", NEAR])
+        bed.until(bed.run_far, ["redis-cli", "-h", NEAR, "ping"], "PONG", seconds=10)
+        client = bed.far(redis_benchmark(NEAR, 10000000))
+        time.sleep(1)
+        if not client.running():
+            raise Failure(f"no traffic: {client.output()[-300:]}")
+        server.popen.send_signal(number)
+        server.wait(5)
+        client.stop()
+        pids.append(server.pid)
+    if bed.wire == "kernel":
+        return
+    if leftovers(pids[0]):
+        raise Failure(f"left behind after the next start: {leftovers(pids[0])}")
+    if number == signal.SIGTERM and leftovers(pids[1]):
+        raise Failure(f"left behind: {leftovers(pids[1])}")
+
+
+@case(modes=BOTH)
+def sigkill(bed):
+    """Killed in the middle of traffic; the next start works and clears what the first left."""
+    kill_in_traffic(bed, signal.SIGKILL)
+
+
+@case(modes=BOTH)
+def sigterm(bed):
+    kill_in_traffic(bed, signal.SIGTERM)
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def hugepages(bed):
+    """The same on hugepages, killed, started again, and no page file stays."""
+    free = int(re.search(r"HugePages_Free:\s+(\d+)", sh("cat", "/proc/meminfo")).group(1))
+    if free < 300:
+        raise Skip(f"{free} free hugepages of 300")
+    bed.no_huge = False
+    kill_in_traffic(bed, signal.SIGKILL)
