@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +76,7 @@ register_node(const struct graph_node *n)
 	reg = calloc(1, sizeof(*reg) + n->n_edges * sizeof(reg->next_nodes[0]));
 	if (reg == NULL)
 		return -ENOMEM;
-	strcpy(reg->name, n->name); /* length checked by check_node() */
+	snprintf(reg->name, sizeof(reg->name), "%s", n->name);
 	reg->process = n->process;
 	reg->flags = n->source ? RTE_NODE_SOURCE_F : 0;
 	reg->parent_id = RTE_NODE_ID_INVALID;

@@ -26,7 +26,7 @@ struct stack;
 /* Packets the port did not take yet; socket-tx gives them to `tx` again, see tx.c. */
 struct tx_backlog {
 	uint16_t n;
-	uint64_t since_tsc; /* when the port took a packet last */
+	uint64_t since_tsc; /* port takes nothing since then; 0: it keeps up */
 	struct rte_mbuf *pkts[WORKER_TX_BACKLOG];
 };
 

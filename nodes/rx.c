@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * rx: one burst from this core's receive queue.
+ *
+ * Sets: trace handle; everything else as the driver left it. Next: classify. Bonding and receive
+ * offload (gro) take their places on this edge. Runs on: cores with a receive queue.
+ */
+#include "nodes/nodes.h"
+#include "nodes/packet_record.h"
+
+#include <rte_ethdev.h>
+
+enum rx_edge { RX_CLASSIFY };
+
+static uint16_t
+rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	const struct worker *w = node_worker(node);
+	struct rte_mbuf **pkts = (struct rte_mbuf **)node->objs;
+
+	if (w->rxq == WORKER_NO_PORT)
+		return 0;
+	n = rte_eth_rx_burst(w->port, w->rxq, pkts, w->burst);
+	if (n == 0)
+		return 0;
+	node->idx = n;
+	graph_trace_mark(node, pkts, n);
+	if (graph_tracing(node)) {
+		struct packet_record r;
+
+		for (uint16_t i = 0; i < n; i++) {
+			packet_record_fill(&r, pkts[i], RTE_ETHER_HDR_LEN);
+			graph_trace_add(node, pkts[i], &r, sizeof(r));
+		}
+	}
+	rte_node_next_stream_move(rg, node, RX_CLASSIFY);
+	return n;
+}
+
+static int
+rx_format(char *buf, size_t len, const void *record)
+{
+	return packet_record_format(buf, len, record);
+}
+
+static const char *const rx_edges[] = { [RX_CLASSIFY] = NODE_CLASSIFY };
+
+static struct graph_node rx_node = {
+	.name = NODE_RX,
+	.process = rx_process,
+	.source = true,
+	.edges = rx_edges,
+	.n_edges = RTE_DIM(rx_edges),
+	.format = rx_format,
+};
+GRAPH_NODE(rx_node)

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tx: the way out ends at the port. Finishes checksums, sends bursts.
+ *
+ * Expects: frames (nodes.h). Next: drop. Runs on: every core; cores that share a queue take its
+ * lock.
+ *
+ * A port that takes no more is asked again a few times, then the rest waits in the worker's
+ * backlog: socket-tx sends it here again at the next walk and keeps the stack from producing more
+ * meanwhile. Nothing is lost between TCP and the port unless the port stands still for
+ * STALL_MS (peer of a virtual wire gone): then the backlog is dropped, or replies made by nodes
+ * (ARP, ICMP, resets) would fill it for ever.
+ */
+#include "nodes/tx.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_ip.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "nodes/nodes.h"
+#include "nodes/packet_record.h"
+
+#define TX_RETRIES 4
+#define STALL_MS 20
+
+enum tx_edge { TX_DROP };
+static const char *const tx_edges[] = { [TX_DROP] = NODE_DROP };
+
+enum tx_error { TX_NO_MEMORY, TX_RING_FULL, TX_STALLED };
+
+static const struct graph_error tx_rows[] = {
+	[TX_NO_MEMORY] = { "tx-no-memory", GRAPH_BROKEN, "no buffer to join segments" },
+	[TX_RING_FULL] = { "tx-ring-full", GRAPH_ODD, "port and backlog full" },
+	[TX_STALLED] = { "tx-stalled", GRAPH_ODD, "port took nothing for 20 ms" },
+};
+
+static void
+finish_l4(struct rte_mbuf *m, struct rte_ipv4_hdr *ip, uint64_t kind, bool offloaded)
+{
+	uint16_t l4_off = m->l2_len + m->l3_len;
+	size_t field_off = kind == RTE_MBUF_F_TX_TCP_CKSUM ?
+		offsetof(struct rte_tcp_hdr, cksum) : offsetof(struct rte_udp_hdr, dgram_cksum);
+	rte_be16_t *field = rte_pktmbuf_mtod_offset(m, rte_be16_t *, l4_off + field_off);
+
+	if (offloaded) {
+		*field = rte_ipv4_phdr_cksum(ip, m->ol_flags);
+		return;
+	}
+	*field = 0;
+	*field = rte_ipv4_udptcp_cksum_mbuf(m, ip, l4_off);
+	m->ol_flags &= ~RTE_MBUF_F_TX_L4_MASK;
+}
+
+static struct rte_mbuf *
+join_segments(struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy;
+
+	/* Headers are ours, but payload segments may belong to send buffers: never move data. */
+	copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
+	if (copy != NULL && copy->nb_segs > 1) {
+		rte_pktmbuf_free(copy);
+		copy = NULL;
+	}
+	rte_pktmbuf_free(m);
+	return copy;
+}
+
+struct rte_mbuf *
+tx_prepare(struct rte_mbuf *m, uint64_t offloads)
+{
+	uint64_t l4 = m->ol_flags & RTE_MBUF_F_TX_L4_MASK;
+
+	if (m->ol_flags & RTE_MBUF_F_TX_IPV4) {
+		struct rte_ipv4_hdr *ip =
+			rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
+
+		if (l4 == RTE_MBUF_F_TX_TCP_CKSUM)
+			finish_l4(m, ip, l4, offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM);
+		else if (l4 == RTE_MBUF_F_TX_UDP_CKSUM)
+			finish_l4(m, ip, l4, offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM);
+		if (m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) {
+			ip->hdr_checksum = 0;
+			if (!(offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)) {
+				ip->hdr_checksum = rte_ipv4_cksum(ip);
+				m->ol_flags &= ~RTE_MBUF_F_TX_IP_CKSUM;
+			}
+		}
+	}
+	if (unlikely(m->nb_segs > 1 && !(offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)))
+		m = join_segments(m);
+	return m;
+}
+
+static uint16_t
+send_burst(const struct worker *w, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t sent = 0;
+	int tries;
+
+	if (w->tx_lock != NULL)
+		rte_spinlock_lock(w->tx_lock);
+	for (tries = 0; sent < n && tries < TX_RETRIES; tries++)
+		sent += rte_eth_tx_burst(w->port, w->txq, pkts + sent, n - sent);
+	if (w->tx_lock != NULL)
+		rte_spinlock_unlock(w->tx_lock);
+	return sent;
+}
+
+/* What the port did not take: wait, or go. */
+static void
+keep_or_drop(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte_mbuf **pkts,
+	uint16_t n)
+{
+	struct tx_backlog *b = &w->tx_backlog;
+	enum tx_error reason = TX_RING_FULL;
+	uint16_t kept = 0;
+
+	if (rte_rdtsc() - b->since_tsc > rte_get_tsc_hz() / 1000 * STALL_MS)
+		reason = TX_STALLED;
+	else
+		kept = RTE_MIN(n, WORKER_TX_BACKLOG - b->n);
+	memcpy(&b->pkts[b->n], pkts, kept * sizeof(pkts[0]));
+	b->n += kept;
+	if (kept < n) {
+		graph_count(node, reason, n - kept);
+		rte_node_enqueue(rg, node, TX_DROP, (void **)pkts + kept, n - kept);
+	}
+}
+
+static void
+trace_vector(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct packet_record r;
+
+	for (uint16_t i = 0; i < n; i++) {
+		packet_record_fill(&r, pkts[i], RTE_ETHER_HDR_LEN);
+		graph_trace_add(node, pkts[i], &r, sizeof(r));
+		graph_trace_end(pkts[i]);
+	}
+}
+
+static uint16_t
+tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	struct worker *w = node_worker(node);
+	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
+	uint16_t i, n_ready = 0, sent = 0;
+
+	for (i = 0; i < n; i++) {
+		struct rte_mbuf *m = tx_prepare(pkts[i], w->tx_offloads);
+
+		if (unlikely(m == NULL))
+			graph_count(node, TX_NO_MEMORY, 1);
+		else
+			pkts[n_ready++] = m;
+	}
+	if (graph_tracing(node))
+		trace_vector(node, pkts, n_ready);
+	if (likely(w->tx_backlog.n == 0)) /* else: behind those that wait */
+		sent = send_burst(w, pkts, n_ready);
+	if (likely(sent == n_ready)) {
+		w->tx_backlog.since_tsc = 0;
+		return n;
+	}
+	if (sent > 0 || w->tx_backlog.since_tsc == 0)
+		w->tx_backlog.since_tsc = rte_rdtsc();
+	keep_or_drop(rg, node, w, pkts + sent, n_ready - sent);
+	return n;
+}
+
+static int
+tx_format(char *buf, size_t len, const void *record)
+{
+	return packet_record_format(buf, len, record);
+}
+
+static struct graph_node tx_node = {
+	.name = NODE_TX,
+	.process = tx_process,
+	.edges = tx_edges,
+	.n_edges = RTE_DIM(tx_edges),
+	.errors = tx_rows,
+	.n_errors = RTE_DIM(tx_rows),
+	.format = tx_format,
+};
+GRAPH_NODE(tx_node)
