@@ -8,12 +8,13 @@
  * sleeping stacks' neighbours; the ring takes many producers.
  *
  * handoff-rx is the source node of the owner: the only consumer of its ring. Everything is checked
- * already, so packets go straight to the stack. The trace of a packet ends on the first core and
- * may begin anew here.
+ * already, so packets go straight to the stack; copies of ARP answers from another core's arp-input
+ * go to ours. The trace of a packet ends on the first core and may begin anew here.
  */
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include <rte_ether.h>
 #include <rte_ip.h>
 
 #include "nodes/nodes.h"
@@ -21,7 +22,7 @@
 
 enum handoff_tx_edge { HANDOFF_TX_DROP };
 enum handoff_tx_error { HANDOFF_RING_FULL };
-enum handoff_rx_edge { HANDOFF_RX_TCP, HANDOFF_RX_UDP };
+enum handoff_rx_edge { HANDOFF_RX_TCP, HANDOFF_RX_UDP, HANDOFF_RX_ARP };
 
 static const char *const handoff_tx_edges[] = { [HANDOFF_TX_DROP] = NODE_DROP };
 
@@ -32,6 +33,7 @@ static const struct graph_error handoff_tx_rows[] = {
 static const char *const handoff_rx_edges[] = {
 	[HANDOFF_RX_TCP] = NODE_TCP_TO_LWIP,
 	[HANDOFF_RX_UDP] = NODE_UDP_TO_LWIP,
+	[HANDOFF_RX_ARP] = NODE_ARP_INPUT,
 };
 
 static uint16_t
@@ -66,6 +68,18 @@ handoff_tx_format(char *buf, size_t len, const void *record)
 	return snprintf(buf, len, "to core %u", *(const uint32_t *)record);
 }
 
+static inline enum handoff_rx_edge
+handoff_rx_verdict(const struct rte_mbuf *m)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, m->l2_len);
+
+	if (unlikely(eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_ARP)))
+		return HANDOFF_RX_ARP;
+	return ip->next_proto_id == IPPROTO_TCP ? HANDOFF_RX_TCP : HANDOFF_RX_UDP;
+}
+
 static uint16_t
 handoff_rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
@@ -81,10 +95,7 @@ handoff_rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uin
 	node->idx = n;
 	graph_trace_mark(node, pkts, n);
 	for (uint16_t i = 0; i < n; i++) {
-		const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(pkts[i],
-			const struct rte_ipv4_hdr *, pkts[i]->l2_len);
-
-		next[i] = ip->next_proto_id == IPPROTO_TCP ? HANDOFF_RX_TCP : HANDOFF_RX_UDP;
+		next[i] = handoff_rx_verdict(pkts[i]);
 		if (graph_tracing(node)) {
 			struct packet_record r;
 

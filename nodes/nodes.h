@@ -12,6 +12,7 @@
  *	out   socket-tx ─► ip4-output ─┬► ip4-frag ─► arp-resolve
  *	                               ├► arp-resolve ─► (gso/tso) ─► (bond) ─► tx
  *	                               └► classify (own address)
+ *	clock ip4-timer ─► tx, drop    (ARP requests; what waited in vain)
  *
  * Names in brackets have a place and no node yet.
  *
@@ -55,8 +56,10 @@
 #define NODE_IP4_OUTPUT "ip4-output"
 #define NODE_IP4_FRAG "ip4-frag"
 #define NODE_ARP_RESOLVE "arp-resolve"
+#define NODE_IP4_TIMER "ip4-timer"
 #define NODE_TX "tx"
 #define NODE_DROP "drop"
+
 
 /* The worker whose graph `node` belongs to. */
 static inline struct worker *

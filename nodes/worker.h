@@ -54,6 +54,7 @@ struct worker {
 	/* tables of single nodes, made by their init() */
 	struct arp_table *arp;
 	struct reass *reass;
+	uint16_t ip_id; /* last identification given by ip4-frag; see there */
 	struct icmp_bucket icmp_errors;
 	struct tx_backlog tx_backlog;
 
