@@ -98,7 +98,7 @@ spread(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte
 		rte_pktmbuf_free(c);
 		graph_count(node, ARP_INPUT_COPY_FAILED, 1);
 	}
-	if (w->kernel_port != WORKER_NO_PORT) {
+	if (w->kernel_fd >= 0) {
 		c = copy_frame(w, m);
 		if (c != NULL)
 			rte_node_enqueue_x1(rg, node, EDGE_KERNEL, c);

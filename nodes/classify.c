@@ -8,7 +8,7 @@
  * Sets: l2_len, l3_len, l4_len, packet_type; cuts padding; headers in the first segment; hash.usr
  * towards handoff-tx. Next: see classify_edges. Drops: see classify_rows. Runs on: every core.
  *
- * With an exception path (kernel_port) what is not for the stack goes to the kernel: IPv6,
+ * With an exception path (kernel_fd) what is not for the stack goes to the kernel: IPv6,
  * multicast, other protocols and ethertypes, ICMP other than echo requests and errors. A malformed
  * packet never does.
  */
@@ -89,7 +89,7 @@ reject(enum classify_error error)
 static inline struct classify_result
 except(const struct worker *w, enum classify_error error)
 {
-	return w->kernel_port != WORKER_NO_PORT ? take(CLASSIFY_KERNEL) : reject(error);
+	return w->kernel_fd >= 0 ? take(CLASSIFY_KERNEL) : reject(error);
 }
 
 static inline bool
@@ -287,7 +287,7 @@ classify_icmp(const struct worker *w, struct rte_mbuf *m, uint16_t l4_off)
 	case ICMP_PARAMETER_PROBLEM:
 		return take(CLASSIFY_ICMP);
 	default: /* replies to somebody's ping: not ours unless there is no one else */
-		return take(w->kernel_port != WORKER_NO_PORT ? CLASSIFY_KERNEL : CLASSIFY_ICMP);
+		return take(w->kernel_fd >= 0 ? CLASSIFY_KERNEL : CLASSIFY_ICMP);
 	}
 }
 

@@ -36,7 +36,7 @@ struct instance {
 	uint64_t tx_offloads;
 	struct rte_ether_addr mac;
 	rte_spinlock_t tx_lock[WORKERS_MAX]; /* one per queue, for cores that share it */
-	uint16_t kernel_port;                /* or WORKER_NO_PORT */
+	int kernel_fd;                       /* tap of the exception path, or -1 */
 
 	/* instance_pool.c */
 	struct rte_mempool *pool; /* packets of 2 KB */

@@ -135,7 +135,7 @@ udp_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n
 	struct worker *w = node_worker(node);
 	struct rte_mbuf *no_socket[GRAPH_VECTOR_MAX];
 	uint64_t counts[STACK_VERDICTS] = { 0 };
-	bool kernel = w->kernel_port != WORKER_NO_PORT;
+	bool kernel = w->kernel_fd >= 0;
 	uint16_t done, part, n_no_socket;
 
 	for (done = 0; done < n; done += part) {

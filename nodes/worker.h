@@ -49,12 +49,13 @@ struct worker {
 	uint64_t tx_offloads;      /* RTE_ETH_TX_OFFLOAD_* enabled on the port */
 	rte_spinlock_t *tx_lock;   /* not NULL where several cores share txq */
 	struct rte_mempool *pool;  /* headers and control packets */
-	uint16_t kernel_port;      /* exception path (kni_switch): tap ethdev, or WORKER_NO_PORT */
+	int kernel_fd;             /* exception path (kni_switch): tap device, or -1 */
 
 	/* tables of single nodes, made by their init() */
 	struct arp_table *arp;
 	struct reass *reass;
 	uint16_t ip_id; /* last identification given by ip4-frag; see there */
+	uint64_t kernel_poll_tsc; /* kernel-rx asks the tap device again */
 	struct icmp_bucket icmp_errors;
 	struct tx_backlog tx_backlog;
 

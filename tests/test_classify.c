@@ -19,7 +19,7 @@ setup(void)
 	worker.addr = FRAME_OURS;
 	worker.mask = FRAME_MASK;
 	worker.mac = frame_our_mac;
-	worker.kernel_port = WORKER_NO_PORT;
+	worker.kernel_fd = -1;
 }
 
 static void
@@ -250,7 +250,7 @@ what_is_not_for_the_stack_goes_to_the_kernel(void)
 {
 	struct rte_mbuf *m;
 
-	worker.kernel_port = 1;
+	worker.kernel_fd = 1;
 	m = frame_ip(pool, IPPROTO_SCTP, 8);
 	frame_seal(m);
 	expect(m, CLASSIFY_KERNEL);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The exception path (kni_switch): a tap device through which the kernel's stack shares our port
+ * with us, under the same addresses.
+ */
+#ifndef NODES_KERNEL_H
+#define NODES_KERNEL_H
+
+struct worker;
+
+/*
+ * Make the tap device `ifname` with the MAC address, address, netmask and MTU of `proto`, and bring
+ * it up. It lives as long as *fd, which goes into worker->kernel_fd of every worker. 0 or -errno
+ * (-EPERM without CAP_NET_ADMIN, -EBUSY: the name is taken).
+ */
+int kernel_port_open(const struct worker *proto, const char *ifname, int *fd);
+void kernel_port_close(int fd);
+
+#endif
