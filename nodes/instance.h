@@ -18,6 +18,7 @@ struct stack_group;
  * Start. Called once per process, in the thread that first needs packets; keeps that thread's CPU
  * affinity and signal mask as they were. All threads made here block every signal.
  * 0 or -errno, with one line for people in `err`. After a failure the process runs on without it.
+ * `c` must live as long as the instance.
  */
 int instance_start(const struct conf *c, struct instance **out, char *err, size_t err_len);
 struct stack_group *instance_stacks(struct instance *in);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Composition root: from settings to a running data path, and back.
+ *
+ * Order of start, each step standing on the ones before: EAL, pools, port, stacks, workers with
+ * their graphs, control socket, threads. instance_stop() undoes it in reverse; a start that fails
+ * half-way calls it too, so every *_stop() copes with a part that never began. During both all
+ * signals are blocked in the calling thread: what DPDK, the stacks and the control server create
+ * inherits that, and no handler of the program ever runs on our threads.
+ */
+#include "nodes/instance.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_ring.h>
+
+#include "graph/graph.h"
+#include "nodes/instance_private.h"
+#include "nodes/kernel.h"
+#include "nodes/nodes.h"
+
+#define HANDOFF_RING 4096
+#define KERNEL_NAMES 16 /* kni0 .. kni15: so many instances may have one */
+
+_Static_assert(CONF_CPUS_MAX <= WORKERS_MAX, "every CPU can have a worker");
+
+/*
+ * Walk one core's graph. Called by whichever thread holds the stack's lock; while it does, it takes
+ * on a DPDK core number of the stack's own, so that the packet pools' caches follow the lock and
+ * not the thread. Numbers from the top: DPDK itself uses them from 0 up.
+ */
+static void
+walk_worker(void *arg)
+{
+	struct worker *w = arg;
+	unsigned int lcore = RTE_PER_LCORE(_lcore_id);
+
+	RTE_PER_LCORE(_lcore_id) = RTE_MAX_LCORE - 1 - w->index;
+	graph_walk(w->graph);
+	RTE_PER_LCORE(_lcore_id) = lcore;
+}
+
+static void
+fill_stack_params(const struct instance *in, struct stack_params *p)
+{
+	const struct conf *c = in->conf;
+
+	*p = (struct stack_params){
+		.n_stacks = in->n_workers,
+		.mode = c->stack_thread_mode == CONF_MODE_RUN_TO_WAKEUP ?
+			STACK_RUN_TO_WAKEUP : STACK_RUN_TO_COMPLETION,
+		.cpus = c->num_cpus.n > 0 ? c->num_cpus.cpu : NULL,
+		.wakeup_cpus = c->num_wakeup.cpu,
+		.n_wakeup = c->num_wakeup.n,
+		.addr = c->host_addr,
+		.mask = c->mask_addr,
+		.gateway = c->gateway_addr,
+		.mtu = c->mtu,
+		.listen_shadow = c->listen_shadow,
+		.low_power = c->low_power_mode,
+		.udp_enable = c->udp_enable,
+		.send_connect_number = c->send_connect_number,
+		.read_connect_number = c->read_connect_number,
+		.rpc_number = c->rpc_number,
+		.conn_max = c->tcp_conn_count,
+	};
+}
+
+static struct worker *
+create_worker(struct instance *in, unsigned int index)
+{
+	const struct conf *c = in->conf;
+	struct worker *w = aligned_alloc(RTE_CACHE_LINE_SIZE,
+		RTE_ALIGN(sizeof(*w), RTE_CACHE_LINE_SIZE));
+	unsigned int n_sharing;
+	char name[32];
+
+	if (w == NULL)
+		return NULL;
+	memset(w, 0, sizeof(*w));
+	w->stack = stack_group_get(in->stacks, index);
+	w->index = index;
+	w->n_workers = in->n_workers;
+	w->port = in->port;
+	w->rxq = index < in->n_rxq ? index : WORKER_NO_PORT;
+	w->txq = index % in->n_txq;
+	n_sharing = (in->n_workers - 1 - w->txq) / in->n_txq + 1;
+	w->tx_lock = n_sharing > 1 ? &in->tx_lock[w->txq] : NULL;
+	w->burst = c->nic_read_num;
+	w->mtu = c->mtu;
+	w->addr = c->host_addr;
+	w->mask = c->mask_addr;
+	w->gateway = c->gateway_addr;
+	w->mac = in->mac;
+	w->tx_offloads = in->tx_offloads;
+	w->pool = in->pool;
+	w->kernel_fd = -1;
+	if (in->n_workers > 1) {
+		snprintf(name, sizeof(name), "gazelle_handoff%u", index);
+		w->handoff = rte_ring_create(name, HANDOFF_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+		if (w->handoff == NULL) {
+			free(w);
+			return NULL;
+		}
+	}
+	return w;
+}
+
+/* The tap of the exception path; every core writes to it. */
+static int
+open_kernel_path(struct instance *in, char *err, size_t err_len)
+{
+	char name[16];
+	unsigned int i;
+	int ret = -EBUSY;
+
+	for (i = 0; i < KERNEL_NAMES && ret == -EBUSY; i++) {
+		snprintf(name, sizeof(name), "kni%u", i);
+		ret = kernel_port_open(in->workers[0], name, &in->kernel_fd);
+	}
+	if (ret < 0)
+		snprintf(err, err_len, "kni_switch: tap device %s: %s", name, strerror(-ret));
+	for (i = 0; i < in->n_workers; i++)
+		in->workers[i]->kernel_fd = in->kernel_fd;
+	return ret;
+}
+
+/* Source nodes cost every walk a call: only those with something to bring. */
+static int
+create_graph(struct instance *in, struct worker *w, char *err, size_t err_len)
+{
+	const char *sources[] = { NODE_RX, NODE_SOCKET_TX, NODE_IP4_TIMER, NULL, NULL };
+	unsigned int n = 3;
+	char name[32];
+
+	if (in->n_workers > 1)
+		sources[n++] = NODE_HANDOFF_RX;
+	if (in->kernel_fd >= 0)
+		sources[n++] = NODE_KERNEL_RX;
+	snprintf(name, sizeof(name), "core%u", w->index);
+	w->graph = graph_create(name, sources, n, w);
+	if (w->graph != NULL)
+		return 0;
+	snprintf(err, err_len, "graph of core %u: %s", w->index, rte_strerror(rte_errno));
+	return -rte_errno;
+}
+
+static int
+start_workers(struct instance *in, char *err, size_t err_len)
+{
+	struct stack_wiring wiring = { .walk = walk_worker, .pool = in->pool, .bulk = in->bulk };
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < in->n_workers; i++) {
+		in->workers[i] = create_worker(in, i);
+		if (in->workers[i] == NULL) {
+			snprintf(err, err_len, "no memory for worker %u", i);
+			return -ENOMEM;
+		}
+	}
+	if (in->conf->kni_switch)
+		ret = open_kernel_path(in, err, err_len);
+	for (i = 0; i < in->n_workers && ret == 0; i++) {
+		memcpy(in->workers[i]->peers, in->workers, sizeof(in->workers));
+		ret = create_graph(in, in->workers[i], err, err_len);
+	}
+	for (i = 0; i < in->n_workers && ret == 0; i++) {
+		wiring.walk_arg = in->workers[i];
+		stack_wire(in->workers[i]->stack, &wiring);
+	}
+	return ret;
+}
+
+static void
+stop_workers(struct instance *in)
+{
+	unsigned int i;
+	uint16_t k;
+
+	for (i = 0; i < in->n_workers; i++) {
+		struct worker *w = in->workers[i];
+		void *m;
+
+		if (w == NULL)
+			continue;
+		graph_destroy(w->graph);
+		while (w->handoff != NULL && rte_ring_sc_dequeue(w->handoff, &m) == 0)
+			rte_pktmbuf_free(m);
+		rte_ring_free(w->handoff);
+		for (k = 0; k < w->tx_backlog.n; k++)
+			rte_pktmbuf_free(w->tx_backlog.pkts[k]);
+		free(w);
+		in->workers[i] = NULL;
+	}
+	if (in->kernel_fd >= 0)
+		kernel_port_close(in->kernel_fd);
+	in->kernel_fd = -1;
+}
+
+static int
+start_stacks(struct instance *in, char *err, size_t err_len)
+{
+	struct stack_params p;
+	int ret;
+
+	fill_stack_params(in, &p);
+	ret = stack_group_create(&p, &in->stacks);
+	if (ret < 0)
+		snprintf(err, err_len, "%u stacks: %s", in->n_workers, strerror(-ret));
+	return ret;
+}
+
+static int
+start_threads(struct instance *in, char *err, size_t err_len)
+{
+	int ret = instance_ctl_start(in);
+
+	if (ret < 0) {
+		snprintf(err, err_len, "control socket: %s", strerror(-ret));
+		return ret;
+	}
+	ret = stack_group_start(in->stacks);
+	if (ret < 0)
+		snprintf(err, err_len, "stack threads: %s", strerror(-ret));
+	return ret;
+}
+
+static int (*const steps[])(struct instance *in, char *err, size_t err_len) = {
+	instance_eal_start, instance_pool_start, instance_port_start,
+	start_stacks, start_workers, start_threads,
+};
+
+static void
+block_signals(sigset_t *old)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
+int
+instance_start(const struct conf *c, struct instance **out, char *err, size_t err_len)
+{
+	struct instance *in = calloc(1, sizeof(*in));
+	sigset_t old;
+	size_t i;
+	int ret = 0;
+
+	if (in == NULL) {
+		snprintf(err, err_len, "no memory");
+		return -ENOMEM;
+	}
+	in->conf = c;
+	in->kernel_fd = -1;
+	in->n_workers = c->num_cpus.n > 0 ? c->num_cpus.n : RTE_MAX(c->stack_num, 1u);
+	block_signals(&old);
+	for (i = 0; i < RTE_DIM(steps) && ret == 0; i++)
+		ret = steps[i](in, err, err_len);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret < 0) {
+		instance_stop(in);
+		return ret;
+	}
+	*out = in;
+	return 0;
+}
+
+struct stack_group *
+instance_stacks(struct instance *in)
+{
+	return in->stacks;
+}
+
+void
+instance_stop(struct instance *in)
+{
+	sigset_t old;
+
+	if (in == NULL)
+		return;
+	block_signals(&old);
+	instance_ctl_stop(in);
+	if (in->stacks != NULL)
+		stack_group_stop(in->stacks);
+	stop_workers(in);
+	instance_port_stop(in);
+	instance_pool_stop(in);
+	instance_eal_stop(in);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	free(in);
+}

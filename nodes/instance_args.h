@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dpdk_args, read and copied: pure functions on strings, for instance_eal.c and its tests. */
+#ifndef NODES_INSTANCE_ARGS_H
+#define NODES_INSTANCE_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define ARGS_MEMORY_MB 512 /* ordinary pages taken where nothing says how much */
+
+/* What the user wrote. */
+struct args_seen {
+	bool no_huge, in_memory, huge_unlink, legacy_mem, single_file, no_shconf, map_perfect;
+	bool cores, file_prefix, vdev, virtio_user, allow, no_pci, iova, telemetry, log_level;
+	const char *huge_dir;   /* NULL: not given */
+	unsigned int memory_mb; /* -m, or the sum of --socket-mem; 0: not given */
+	bool drop_huge_options; /* decision of the caller: no hugepages after all */
+};
+
+/* The list under construction; owns its strings. */
+struct args {
+	char **v;
+	int n, max;
+	bool failed;
+};
+
+void args_scan(struct args_seen *seen, const char *const *v, unsigned int n);
+void args_add(struct args *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Copy the option v[0] (and its value v[1], where it is separate), or leave it out. `n` > 0 strings
+ * are there. Returns how many more than one were consumed. */
+unsigned int args_copy(struct args *a, const struct args_seen *seen, const char *const *v,
+	unsigned int n);
+
+#endif

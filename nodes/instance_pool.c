@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Packet pools: `pool` for what the wire brings and for headers, `bulk` for large sends.
+ *
+ * mbuf_pool_size, or tcp_conn_count x mbuf_count_per_conn, says how many packets all stacks share.
+ * Without them the rings of the ports and a share of the memory decide. On ordinary pages, and when
+ * hugepages run short, the pools shrink to what there is: full pools slow senders down, and that is
+ * better than no start.
+ */
+#include "nodes/instance_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+
+#include "stack/edge.h"
+
+#define PACKET_ROOM (2048 + RTE_PKTMBUF_HEADROOM)
+#define BULK_ROOM (16384 + RTE_PKTMBUF_HEADROOM)
+#define PACKETS_DEFAULT 65536
+#define PACKETS_MIN 4096
+#define BULK_MIN 256
+#define BULK_SHARE 16 /* one bulk buffer for so many packets */
+/* Of ordinary memory; the rest is for rings, graphs and DPDK itself. */
+#define PACKETS_PERCENT 60
+#define BULK_PERCENT 20
+
+static uint32_t
+object_bytes(uint32_t room)
+{
+	uint32_t bytes = sizeof(struct rte_mbuf) + stack_priv_size() + room;
+
+	return rte_mempool_calc_obj_size(bytes, 0, NULL);
+}
+
+static uint32_t
+at_most_percent(const struct instance *in, uint32_t n, uint32_t room, uint32_t percent)
+{
+	uint64_t max;
+
+	if (in->memory_mb == 0)
+		return n;
+	max = (uint64_t)in->memory_mb * 1024 * 1024 / 100 * percent / object_bytes(room);
+	return max < n ? (uint32_t)max : n;
+}
+
+static uint32_t
+wanted_packets(const struct instance *in)
+{
+	const struct conf *c = in->conf;
+	uint64_t n = c->mbuf_pool_size;
+	uint64_t rings;
+
+	if (n == 0)
+		n = (uint64_t)c->tcp_conn_count * c->mbuf_count_per_conn;
+	if (n == 0) {
+		rings = (uint64_t)in->n_workers * (c->nic_rxqueue_size + c->nic_txqueue_size);
+		n = RTE_MAX((uint64_t)PACKETS_DEFAULT, 4 * rings);
+	}
+	return (uint32_t)RTE_MIN(n, (uint64_t)UINT32_MAX / 2);
+}
+
+/* As many of `n` as there is memory for, but at least `min`. */
+static struct rte_mempool *
+create_pool(const struct instance *in, const char *name, uint32_t n, uint32_t min, uint16_t room)
+{
+	struct rte_mempool *p;
+	uint32_t cache = RTE_MIN(in->conf->mem_cache_num, (uint32_t)RTE_MEMPOOL_CACHE_MAX_SIZE);
+
+	for (;;) {
+		n = RTE_MAX(n, min);
+		cache = RTE_MIN(cache, n / 2);
+		p = rte_pktmbuf_pool_create(name, n, cache, stack_priv_size(), room,
+			SOCKET_ID_ANY);
+		if (p != NULL || n == min)
+			return p;
+		n -= n / 4;
+	}
+}
+
+int
+instance_pool_start(struct instance *in, char *err, size_t err_len)
+{
+	uint32_t n = wanted_packets(in), n_bulk = n / BULK_SHARE;
+
+	n = at_most_percent(in, n, PACKET_ROOM, PACKETS_PERCENT);
+	n_bulk = at_most_percent(in, n_bulk, BULK_ROOM, BULK_PERCENT);
+	in->bulk = create_pool(in, "gazelle_bulk", n_bulk, BULK_MIN, BULK_ROOM);
+	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, PACKET_ROOM);
+	if (in->pool != NULL && in->bulk != NULL)
+		return 0;
+	snprintf(err, err_len, "no memory for %u packets of %u bytes: give DPDK more in dpdk_args",
+		PACKETS_MIN, object_bytes(PACKET_ROOM));
+	return -ENOMEM;
+}
+
+void
+instance_pool_stop(struct instance *in)
+{
+	rte_mempool_free(in->pool);
+	rte_mempool_free(in->bulk);
+	in->pool = NULL;
+	in->bulk = NULL;
+}
