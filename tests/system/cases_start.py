@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How programs start and end: settings, who is accelerated, kills, what is left behind."""
 
+import os
 import pathlib
 import re
 import signal
@@ -8,7 +9,7 @@ import time
 
 from cases import BOTH, COMPLETION, case
 from cases_programs import REDIS, redis_benchmark
-from harness import NEAR, PEER, Failure, Skip, sh
+from harness import NEAR, NEAR_KERNEL, PEER, Failure, Skip, sh
 
 
 @case(modes=(COMPLETION,), kernel=False)
@@ -23,6 +24,31 @@ def other_program(bed):
         raise Failure("DPDK memory in a program that is none of ours")
     if bed.ctl("graph", "show", server.pid, check=False):
         raise Failure("it has a graph")
+
+
+@case(modes=BOTH, kernel=False)
+def both_worlds(bed):
+    """A socket bound to any address is reached through the stack, the kernel and loopback."""
+    bed.give_kernel_address(NEAR_KERNEL)
+    server = bed.near(PEER + ["echo", "7000"])
+    for host in (NEAR, NEAR_KERNEL):
+        bed.run_far(PEER + ["echo-many", host, "7000", "8"], expect="ok")
+    sh("ip", "netns", "exec", bed.near_ns, *PEER, "echo-many", "127.0.0.1", "7000", "8")
+    bed.accelerated(server, least=8)
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def thread_name(bed):
+    """GAZELLE_THREAD_NAME: only sockets of threads with that name are accelerated."""
+    bed.give_kernel_address(NEAR_KERNEL)
+    os.environ["GAZELLE_THREAD_NAME"] = "fast-one"
+    try:
+        bed.near(PEER + ["named-echo", "fast-one", "7000", "7001"])
+    finally:
+        del os.environ["GAZELLE_THREAD_NAME"]
+    bed.run_far(PEER + ["echo-many", NEAR, "7000", "8"], expect="ok")
+    bed.run_far(PEER + ["echo-many", NEAR_KERNEL, "7001", "8"], expect="ok")
+    bed.run_far(PEER + ["refused", NEAR, "7001"], expect="ok")
 
 
 def write_conf(bed, *lines):

@@ -19,8 +19,10 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -28,6 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
 PEER = [PYTHON, str(ROOT / "tests" / "system" / "peer.py")]
 NEAR, FAR = "198.18.0.1", "198.18.0.2"
+NEAR_KERNEL = "198.18.0.3"  # where near's kernel has an address too
 COMPLETION, WAKEUP, KERNEL = "run-to-completion", "run-to-wakeup", "kernel"
 CPUS = sorted(os.sched_getaffinity(0))
 
@@ -114,7 +117,9 @@ class Bed:
         self.complaints = []
         self.closing = threading.Event()
         self.watcher = None
-        self.socket = str(logs / "wire.sock")
+        # A directory of its own: socket paths are short.
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix=self.prefix))
+        self.socket = str(self.scratch / "wire.sock")
 
     # --- network -------------------------------------------------------------------------------
 
@@ -151,9 +156,10 @@ class Bed:
             self.watcher = threading.Thread(target=self.watch_tap, daemon=True)
             self.watcher.start()
 
-    def give_kernel_address(self):
-        """Near's kernel gets near's address: for tests of what must stay in the kernel."""
-        sh("ip", "-n", self.near_ns, "addr", "add", NEAR + "/24", "dev", self.near_dev)
+    def give_kernel_address(self, address=NEAR):
+        """Near's kernel gets near's address, for tests of what must stay in the kernel, or one of
+        its own beside it."""
+        sh("ip", "-n", self.near_ns, "addr", "add", address + "/24", "dev", self.near_dev)
 
     def watch_tap(self):
         """The tap device comes and goes with near's process: give it far's address each time."""
@@ -174,6 +180,7 @@ class Bed:
                 self.complaints.append(f"SIGTERM did not end {proc.argv[-1]}")
         for name in (self.near_ns, self.far_ns):
             sh("ip", "netns", "del", name, check=False)
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     # --- programs ------------------------------------------------------------------------------
 

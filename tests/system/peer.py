@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Small programs for the system tests: ordinary sockets, nothing of Gazelle.
 
-    peer.py SERVER-COMMAND PORT        serve, echo, udp-echo
+    peer.py SERVER-COMMAND PORT        serve, echo, udp-echo, named-echo
     peer.py CLIENT-COMMAND HOST PORT   upload, download, echo-many, udp-sizes, memcached, ...
 
 A client ends with "ok" and exit code 0, or says what went wrong.
@@ -115,6 +115,16 @@ def cmd_echo(port):
             else:
                 poll.unregister(fd)
                 conns.pop(fd).close()
+
+
+def cmd_named_echo(name, port, other_port):
+    """Two echo servers: one in a thread with the given name, one in a thread without."""
+    def named():
+        with open(f"/proc/self/task/{threading.get_native_id()}/comm", "w", encoding="ascii") as f:
+            f.write(name)
+        cmd_echo(port)
+    threading.Thread(target=named, daemon=True).start()
+    cmd_echo(other_port)
 
 
 def cmd_udp_echo(port):
@@ -240,6 +250,15 @@ def cmd_self(host, port, size=5 * MEGABYTE):
                      daemon=True).start()
     cmd_upload(host, port, size)
     cmd_download(host, port, size)
+
+
+def cmd_refused(host, port):
+    """Nobody listens there."""
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except ConnectionRefusedError:
+        return
+    raise ValueError("somebody listens")
 
 
 def cmd_loopback():
