@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The run directory and the control sockets in it: DIR/{unix_prefix}{kind}_{pid}.sock.
+ *
+ * DIR belongs to the user who runs the process and has mode 0700. A name in it is published only
+ * when its socket listens, so a name whose socket refuses connections is stale and may be removed.
+ */
+#ifndef CTL_PATH_H
+#define CTL_PATH_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define CTL_KIND_LSTACK "lstack"
+
+/* One control socket found. */
+struct ctl_place {
+	char prefix[NAME_MAX + 1];
+	char kind[16];
+	pid_t pid;
+	char path[PATH_MAX];
+};
+
+/* The directory of this user: /var/run/gazelle for root, else gazelle under XDG_RUNTIME_DIR, else
+ * /tmp/gazelle-UID. */
+int ctl_run_dir(char *buf, size_t len);
+
+/* Make `dir` if needed and see that nobody else can put names into it. 0 or -errno. */
+int ctl_run_dir_make(const char *dir);
+
+/* "redis-lstack_12.sock" with kind "lstack": prefix "redis-", pid 12. False: no such name. */
+bool ctl_name_parse(const char *name, const char *kind, struct ctl_place *out);
+
+/* Every control socket of `kind` under `dir`, sorted by pid. Returns how many, or -errno; *out is
+ * freed with free() in both cases. The second adds to the `n` that *out holds. */
+int ctl_places(const char *dir, const char *kind, struct ctl_place **out);
+int ctl_places_add(const char *dir, const char *kind, struct ctl_place **out, int n);
+
+/* A stream connected to the socket, non-blocking; names longer than a socket address are fine.
+ * -ECONNREFUSED: stale; -EAGAIN: too many wait to be accepted. */
+int ctl_dial(const char *path);
+
+/* Remove every stale socket of `kind`, whatever its prefix. */
+void ctl_remove_stale(const char *dir, const char *kind);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What requests ask and answers tell, as plain values: filled by the owner of the facts, carried as
+ * YAML (messages.c), printed by render.c.
+ *
+ * Arrays behind pointers come from malloc() and belong to the struct; ctl_message_free() frees them.
+ */
+#ifndef CTL_SNAPSHOT_H
+#define CTL_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CTL_NAME_MAX 48 /* bytes, with the terminator */
+#define CTL_TEXT_MAX 160
+#define CTL_ADDR_MAX 64 /* "255.255.255.255:65535", room for IPv6 */
+#define CTL_TRACE_MAX 256 /* packets of one trace request */
+
+/* --- CTL_IDENTITY ------------------------------------------------------------------------------ */
+
+struct ctl_identity {
+	uint32_t pid;
+	char kind[CTL_NAME_MAX];    /* "lstack", "ltran" */
+	char program[CTL_NAME_MAX]; /* name of the executable */
+	char addr[CTL_ADDR_MAX];    /* the stack's address; empty: none */
+	char version[CTL_NAME_MAX];
+};
+
+/* --- CTL_GRAPH_SHOW ---------------------------------------------------------------------------- */
+
+enum ctl_severity { CTL_NORMAL, CTL_ODD, CTL_BROKEN };
+
+struct ctl_error {
+	char symbol[CTL_NAME_MAX];
+	enum ctl_severity severity;
+	char text[CTL_TEXT_MAX];
+	uint64_t count;
+};
+
+struct ctl_node {
+	char name[CTL_NAME_MAX];
+	uint64_t calls, packets, cycles;
+	struct ctl_error *errors; /* rows that have counted something */
+	uint32_t errors_count;
+};
+
+struct ctl_core {
+	uint32_t index;
+	int32_t tid;          /* thread that walked it last */
+	struct ctl_node *nodes;
+	uint32_t nodes_count;
+};
+
+struct ctl_graph {
+	uint64_t cycles_hz; /* of the clock behind `cycles` */
+	struct ctl_core *cores;
+	uint32_t cores_count;
+};
+
+/* --- CTL_GRAPH_TRACE --------------------------------------------------------------------------- */
+
+enum ctl_trace_action {
+	CTL_TRACE_START,  /* forget old traces, trace the next `packets` packets of each core */
+	CTL_TRACE_READ,   /* take what has been traced */
+	CTL_TRACE_CANCEL, /* trace no further packets, take what has been traced */
+};
+
+struct ctl_trace_request {
+	enum ctl_trace_action action;
+	uint32_t packets; /* at most CTL_TRACE_MAX */
+};
+
+struct ctl_trace {
+	uint32_t packets; /* in `lines` */
+	char **lines;     /* each packet starts with a line that does not begin with a space */
+	uint32_t lines_count;
+};
+
+/* --- CTL_LSTACK_SHOW --------------------------------------------------------------------------- */
+
+/* Rows of gazellectl, three to a line; the names are those of Gazelle's own gazellectl. */
+#define CTL_STACK_ROWS(X)                                                                          \
+	X(rx_pkts)           /* taken from the port */                                             \
+	X(rx_drop)           /* taken, and dropped by the graph */                                 \
+	X(rx_allocmbuf_fail) /* port: no packet buffer for a received packet */                    \
+	X(tx_pkts)           /* given to the port */                                               \
+	X(tx_drop)                                                                                 \
+	X(tx_allocmbuf_fail) /* no packet buffer for a packet to send */                           \
+	X(mbuf_pool_freecnt)                                                                       \
+	X(conn_num)                                                                                \
+	X(wakeup_events) /* sleeping threads woken */                                              \
+	X(call_msg)      /* operations executed */                                                 \
+	X(call_posted)   /* of those, posted by another thread */                                  \
+	X(app_events)    /* readiness edges */                                                     \
+	X(app_read)                                                                                \
+	X(app_write)                                                                               \
+	X(listen_num)                                                                              \
+	X(app_read_bytes)                                                                          \
+	X(app_write_bytes)                                                                         \
+	X(idle_percent) /* walks that found nothing to do */
+
+struct ctl_stack {
+	uint32_t index;
+	int32_t tid;
+#define X(name) uint64_t name;
+	CTL_STACK_ROWS(X)
+#undef X
+};
+
+struct ctl_port {
+	char name[CTL_NAME_MAX], driver[CTL_NAME_MAX], mac[CTL_NAME_MAX];
+	bool link_up;
+	uint64_t rx_pkts, rx_bytes, rx_missed, rx_err, rx_nombuf, tx_pkts, tx_bytes, tx_err;
+};
+
+struct ctl_lstack {
+	char mode[CTL_NAME_MAX];
+	bool low_power_mode;
+	struct ctl_port port;
+	struct ctl_stack *stacks;
+	uint32_t stacks_count;
+};
+
+/* --- CTL_LSTACK_CONNS -------------------------------------------------------------------------- */
+
+struct ctl_conns_request {
+	uint32_t max; /* rows wanted of each stack */
+};
+
+struct ctl_conn {
+	uint32_t stack; /* index */
+	char proto[CTL_NAME_MAX], local[CTL_ADDR_MAX], peer[CTL_ADDR_MAX], state[CTL_NAME_MAX];
+	int32_t fd;
+	uint32_t recv_queue, send_queue, in_flight, cwnd, rcv_wnd, snd_wnd, mss; /* bytes */
+	uint32_t srtt_us, rto_ms, retransmits;
+	uint32_t snd_nxt, lastack, rcv_nxt;
+	uint64_t rx_bytes, tx_bytes;
+	uint32_t accept_queue;
+	bool keepalive;
+	uint32_t keep_idle_s, keep_intvl_s, keep_cnt;
+};
+
+struct ctl_conns {
+	uint32_t total; /* sockets there are; `conns` may hold fewer */
+	struct ctl_conn *conns;
+	uint32_t conns_count;
+};
+
+/* --- CTL_LSTACK_SNMP --------------------------------------------------------------------------- */
+
+/* RFC 4293, RFC 4113, RFC 4022, RFC 4293 5 (ICMP) counters, under the names of gazellectl. */
+#define CTL_SNMP_ROWS(X)                                                                           \
+	X(ip_in_recv)                                                                              \
+	X(ip_in_deliver)                                                                           \
+	X(ip_out_req)                                                                              \
+	X(ip_out_discard)                                                                          \
+	X(udp_in_datagrams)                                                                        \
+	X(udp_no_ports)                                                                            \
+	X(udp_in_errors)                                                                           \
+	X(udp_out_datagrams)                                                                       \
+	X(tcp_act_open)                                                                            \
+	X(tcp_passive_open)                                                                        \
+	X(tcp_attempt_fail)                                                                        \
+	X(tcp_estab_rst)                                                                           \
+	X(tcp_curr_estab)                                                                          \
+	X(tcp_out_seg)                                                                             \
+	X(tcp_retran_seg)                                                                          \
+	X(tcp_in_seg)                                                                              \
+	X(tcp_in_err)                                                                              \
+	X(tcp_out_rst)                                                                             \
+	X(tcp_refused_cnt)                                                                         \
+	X(tcp_listen_drops)                                                                        \
+	X(icmp_in_msgs)                                                                            \
+	X(icmp_in_errors)                                                                          \
+	X(icmp_in_echos)                                                                           \
+	X(icmp_out_msgs)                                                                           \
+	X(icmp_out_echo_reps)
+
+struct ctl_snmp_stack {
+	uint32_t index;
+	int32_t tid;
+#define X(name) uint64_t name;
+	CTL_SNMP_ROWS(X)
+#undef X
+};
+
+struct ctl_snmp {
+	struct ctl_snmp_stack *stacks;
+	uint32_t stacks_count;
+};
+
+#endif

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ctl/: requests and answers over real sockets, good, bad, slow and forbidden ones. */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "tests/ctl_fake.h"
+
+static void
+identity_tells_who_it_is(void)
+{
+	const struct ctl_message *m = ctl_message_find(CTL_IDENTITY);
+	int fd = dial();
+	char *body;
+	size_t len;
+	void *answer;
+	struct ctl_identity *id;
+
+	/* A connection carries several requests. */
+	for (int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL_FATAL(ctl_client_ask(fd, CTL_IDENTITY, NULL, &body, &len, err,
+			sizeof(err)), 0);
+		CU_ASSERT_EQUAL_FATAL(ctl_message_decode(m->answer, body, len, &answer), 0);
+		id = answer;
+		CU_ASSERT_EQUAL(id->pid, (uint32_t)getpid());
+		CU_ASSERT_STRING_EQUAL(id->kind, "lstack");
+		CU_ASSERT_STRING_EQUAL(id->program, "test_ctl");
+		CU_ASSERT_STRING_EQUAL(id->addr, "198.18.0.1");
+		ctl_message_free(m->answer, answer);
+		free(body);
+	}
+	close(fd);
+}
+
+static void
+nested_answers_survive_the_way(void)
+{
+	const struct ctl_message *m = ctl_message_find(CTL_GRAPH_SHOW);
+	int fd = dial();
+	char *body;
+	size_t len;
+	void *answer;
+	struct ctl_graph *g;
+
+	CU_ASSERT_EQUAL_FATAL(ctl_client_ask(fd, CTL_GRAPH_SHOW, NULL, &body, &len, err,
+		sizeof(err)), 0);
+	CU_ASSERT_EQUAL_FATAL(ctl_message_decode(m->answer, body, len, &answer), 0);
+	g = answer;
+	CU_ASSERT_EQUAL_FATAL(g->cores_count, 2);
+	CU_ASSERT_EQUAL(g->cores[1].nodes_count, 0);
+	CU_ASSERT_EQUAL_FATAL(g->cores[0].nodes_count, 1);
+	CU_ASSERT_EQUAL(g->cores[0].nodes[0].packets, UINT64_MAX);
+	CU_ASSERT_EQUAL_FATAL(g->cores[0].nodes[0].errors_count, 1);
+	CU_ASSERT_EQUAL(g->cores[0].nodes[0].errors[0].severity, CTL_BROKEN);
+	CU_ASSERT_STRING_EQUAL(g->cores[0].nodes[0].errors[0].text,
+		"weird: \"text\" # with 'signs'");
+	ctl_message_free(m->answer, answer);
+	free(body);
+	close(fd);
+}
+
+static void
+big_answers_arrive_whole(void)
+{
+	const struct ctl_message *m = ctl_message_find(CTL_LSTACK_CONNS);
+	struct ctl_conns_request r = {.max = 3000};
+	int fd = dial();
+	char *body;
+	size_t len;
+	void *answer;
+
+	n_conns = 5000;
+	CU_ASSERT_EQUAL_FATAL(ctl_client_ask(fd, CTL_LSTACK_CONNS, &r, &body, &len, err,
+		sizeof(err)), 0);
+	CU_ASSERT_EQUAL_FATAL(ctl_message_decode(m->answer, body, len, &answer), 0);
+	CU_ASSERT_EQUAL(((struct ctl_conns *)answer)->total, 5000);
+	CU_ASSERT_EQUAL(((struct ctl_conns *)answer)->conns_count, 3000);
+	CU_ASSERT_EQUAL(((struct ctl_conns *)answer)->conns[0].fd, -1);
+	ctl_message_free(m->answer, answer);
+	free(body);
+	close(fd);
+}
+
+static void
+handler_errors_reach_the_client(void)
+{
+	struct ctl_trace_request r = {.packets = 77};
+	int fd = dial();
+	char *body;
+	size_t len;
+
+	CU_ASSERT_EQUAL(ctl_client_ask(fd, CTL_GRAPH_TRACE, &r, &body, &len, err, sizeof(err)),
+		-EREMOTEIO);
+	CU_ASSERT_STRING_EQUAL(err, "seventy-seven is too many");
+	CU_ASSERT_EQUAL(ctl_client_ask(fd, CTL_LSTACK_SNMP, NULL, &body, &len, err, sizeof(err)),
+		-EREMOTEIO);
+	CU_ASSERT_STRING_EQUAL(err, "\"lstack show -s\" is not available in this lstack");
+	close(fd);
+}
+
+/* Sends raw bytes; returns the status of the answer, -1 for a closed connection. */
+static int
+raw(int fd, const void *bytes, size_t n, struct ctl_header *h)
+{
+	char body[CTL_REQUEST_MAX];
+
+	CU_ASSERT_EQUAL(send(fd, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+	if (recv(fd, h, sizeof(*h), MSG_WAITALL) != sizeof(*h))
+		return -1;
+	if (h->length > 0)
+		recv(fd, body, h->length, MSG_WAITALL);
+	return h->status;
+}
+
+static void
+bad_headers_are_refused(void)
+{
+	struct ctl_header h = {.magic = CTL_MAGIC, .version = CTL_VERSION, .command = CTL_IDENTITY};
+	struct ctl_header wrong, out;
+	char byte;
+	int fd = dial();
+
+	wrong = h;
+	wrong.version = 99;
+	CU_ASSERT_EQUAL(raw(fd, &wrong, sizeof(wrong), &out), CTL_BAD_VERSION);
+	CU_ASSERT_EQUAL(out.version, CTL_VERSION);
+	wrong = h;
+	wrong.command = 999;
+	CU_ASSERT_EQUAL(raw(fd, &wrong, sizeof(wrong), &out), CTL_BAD_COMMAND);
+	CU_ASSERT_EQUAL(out.command, 999);
+	/* The connection has lived so far. */
+	CU_ASSERT_EQUAL(raw(fd, &h, sizeof(h), &out), CTL_OK);
+
+	wrong = h;
+	wrong.magic = 0x47455420;
+	CU_ASSERT_EQUAL(raw(fd, &wrong, sizeof(wrong), &out), CTL_BAD_REQUEST);
+	CU_ASSERT_EQUAL(recv(fd, &byte, 1, 0), 0);
+	close(fd);
+
+	fd = dial();
+	wrong = h;
+	wrong.length = CTL_REQUEST_MAX + 1;
+	CU_ASSERT_EQUAL(raw(fd, &wrong, sizeof(wrong), &out), CTL_BAD_REQUEST);
+	CU_ASSERT_EQUAL(recv(fd, &byte, 1, 0), 0);
+	close(fd);
+}
+
+static void
+bad_bodies_are_refused(void)
+{
+	static const char *const bodies[] = {"", "packets: 1", "{", "action: start\npackets: -1",
+		"action: dance\npackets: 1", "packets: &a [*a, *a]\naction: start", "\xff\xfe"};
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		struct ctl_header out, h = {.magic = CTL_MAGIC, .version = CTL_VERSION,
+			.command = CTL_GRAPH_TRACE, .length = strlen(bodies[i])};
+		char request[256];
+
+		memcpy(request, &h, sizeof(h));
+		memcpy(request + sizeof(h), bodies[i], h.length);
+		if (raw(fd, request, sizeof(h) + h.length, &out) == CTL_BAD_REQUEST)
+			continue;
+		CU_FAIL("accepted");
+		printf("\n    body: \"%s\"\n", bodies[i]);
+	}
+	close(fd);
+}
+
+static void
+slow_and_truncated_clients_do_not_hold_up_others(void)
+{
+	struct ctl_header h = {.magic = CTL_MAGIC, .version = CTL_VERSION, .command = CTL_IDENTITY};
+	int slow = dial(), gone = dial();
+	struct timespec byte_time = {.tv_nsec = 10000000};
+	char byte;
+
+	CU_ASSERT_EQUAL(send(gone, &h, 7, 0), 7);
+	close(gone);
+	CU_ASSERT_EQUAL(send(slow, &h, 7, 0), 7);
+	identity_tells_who_it_is();
+	/* Half a header for longer than the time limit. */
+	CU_ASSERT_EQUAL(recv(slow, &byte, 1, 0), 0);
+	close(slow);
+	identity_tells_who_it_is();
+
+	/* Byte by byte, but in time. */
+	slow = dial();
+	for (size_t i = 0; i < sizeof(h); i++) {
+		nanosleep(&byte_time, NULL);
+		CU_ASSERT_EQUAL(send(slow, (char *)&h + i, 1, 0), 1);
+	}
+	CU_ASSERT_EQUAL(recv(slow, &h, sizeof(h), MSG_WAITALL), sizeof(h));
+	CU_ASSERT_EQUAL(h.status, CTL_OK);
+	close(slow);
+}
+
+static void
+clients_that_do_not_read_are_dropped(void)
+{
+	struct ctl_header h = {.magic = CTL_MAGIC, .version = CTL_VERSION,
+		.command = CTL_LSTACK_CONNS, .length = 9};
+	int fd = dial();
+	char buf[4096];
+	ssize_t n;
+
+	n_conns = 10000;
+	CU_ASSERT_EQUAL(send(fd, &h, sizeof(h), 0), sizeof(h));
+	CU_ASSERT_EQUAL(send(fd, "max: 9999", 9, 0), 9);
+	nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+	n_conns = 1;
+	identity_tells_who_it_is();
+	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
+		;
+	CU_ASSERT(n == 0 || errno == ECONNRESET);
+	close(fd);
+}
+
+static void
+more_clients_than_places_wait_their_turn(void)
+{
+	int fds[40];
+
+	for (int i = 0; i < 40; i++)
+		fds[i] = ctl_dial(ctl_server_path(server));
+	for (int i = 0; i < 40; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	identity_tells_who_it_is();
+}
+
+static void
+others_may_not_ask(void)
+{
+	struct ctl_header out, h = {.magic = CTL_MAGIC, .version = CTL_VERSION,
+		.command = CTL_IDENTITY};
+	struct stat st;
+	int status;
+	pid_t pid;
+
+	CU_ASSERT_EQUAL(stat(ctl_server_path(server), &st), 0);
+	CU_ASSERT_EQUAL(st.st_mode & 0777, 0600);
+	CU_ASSERT_EQUAL(stat(dir, &st), 0);
+	CU_ASSERT_EQUAL(st.st_mode & 0777, 0700);
+	if (geteuid() != 0)
+		return;
+	/* Even with the doors of the file system open. */
+	CU_ASSERT_EQUAL(chmod(dir, 0777), 0);
+	CU_ASSERT_EQUAL(chmod(ctl_server_path(server), 0777), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd;
+
+		if (setuid(65534) < 0 || (fd = ctl_dial(ctl_server_path(server))) < 0)
+			_exit(100);
+		fcntl(fd, F_SETFL, 0);
+		_exit(raw(fd, &h, sizeof(h), &out));
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(WEXITSTATUS(status), CTL_DENIED);
+}
+
+static void
+thread_blocks_all_signals(void)
+{
+	sigset_t set;
+
+	/* Blocked here and pending for the process: only the server's thread could take it. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	kill(getpid(), SIGUSR1);
+	identity_tells_who_it_is();
+	sigpending(&set);
+	CU_ASSERT_TRUE(sigismember(&set, SIGUSR1));
+	sigwaitinfo(&set, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void
+forked_child_leaves_the_socket_alone(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ctl_server_stop(server);
+		_exit(0);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	identity_tells_who_it_is();
+}
+
+static const struct cunit_test tests[] = {
+	CUNIT_TEST(identity_tells_who_it_is),
+	CUNIT_TEST(nested_answers_survive_the_way),
+	CUNIT_TEST(big_answers_arrive_whole),
+	CUNIT_TEST(handler_errors_reach_the_client),
+	CUNIT_TEST(bad_headers_are_refused),
+	CUNIT_TEST(bad_bodies_are_refused),
+	CUNIT_TEST(slow_and_truncated_clients_do_not_hold_up_others),
+	CUNIT_TEST(clients_that_do_not_read_are_dropped),
+	CUNIT_TEST(more_clients_than_places_wait_their_turn),
+	CUNIT_TEST(others_may_not_ask),
+	CUNIT_TEST(thread_blocks_all_signals),
+	CUNIT_TEST(forked_child_leaves_the_socket_alone),
+};
+
+CUNIT_MAIN("ctl", tests, setup, teardown)
