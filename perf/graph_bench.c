@@ -280,7 +280,7 @@ open_phase(struct bench *b, const struct phase *p, enum feed kind)
 		.mtu = p->mtu, .addr = BENCH_ADDR, .mask = BENCH_MASK, .mac = bench_mac,
 		.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
 			RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM,
-		.pool = b->pool, .kernel_port = WORKER_NO_PORT, .handoff = b->handoff,
+		.pool = b->pool, .kernel_fd = -1, .handoff = b->handoff,
 	};
 	b->neighbour = b->w;
 	b->neighbour.index = 1;
