@@ -47,11 +47,11 @@ void stack_rx_udp(struct stack *s, struct rte_mbuf **pkts, uint16_t n, uint64_t 
 	struct rte_mbuf **no_socket, uint16_t *n_no_socket);
 void stack_rx_icmp(struct stack *s, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts);
 
-/* Way out: serve sockets with work (sends, window updates), timers that are due, posted
- * operations, then hand over at most `max` packets. Called by the source node socket-tx. */
+/* Way out: hand over at most `max` packets that lwIP has sent. Called by the source node
+ * socket-tx; sends of the program and timers were served just before the walk. */
 uint16_t stack_tx(struct stack *s, struct rte_mbuf **pkts, uint16_t max);
 
-/* A stack refuses new packets for the wire when this is false (tx ring full): socket-tx waits. */
+/* True while stack_tx() has more to give. */
 bool stack_tx_pending(const struct stack *s);
 
 /*

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Where mbufs and pbufs meet: the one file that includes both DPDK and lwIP.
+ *
+ * In: the mbuf's private area becomes a custom pbuf that refers to the packet's bytes; nothing is
+ * copied. lwIP gives the pbuf back in its receive callback, where tcp.c and udp.c unchain it into
+ * single packets (struct pkt) for the socket's queue, or frees it, which frees the mbuf.
+ *
+ * Out: lwIP hands over a pbuf chain: headers it will use again for a retransmission, and payload
+ * that lies in packets of the socket's send queue. Headers are copied into a fresh mbuf; a small
+ * payload follows them; a large one is attached by reference (an indirect mbuf), so the sender's
+ * one copy, made by send(), stays the only one. No pbuf is held until the port is done: lwIP may
+ * retransmit at any time.
+ */
+#include "stack/impl.h"
+#include "stack/lwip_image.h"
+
+#include <errno.h>
+#include <rte_cycles.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+/* Payloads up to this are copied behind the headers: cheaper than one more mbuf. */
+#define COPY_MAX 512
+#define PREFETCH_AHEAD 4
+#define BURST_MAX 256
+
+_Static_assert(sizeof(((struct pkt *)0)->pbuf) >= sizeof(struct pbuf_custom), "pbuf fits");
+
+static inline struct rte_mbuf *
+pkt_mbuf(struct pkt *p)
+{
+	return (struct rte_mbuf *)((char *)p - sizeof(struct rte_mbuf));
+}
+
+static inline struct pkt *
+mbuf_pkt(struct rte_mbuf *m)
+{
+	return rte_mbuf_to_priv(m);
+}
+
+uint16_t
+stack_priv_size(void)
+{
+	return RTE_ALIGN_CEIL(sizeof(struct pkt), RTE_MBUF_PRIV_ALIGN);
+}
+
+uint64_t
+edge_tsc_hz(void)
+{
+	return rte_get_tsc_hz();
+}
+
+/* --- threads of the program ---------------------------------------------------------------------- */
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static __thread bool thread_known;
+
+static void
+thread_gone(void *arg)
+{
+	rte_thread_unregister();
+}
+
+static void
+thread_key_make(void)
+{
+	pthread_key_create(&thread_key, thread_gone);
+}
+
+/*
+ * DPDK's packet pools keep a cache per registered thread; without one every allocation is an atomic
+ * operation on the shared ring. When all ids are taken the thread simply goes without.
+ */
+void
+edge_thread_enter(void)
+{
+	if (thread_known)
+		return;
+	thread_known = true;
+	if (rte_lcore_id() != LCORE_ID_ANY)
+		return;
+	pthread_once(&thread_once, thread_key_make);
+	if (rte_thread_register() == 0)
+		pthread_setspecific(thread_key, &thread_key);
+}
+
+/* --- packets of the send queues -------------------------------------------------------------------- */
+
+struct pkt *
+edge_alloc(struct stack *st, uint32_t want)
+{
+	struct rte_mempool *pool = st->wiring.pool;
+	struct rte_mbuf *m = NULL;
+	struct pkt *p;
+
+	if (want + RTE_PKTMBUF_HEADROOM > rte_pktmbuf_data_room_size(pool) &&
+	    st->wiring.bulk != NULL)
+		m = rte_pktmbuf_alloc(st->wiring.bulk);
+	if (m == NULL)
+		m = rte_pktmbuf_alloc(pool);
+	if (m == NULL)
+		return NULL;
+	p = mbuf_pkt(m);
+	p->next = NULL;
+	p->data = rte_pktmbuf_mtod(m, uint8_t *);
+	p->len = rte_pktmbuf_tailroom(m);
+	p->off = 0;
+	p->more = 0;
+	p->addr = 0;
+	p->port = 0;
+	return p;
+}
+
+void
+edge_free(struct pkt *p)
+{
+	rte_pktmbuf_free_seg(pkt_mbuf(p));
+}
+
+/* --- in ----------------------------------------------------------------------------------------------- */
+
+static void
+pbuf_gone(struct pbuf *pb)
+{
+	rte_pktmbuf_free_seg(pkt_mbuf((struct pkt *)pb));
+}
+
+/* One segment as a custom pbuf in its private area. */
+static inline struct pbuf *
+segment_pbuf(struct stack *st, struct rte_mbuf *m, uint16_t skip)
+{
+	struct pkt *p = mbuf_pkt(m);
+	struct pbuf_custom *pc = (struct pbuf_custom *)p->pbuf;
+	uint16_t len = m->data_len - skip;
+
+	pc->custom_free_function = pbuf_gone;
+	p->next = NULL;
+	/* what pbuf_alloced_custom() does for PBUF_REF, without the call */
+	pc->pbuf.next = NULL;
+	pc->pbuf.payload = rte_pktmbuf_mtod_offset(m, void *, skip);
+	pc->pbuf.tot_len = len;
+	pc->pbuf.len = len;
+	pc->pbuf.type_internal = (u8_t)PBUF_REF;
+	pc->pbuf.flags = PBUF_FLAG_IS_CUSTOM;
+	pc->pbuf.ref = 1;
+	pc->pbuf.if_idx = NETIF_NO_INDEX;
+	return &pc->pbuf;
+}
+
+/* The packet behind its IP header as a pbuf chain. */
+static struct pbuf *
+packet_pbuf(struct stack *st, struct rte_mbuf *m)
+{
+	struct pbuf *head = segment_pbuf(st, m, m->l2_len + m->l3_len);
+	struct rte_mbuf *seg = m->next;
+
+	m->next = NULL;
+	m->nb_segs = 1;
+	while (seg != NULL) {
+		struct rte_mbuf *next = seg->next;
+
+		seg->next = NULL;
+		seg->nb_segs = 1;
+		if (seg->data_len == 0)
+			rte_pktmbuf_free_seg(seg);
+		else
+			st->lw->pbuf_cat(head, segment_pbuf(st, seg, 0));
+		seg = next;
+	}
+	return head;
+}
+
+static inline uint32_t
+packet_hash(const struct stack *st, struct rte_mbuf *m)
+{
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
+	const struct rte_tcp_hdr *tcp = (const void *)((const char *)ip + m->l3_len);
+
+	return table_hash(st, ip->src_addr, tcp->src_port, tcp->dst_port);
+}
+
+/* With an exception path, what nobody here wants belongs to the kernel, untouched. */
+static bool
+is_ours(const struct stack *st, const struct rte_ipv4_hdr *ip, uint32_t hash)
+{
+	const struct rte_tcp_hdr *tcp = (const void *)((const char *)ip + rte_ipv4_hdr_len(ip));
+
+	return table_find(st, hash, ip->src_addr, tcp->src_port, tcp->dst_port) != NULL ||
+	       table_listener(st, tcp->dst_port, hash) != NULL;
+}
+
+void
+stack_rx_tcp(struct stack *st, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts,
+	struct rte_mbuf **no_socket, uint16_t *n_no_socket)
+{
+	uint32_t hash[BURST_MAX];
+	uint16_t missed = 0;
+
+	stack_clock(st);
+	st->worked = true;
+	while (n > 0) {
+		uint16_t burst = RTE_MIN(n, BURST_MAX);
+
+		/* First the buckets, then the connections: their misses overlap. */
+		for (uint16_t i = 0; i < burst; i++) {
+			if (i + PREFETCH_AHEAD < burst)
+				rte_prefetch0(rte_pktmbuf_mtod(pkts[i + PREFETCH_AHEAD], void *));
+			hash[i] = packet_hash(st, pkts[i]);
+			rte_prefetch0(&st->buckets[hash[i] & st->bucket_mask]);
+		}
+		for (uint16_t i = 0; i < burst; i++) {
+			struct rte_mbuf *m = pkts[i];
+			const void *ip = rte_pktmbuf_mtod_offset(m, void *, m->l2_len);
+			struct pbuf *pb;
+
+			if (i + PREFETCH_AHEAD < burst) {
+				struct sock *s = st->buckets[hash[i + PREFETCH_AHEAD] &
+							     st->bucket_mask];
+
+				if (s != NULL) {
+					rte_prefetch0(&s->pcb);
+					rte_prefetch0(&s->tx_fed);
+				}
+			}
+			if (no_socket != NULL && !is_ours(st, ip, hash[i])) {
+				no_socket[missed++] = m;
+				counts[STACK_NO_SOCKET]++;
+				continue;
+			}
+			pb = packet_pbuf(st, m);
+			tcp_rx_segment(st, (struct pkt *)pb, ip, hash[i], counts);
+		}
+		pkts += burst;
+		n -= burst;
+	}
+	if (n_no_socket != NULL)
+		*n_no_socket = missed;
+	tcp_feed_pending(st);
+}
+
+void
+stack_rx_udp(struct stack *st, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts,
+	struct rte_mbuf **no_socket, uint16_t *n_no_socket)
+{
+	uint16_t missed = 0;
+
+	stack_clock(st);
+	st->worked = true;
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		const struct rte_ipv4_hdr *ip =
+			rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
+		const struct rte_udp_hdr *udp = (const void *)((const char *)ip + m->l3_len);
+		struct sock *s = table_udp(st, udp->dst_port, ip->src_addr, udp->src_port);
+
+		if (s == NULL) {
+			st->lw->mib2->udpnoports++;
+			counts[STACK_NO_SOCKET]++;
+			if (no_socket != NULL)
+				no_socket[missed++] = m;
+			else
+				rte_pktmbuf_free(m);
+			continue;
+		}
+		if (udp_rx_datagram(st, s, (struct pkt *)packet_pbuf(st, m), ip))
+			counts[STACK_ACCEPTED]++;
+		else
+			counts[STACK_NO_MEMORY]++;
+	}
+	if (n_no_socket != NULL)
+		*n_no_socket = missed;
+}
+
+void
+stack_rx_icmp(struct stack *st, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts)
+{
+	stack_clock(st);
+	st->worked = true;
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		const void *ip = rte_pktmbuf_mtod_offset(m, void *, m->l2_len);
+
+		st->lw->icmp_input(packet_pbuf(st, m), st->netif, ip);
+		counts[STACK_ACCEPTED]++;
+	}
+}
+
+/* --- out ---------------------------------------------------------------------------------------------- */
+
+bool
+stack_tx_pending(const struct stack *st)
+{
+	return st->txq_head != st->txq_tail;
+}
+
+static bool
+txq_push(struct stack *st, struct rte_mbuf *m)
+{
+	if (st->txq_tail - st->txq_head == STACK_TXQ) {
+		rte_pktmbuf_free(m);
+		st->tx_full_drops++;
+		return false;
+	}
+	st->txq[st->txq_tail++ & (STACK_TXQ - 1)] = m;
+	return true;
+}
+
+/* The send-queue packet of the current socket that holds `payload`. */
+static struct pkt *
+find_payload(struct sock *s, const uint8_t *payload)
+{
+	struct pkt *p = s->tx_out != NULL ? s->tx_out : s->tx_head;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (; p != NULL; p = p->next) {
+			if (payload >= p->data && payload < p->data + p->len) {
+				s->tx_out = p;
+				return p;
+			}
+		}
+		p = s->tx_head; /* a retransmission starts before the cursor */
+	}
+	return NULL;
+}
+
+/* Attach `len` bytes at `payload` to the packet by reference; NULL: cannot, copy. */
+static struct rte_mbuf *
+attach_payload(struct stack *st, const uint8_t *payload, uint16_t len)
+{
+	struct rte_mbuf *m, *direct;
+	struct pkt *p;
+
+	if (st->cur == NULL)
+		return NULL;
+	p = find_payload(st->cur, payload);
+	if (p == NULL)
+		return NULL;
+	m = rte_pktmbuf_alloc(st->wiring.pool);
+	if (m == NULL)
+		return NULL;
+	direct = pkt_mbuf(p);
+	rte_pktmbuf_attach(m, direct);
+	m->data_off = payload - (const uint8_t *)direct->buf_addr;
+	m->data_len = len;
+	m->pkt_len = len;
+	m->next = NULL;
+	m->nb_segs = 1;
+	return m;
+}
+
+/* Append bytes by copying, in further segments where one is full. */
+static int
+append_copy(struct stack *st, struct rte_mbuf *head, struct rte_mbuf **tail, const uint8_t *data,
+	uint32_t len)
+{
+	while (len > 0) {
+		uint32_t room = RTE_MBUF_DIRECT(*tail) ? rte_pktmbuf_tailroom(*tail) : 0;
+		uint32_t n = RTE_MIN(room, len);
+
+		if (n > 0) {
+			memcpy(rte_pktmbuf_mtod_offset(*tail, void *, (*tail)->data_len), data, n);
+			(*tail)->data_len += n;
+			head->pkt_len += n;
+			data += n;
+			len -= n;
+			continue;
+		}
+		struct rte_mbuf *m = rte_pktmbuf_alloc(st->wiring.pool);
+
+		if (m == NULL)
+			return -ENOMEM;
+		(*tail)->next = m;
+		*tail = m;
+		head->nb_segs++;
+	}
+	return 0;
+}
+
+static int
+append_pbuf(struct stack *st, struct rte_mbuf *head, struct rte_mbuf **tail, const struct pbuf *q)
+{
+	struct rte_mbuf *m = NULL;
+
+	if (q->len > COPY_MAX && (q->type_internal & PBUF_TYPE_FLAG_DATA_VOLATILE) == 0 &&
+	    (q->type_internal & PBUF_TYPE_FLAG_STRUCT_DATA_CONTIGUOUS) == 0)
+		m = attach_payload(st, q->payload, q->len);
+	if (m == NULL)
+		return append_copy(st, head, tail, q->payload, q->len);
+	(*tail)->next = m;
+	*tail = m;
+	head->nb_segs++;
+	head->pkt_len += q->len;
+	return 0;
+}
+
+/* Header lengths, offload wishes and the fields lwIP leaves to its driver. */
+static void
+finish_headers(struct stack *st, struct rte_mbuf *m)
+{
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
+
+	m->l2_len = 0;
+	m->l3_len = rte_ipv4_hdr_len(ip);
+	m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+	ip->hdr_checksum = 0;
+	if (ip->next_proto_id == IPPROTO_TCP) {
+		struct rte_tcp_hdr *tcp = (void *)((char *)ip + m->l3_len);
+
+		m->l4_len = (tcp->data_off >> 4) * 4;
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+		/* RFC 6864: an atomic datagram needs no id. */
+		ip->packet_id = 0;
+		ip->fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG);
+	} else if (ip->next_proto_id == IPPROTO_UDP) {
+		m->l4_len = sizeof(struct rte_udp_hdr);
+		m->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+	}
+}
+
+/* Start the clock for one round-trip sample (RFC 6298): only data sent for the first time. */
+static void
+sample_rtt(struct stack *st, const struct rte_mbuf *m)
+{
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *);
+	const struct rte_tcp_hdr *tcp = (const void *)((const char *)ip + m->l3_len);
+	uint32_t payload = m->pkt_len - m->l3_len - m->l4_len;
+	uint32_t seq = rte_be_to_cpu_32(tcp->sent_seq);
+	struct sock *s = st->cur;
+
+	if (payload == 0 && (tcp->tcp_flags & RTE_TCP_SYN_FLAG) == 0)
+		return;
+	s->tx_segments++;
+	if ((int32_t)(seq - s->pcb->snd_nxt) < 0) {
+		s->retransmits++;
+		if (s->rtt_active && (int32_t)(seq - s->rtt_seq) < 0)
+			s->rtt_active = false; /* Karn: an ACK would be ambiguous */
+		return;
+	}
+	if (!s->rtt_active) {
+		s->rtt_active = true;
+		s->rtt_seq = seq + payload + (tcp->tcp_flags & RTE_TCP_SYN_FLAG ? 1 : 0);
+		s->rtt_start_us = st->now_us;
+	}
+}
+
+/* netif->output: lwIP's packet becomes an mbuf in the tx queue. The pbufs stay lwIP's. */
+static err_t
+edge_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *next)
+{
+	struct stack *st = netif->state;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(st->wiring.pool);
+	struct rte_mbuf *tail = m;
+
+	if (m == NULL) {
+		st->counters.alloc_fail++;
+		return ERR_MEM;
+	}
+	m->data_off = RTE_PKTMBUF_HEADROOM;
+	for (const struct pbuf *q = p; q != NULL; q = q->next) {
+		if (append_pbuf(st, m, &tail, q) != 0) {
+			st->counters.alloc_fail++;
+			rte_pktmbuf_free(m);
+			return ERR_MEM;
+		}
+	}
+	finish_headers(st, m);
+	if (st->cur != NULL && st->cur->pcb != NULL && (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) ==
+			RTE_MBUF_F_TX_TCP_CKSUM)
+		sample_rtt(st, m);
+	return txq_push(st, m) ? ERR_OK : ERR_MEM;
+}
+
+uint16_t
+stack_tx(struct stack *st, struct rte_mbuf **pkts, uint16_t max)
+{
+	uint16_t n = 0;
+
+	while (n < max && st->txq_head != st->txq_tail)
+		pkts[n++] = st->txq[st->txq_head++ & (STACK_TXQ - 1)];
+	if (n > 0)
+		st->worked = true;
+	return n;
+}
+
+/* --- set-up ------------------------------------------------------------------------------------------- */
+
+static err_t
+netif_setup(struct netif *netif)
+{
+	struct stack *st = netif->state;
+
+	netif->name[0] = 'g';
+	netif->name[1] = 'z';
+	netif->output = edge_output;
+	netif->mtu = st->group->params.mtu;
+	netif->flags = NETIF_FLAG_BROADCAST;
+	return ERR_OK;
+}
+
+int
+edge_attach(struct stack *st)
+{
+	const struct stack_params *p = &st->group->params;
+	ip4_addr_t ip = {p->addr}, mask = {p->mask}, gw = {p->gateway};
+
+	st->netif = calloc(1, sizeof(*st->netif));
+	st->txq = calloc(STACK_TXQ, sizeof(*st->txq));
+	if (st->netif == NULL || st->txq == NULL) {
+		edge_detach(st);
+		return -ENOMEM;
+	}
+	st->lw->init(st->netif, &ip, &mask, &gw, st, netif_setup);
+	st->ext_id = st->lw->ext_arg_alloc_id();
+	return 0;
+}
+
+void
+edge_detach(struct stack *st)
+{
+	while (st->txq != NULL && st->txq_head != st->txq_tail)
+		rte_pktmbuf_free(st->txq[st->txq_head++ & (STACK_TXQ - 1)]);
+	free(st->netif);
+	free(st->txq);
+	st->netif = NULL;
+	st->txq = NULL;
+}

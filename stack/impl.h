@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside of stack/: the structs behind the opaque handles. lwIP-free and DPDK-free, so every file
+ * of the folder can include it.
+ *
+ * Ownership words used below:
+ *   holder   written only by the thread that holds the stack's lock
+ *   app      written by application threads, under the lock named
+ *   any      atomic, written by both
+ */
+#ifndef STACK_IMPL_H
+#define STACK_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "stack/edge.h"
+#include "stack/ready.h"
+#include "stack/sock.h"
+#include "stack/stack.h"
+#include "stack/wheel.h"
+
+#define CACHE_LINE 64
+
+struct lwip_image;
+struct netif;
+struct rte_mbuf;
+struct tcp_pcb;
+struct udp_pcb;
+
+/* --- small helpers ----------------------------------------------------------------------------- */
+
+static inline void
+cpu_pause(void)
+{
+	__builtin_ia32_pause();
+}
+
+struct spin {
+	atomic_flag held;
+};
+
+static inline void
+spin_lock(struct spin *l)
+{
+	while (atomic_flag_test_and_set_explicit(&l->held, memory_order_acquire))
+		cpu_pause();
+}
+
+static inline void
+spin_unlock(struct spin *l)
+{
+	atomic_flag_clear_explicit(&l->held, memory_order_release);
+}
+
+/* --- packets ------------------------------------------------------------------------------------ */
+
+/*
+ * Private area of every mbuf. On the way in it is lwIP's pbuf and then a link of a receive queue;
+ * on the way out a piece of a send queue. `end` is a stream offset, so that acknowledged pieces
+ * are found by comparing.
+ */
+struct pkt {
+	uint64_t pbuf[5]; /* struct pbuf_custom (edge.c asserts the size) */
+	struct pkt *next;
+	uint8_t *data;
+	uint32_t len;  /* bytes at data */
+	uint32_t off;  /* in: read by the program; out: given to lwIP */
+	uint64_t end;  /* out: stream offset behind the last byte */
+	uint32_t addr; /* datagrams: peer, network byte order */
+	uint16_t port; /* network byte order */
+	uint16_t more; /* datagrams: further pieces of the same datagram follow */
+	uint32_t charge; /* bytes this packet counts against the socket's buffer */
+	uint32_t dgram_len; /* first piece of a datagram: its whole length */
+};
+
+/* --- sockets ------------------------------------------------------------------------------------- */
+
+enum sock_flag { /* struct sock.flags */
+	SF_BOUND = 1 << 0,
+	SF_LISTEN = 1 << 1,
+	SF_CONNECTING = 1 << 2,
+	SF_CONNECTED = 1 << 3, /* TCP established at some time; UDP: has a peer */
+	SF_EOF = 1 << 4,       /* the peer's FIN came */
+	SF_SHUT_RD = 1 << 5,
+	SF_SHUT_WR = 1 << 6,
+	SF_DEAD = 1 << 7,    /* no pcb any more: reset, timed out, or finished both ways */
+	SF_TX_FULL = 1 << 8, /* a send found no room: tell when there is */
+	SF_NODELAY = 1 << 9,
+	SF_CORK = 1 << 10,
+	SF_REUSEPORT = 1 << 11,
+	SF_REUSEADDR = 1 << 12,
+	SF_KEEPALIVE = 1 << 13,
+};
+
+enum sock_dirty { /* reasons for the holder to serve a socket, struct sock.dirty */
+	SD_RX = 1 << 0,    /* the program has read enough to tell the peer */
+	SD_TX = 1 << 1,    /* data in tx_in, or corked data let go */
+	SD_SHUT = 1 << 2,  /* shutdown(SHUT_WR) */
+	SD_CLOSE = 1 << 3, /* last one; the program does not know the socket any more */
+	SD_OPT = 1 << 4,   /* socket options changed */
+	SD_MEM = 1 << 5,   /* a send found no packet: tell later */
+};
+
+/* A socket's place in one stack's port table; also lwIP's handle of the listener there. */
+struct port_link {
+	struct sock *sock;
+	struct stack *stack;
+	struct port_link *next;
+};
+
+struct sock {
+	/* identity, constant once the socket has a stack */
+	struct stack *stack;
+	struct stack_group *group;
+	enum sock_kind kind;
+	_Atomic int fd;
+
+	/* any */
+	_Atomic uint32_t flags;
+	_Atomic uint32_t dirty;
+	_Atomic int err; /* SO_ERROR */
+	struct sock *dirty_next;
+
+	/* receive: pushed by the holder, popped by the program under rx_lock */
+	_Atomic(struct pkt *) rx_in;     /* newest first */
+	_Atomic uint64_t rx_bytes_in;    /* holder; bytes (TCP) or bytes of datagrams (UDP) */
+	_Atomic uint64_t rx_bytes_out;   /* app */
+	_Atomic uint32_t rx_pkts_in;     /* holder; datagrams */
+	_Atomic uint32_t rx_pkts_out;    /* app */
+	struct spin rx_lock;
+	struct pkt *rx_head, *rx_tail;   /* app, oldest first */
+	uint64_t rx_told;                /* app: rx_bytes_out at the last SD_RX */
+
+	/* send: pushed by the program under tx_lock, drained by the holder */
+	struct spin tx_lock __attribute__((aligned(CACHE_LINE)));
+	_Atomic(struct pkt *) tx_in;      /* newest first */
+	_Atomic uint64_t tx_bytes_in;     /* app */
+	_Atomic uint64_t tx_charge_in;    /* app */
+	_Atomic uint64_t tx_bytes_acked;  /* holder */
+	_Atomic uint64_t tx_charge_acked; /* holder */
+	uint32_t sndbuf, rcvbuf;          /* bytes; app */
+
+	/* holder: connection */
+	struct tcp_pcb *pcb __attribute__((aligned(CACHE_LINE)));
+	struct sock *hash_next;
+	uint32_t raddr;        /* network byte order */
+	uint16_t rport, lport; /* network byte order */
+	uint32_t laddr;
+	struct pkt *tx_head, *tx_tail; /* oldest not yet acknowledged .. newest */
+	struct pkt *tx_feed;           /* first piece not wholly given to lwIP */
+	struct pkt *tx_out;            /* where the last attached payload was found */
+	uint64_t tx_fed;               /* stream offset given to lwIP */
+	uint64_t rx_recved;            /* bytes reported by tcp_recved() */
+	struct wheel_entry timer;
+	struct sock *pending_next;     /* end-of-vector work list */
+	bool pending;
+	bool closed;     /* the program has closed it */
+	bool fin_wanted; /* close or shutdown as soon as everything was fed */
+	bool zombie;     /* freed at the end of the current entry */
+	bool iw_pending; /* set the initial window after lwIP has */
+	bool mem_wait;   /* SD_MEM: notify from the timer */
+	bool in_table;
+	uint8_t fail_errno; /* what errf should report instead of its own reason */
+
+	/* holder: time and recovery (ms; us where named) */
+	uint32_t rto_start_ms, ack_deadline_ms, persist_start_ms;
+	uint32_t srtt_us, rttvar_us, rto_ms;
+	uint64_t rtt_start_us;
+	uint32_t rtt_seq, recover;
+	bool rtt_active, ack_armed, persist_armed, in_recovery;
+	uint32_t retransmits;
+
+	/* listener */
+	struct tcp_pcb **listen_pcbs;  /* per stack; holder of each */
+	struct sock *listener;         /* of an embryonic or not yet accepted connection */
+	struct port_link *links;       /* bound: one per stack, in the stacks' port tables */
+	_Atomic(struct sock *) acc_in; /* established, newest first; link: acc_next */
+	struct sock *acc_next;
+	struct sock *acc_head, *acc_tail; /* app under rx_lock */
+	_Atomic uint32_t acc_n;        /* established and waiting */
+	_Atomic uint32_t embryonic_n;
+	uint32_t backlog;
+	_Atomic uint32_t refs;         /* listeners: owner + connections that point here */
+
+	/* UDP, holder */
+	struct udp_pcb *udp;
+
+	/* options, app; the holder copies them into the pcb at SD_OPT */
+	uint32_t keep_idle_s, keep_intvl_s, keep_cnt;
+	uint32_t user_timeout_ms, rcvtimeo_ms, sndtimeo_ms;
+	int linger_s; /* -1: off */
+	uint8_t tos, ttl;
+	bool broadcast;
+	bool cork_opt; /* TCP_CORK is set; SF_CORK also follows MSG_MORE */
+
+	/* readiness */
+	struct spin watch_lock;
+	_Atomic(struct ready_watch *) watches;
+
+	/* holder: all sockets of the stack */
+	struct sock *all_next, **all_prev;
+	uint64_t rx_segments, tx_segments;
+};
+
+static inline uint32_t
+sock_flags(const struct sock *s)
+{
+	return atomic_load_explicit(&((struct sock *)s)->flags, memory_order_acquire);
+}
+
+static inline void
+sock_flag_set(struct sock *s, uint32_t f)
+{
+	atomic_fetch_or_explicit(&s->flags, f, memory_order_acq_rel);
+}
+
+static inline void
+sock_flag_clear(struct sock *s, uint32_t f)
+{
+	atomic_fetch_and_explicit(&s->flags, ~f, memory_order_acq_rel);
+}
+
+/* --- stacks --------------------------------------------------------------------------------------- */
+
+struct stack_op {
+	struct stack_op *next;
+	void (*fn)(struct stack *st, void *arg);
+	void *arg;
+	_Atomic bool done;
+};
+
+#define STACK_TXQ 16384 /* packets between lwIP and socket-tx; power of two */
+#define STACK_WAKES 256
+
+struct stack {
+	/* lock */
+	_Atomic uint32_t lock __attribute__((aligned(CACHE_LINE)));
+	_Atomic(struct stack_op *) ops;   /* posted, newest first */
+	_Atomic(struct sock *) dirty;     /* sockets to serve, newest first */
+	_Atomic uint64_t last_run_tsc;
+
+	/* holder */
+	struct stack_group *group __attribute__((aligned(CACHE_LINE)));
+	_Atomic pthread_t holder;      /* 0: nobody */
+	unsigned int index;
+	const struct lwip_image *lw;
+	struct netif *netif;
+	struct stack_wiring wiring;
+	struct sock *cur;              /* socket lwIP is working for */
+	struct sock *dirty_fifo, *dirty_fifo_tail; /* taken from `dirty`, oldest first */
+	struct stack_op *op_fifo, *op_fifo_tail;
+	struct sock *pending;          /* to feed at the end of the vector */
+	struct sock *zombies;
+	struct sock *all;
+	uint64_t now_us;
+	uint32_t now_ms;
+	uint8_t ext_id;
+	struct rte_mbuf **txq; /* ring of STACK_TXQ */
+	uint32_t txq_head, txq_tail;
+	struct sock **buckets;         /* connections by 4-tuple */
+	uint32_t bucket_mask, n_conns;
+	struct port_link **tcp_ports;  /* 65536: listeners and bound sockets by local port */
+	struct port_link **udp_ports;  /* 65536 */
+	uint16_t *port_refs;           /* 65536: connections per local port, for choosing one */
+	struct wheel wheel;
+	struct ready_set *wakes[STACK_WAKES];
+	unsigned int n_wakes;
+	bool worked; /* this run moved packets or events */
+	struct stack_counters counters;
+	uint64_t tx_full_drops, rst_out, listen_drops;
+	uint32_t challenge_ms, challenge_n; /* rate limit of challenge ACKs */
+};
+
+struct stack_group {
+	struct stack_params params;
+	unsigned int n;
+	unsigned int first_image; /* lwip_images[first_image .. + n) are ours */
+	struct stack *stacks;
+	_Atomic bool running;
+	pthread_t threads[2 * 64 + 1];
+	unsigned int n_threads;
+	_Atomic unsigned int next_home; /* round robin for sockets without a stack yet */
+	uint64_t tsc_hz;
+	uint64_t tsc_start;
+	uint64_t us_per_tsc_32; /* microseconds per TSC tick, times 2^32 */
+	uint64_t unattended_tsc; /* TSC ticks after which a sender runs the stack itself */
+	_Atomic uint16_t port_hint;
+	struct waker *wakers; /* num_wakeup threads, or NULL */
+	unsigned int *cpus, *wakeup_cpus; /* copies of params' arrays */
+};
+
+/* --- stack.c: lock, operations, one run ------------------------------------------------------------ */
+
+/* Take the lock if it is free. */
+bool stack_trylock(struct stack *st);
+void stack_unlock(struct stack *st);
+/* Run once: operations, walk, wake-ups. Holder only. True if something moved. */
+bool stack_run_locked(struct stack *st);
+/* Take the lock if free and run; true if something moved. */
+bool stack_try_run(struct stack *st);
+/* Execute fn as the holder and wait for it: at once where the lock is free, else posted. */
+void stack_call(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg);
+/* Ask the holder to serve `s`; any thread. */
+void stack_mark_dirty(struct sock *s, uint32_t reason);
+/* Refresh now_us, now_ms and lwIP's clock. Holder. */
+void stack_clock(struct stack *st);
+struct stack *stack_home(struct stack_group *g);
+uint64_t stack_tsc_us(const struct stack_group *g);
+
+static inline uint64_t
+stack_tsc(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+/* --- table.c: connections, ports -------------------------------------------------------------------- */
+
+int table_init(struct stack *st);
+void table_fini(struct stack *st);
+uint32_t table_hash(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t lport);
+struct sock *table_find(const struct stack *st, uint32_t hash, uint32_t raddr, uint16_t rport,
+	uint16_t lport);
+void table_insert(struct stack *st, struct sock *s);
+void table_remove(struct stack *st, struct sock *s);
+/* Listener for a SYN to `lport`; SO_REUSEPORT listeners share by hash. */
+struct sock *table_listener(const struct stack *st, uint16_t lport, uint32_t hash);
+struct sock *table_udp(const struct stack *st, uint16_t lport, uint32_t raddr, uint16_t rport);
+/* Claim s->lport on this stack: 0 or -EADDRINUSE. A TCP port is claimed on every stack. */
+int table_bind(struct stack *st, struct sock *s);
+void table_unbind(struct stack *st, struct sock *s);
+uint16_t table_free_port(struct stack *st, const struct sock *s); /* or 0 */
+/* A local port for a connection to raddr:rport whose packets come back to this stack, or 0. */
+uint16_t table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport);
+
+#define TCP_RTO_MIN_MS 200
+#define TCP_RTO_MAX_MS 120000
+#define TCP_RTO_FIRST_MS 1000 /* RFC 6298 2.1 */
+
+/* --- tcp.c, tcp_timer.c: connections; holder ---------------------------------------------------------- */
+
+int tcp_sock_listen(struct stack *st, struct sock *s);
+int tcp_sock_connect(struct stack *st, struct sock *s);
+void tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons);
+void tcp_sock_abort(struct stack *st, struct sock *s, int err);
+void tcp_feed_pending(struct stack *st);
+void tcp_sock_output(struct stack *st, struct sock *s); /* feed, then output */
+void tcp_enter(struct stack *st, struct sock *s);
+void tcp_leave(struct stack *st, struct sock *s);
+void tcp_timer_arm(struct stack *st, struct sock *s);
+void tcp_timer_fire(struct stack *st, struct sock *s);
+void tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, uint64_t *counts);
+void tcp_fill_info(struct stack *st, struct sock *s, struct stack_conn_info *i);
+void tcp_listener_close(struct stack *st, struct sock *s);
+
+/* --- udp.c; holder -------------------------------------------------------------------------------------- */
+
+int udp_sock_open(struct stack *st, struct sock *s);
+void udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons);
+bool udp_rx_datagram(struct stack *st, struct sock *s, struct pkt *p, const void *ip);
+
+/* --- sock.c ------------------------------------------------------------------------------------------------ */
+
+struct sock *sock_alloc(struct stack_group *g, enum sock_kind kind);
+void sock_free(struct sock *s); /* nothing refers to it any more */
+/* Put freed sockets behind the current entry; holder. */
+void sock_retire(struct stack *st, struct sock *s);
+void sock_reap(struct stack *st);
+/* Publish a run of packets, linked newest to oldest, as one datagram or part of the stream. */
+void sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t bytes);
+void sock_set_error(struct sock *s, int err, uint32_t flags);
+void sock_free_pkts(struct sock *s);
+bool sock_writable(const struct sock *s);
+/* Tell every watcher that `bits` may have become true; holder, or the program itself. */
+void sock_notify(struct sock *s, uint32_t bits);
+void sock_all_add(struct stack *st, struct sock *s);
+void sock_all_remove(struct sock *s); /* may be repeated */
+
+/* --- edge.c: the meeting of mbuf and pbuf -------------------------------------------------------------------- */
+
+struct pkt *edge_alloc(struct stack *st, uint32_t want); /* data, len = room; NULL: no memory */
+void edge_free(struct pkt *p);                          /* any thread */
+void edge_thread_enter(void); /* give this thread a packet cache of its own */
+uint64_t edge_tsc_hz(void);
+void edge_prefetch(const struct pkt *p);
+int edge_attach(struct stack *st); /* lwIP image, netif */
+void edge_detach(struct stack *st);
+
+/* --- ready.c ---------------------------------------------------------------------------------------------------- */
+
+void ready_push(struct stack *st, struct ready_watch *w);
+void ready_flush_wakes(struct stack *st);
+void ready_wake(struct ready_set *set);
+
+/* --- thread.c ---------------------------------------------------------------------------------------------------- */
+
+int thread_start_all(struct stack_group *g);
+void thread_stop_all(struct stack_group *g);
+void thread_hand_over(struct stack_group *g, unsigned int stack, struct ready_set *set);
+void thread_forget(struct stack_group *g, struct ready_set *set);
+void thread_pause_idle(struct stack_group *g, unsigned int idle_runs);
+
+#endif

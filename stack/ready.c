@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Ready sets, see ready.h.
+ *
+ * A watch is on its socket's list and, when it may be ready, also once on its set: first on the
+ * lock-free list `in` (pushed by the holder), then on the fifo (owned by the collector under
+ * set->lock). `queued` says that it is on one of the two; the pusher that turns it from false to
+ * true pushes. The collector turns it to false before it looks at the socket, so an edge that
+ * comes after the look pushes again.
+ *
+ * A level-triggered watch that was reported goes back to the end of the fifo and is looked at again
+ * at the next collect, as in Linux.
+ *
+ * Lock order: set->lock before sock->watch_lock. The holder takes only watch_lock.
+ */
+#include "stack/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define ALWAYS (EPOLLERR | EPOLLHUP)
+#define CONTROL (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
+
+struct ready_watch {
+	struct ready_set *set;
+	struct sock *sock;
+	_Atomic uint32_t events; /* as given; 0: disabled by EPOLLONESHOT */
+	uint64_t data;           /* under set->lock */
+	_Atomic bool queued;
+	struct ready_watch *in_next;              /* list `in` */
+	struct ready_watch *fifo_next, **fifo_prev; /* under set->lock; prev NULL: not there */
+	struct ready_watch *sock_next, **sock_prev; /* under sock->watch_lock */
+};
+
+struct ready_set {
+	struct stack_group *group;
+	struct spin lock;
+	_Atomic(struct ready_watch *) in;
+	struct ready_watch *fifo, **fifo_tail;
+	_Atomic bool armed;   /* a thread sleeps, or is about to */
+	_Atomic bool in_wakes; /* on a stack's wake list */
+	int eventfd;
+	unsigned int n_watches;
+	unsigned int idle_runs;
+};
+
+int
+ready_create(struct stack_group *g, struct ready_set **out)
+{
+	struct ready_set *set = calloc(1, sizeof(*set));
+
+	if (set == NULL)
+		return -ENOMEM;
+	set->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (set->eventfd < 0) {
+		free(set);
+		return -errno;
+	}
+	set->group = g;
+	set->fifo_tail = &set->fifo;
+	*out = set;
+	return 0;
+}
+
+/* --- the fifo; set->lock held ----------------------------------------------------------------------- */
+
+static void
+fifo_append(struct ready_set *set, struct ready_watch *w)
+{
+	w->fifo_next = NULL;
+	w->fifo_prev = set->fifo_tail;
+	*set->fifo_tail = w;
+	set->fifo_tail = &w->fifo_next;
+}
+
+static void
+fifo_remove(struct ready_set *set, struct ready_watch *w)
+{
+	if (w->fifo_prev == NULL)
+		return;
+	*w->fifo_prev = w->fifo_next;
+	if (w->fifo_next != NULL)
+		w->fifo_next->fifo_prev = w->fifo_prev;
+	else
+		set->fifo_tail = w->fifo_prev;
+	w->fifo_prev = NULL;
+}
+
+static void
+fifo_collect(struct ready_set *set)
+{
+	struct ready_watch *in, *oldest = NULL;
+
+	if (atomic_load_explicit(&set->in, memory_order_relaxed) == NULL)
+		return;
+	in = atomic_exchange_explicit(&set->in, NULL, memory_order_acquire);
+	while (in != NULL) {
+		struct ready_watch *next = in->in_next;
+
+		in->in_next = oldest;
+		oldest = in;
+		in = next;
+	}
+	for (; oldest != NULL; oldest = oldest->in_next)
+		fifo_append(set, oldest);
+}
+
+/* --- edges --------------------------------------------------------------------------------------------- */
+
+void
+ready_wake(struct ready_set *set)
+{
+	uint64_t one = 1;
+
+	if (write(set->eventfd, &one, sizeof(one)) < 0) {
+		/* the counter is full: readable already */
+	}
+}
+
+/* `st` NULL: not the holder, wake at once. */
+void
+ready_push(struct stack *st, struct ready_watch *w)
+{
+	struct ready_set *set = w->set;
+	struct ready_watch *old;
+
+	if (atomic_exchange_explicit(&w->queued, true, memory_order_acq_rel))
+		return;
+	old = atomic_load_explicit(&set->in, memory_order_relaxed);
+	do {
+		w->in_next = old;
+	} while (!atomic_compare_exchange_weak_explicit(&set->in, &old, w, memory_order_seq_cst,
+		memory_order_relaxed));
+	if (!atomic_load_explicit(&set->armed, memory_order_seq_cst))
+		return;
+	if (st == NULL || st->n_wakes == STACK_WAKES) {
+		ready_wake(set);
+	} else if (!atomic_exchange(&set->in_wakes, true)) {
+		st->wakes[st->n_wakes++] = set;
+	}
+}
+
+void
+ready_flush_wakes(struct stack *st)
+{
+	for (unsigned int i = 0; i < st->n_wakes; i++) {
+		struct ready_set *set = st->wakes[i];
+
+		st->counters.wakeups++;
+		atomic_store(&set->in_wakes, false);
+		thread_hand_over(st->group, st->index, set);
+	}
+	st->n_wakes = 0;
+}
+
+void
+sock_notify(struct sock *s, uint32_t bits)
+{
+	struct stack *st = s->stack != NULL && s->stack->holder == pthread_self() ? s->stack : NULL;
+
+	if (atomic_load_explicit(&s->watches, memory_order_acquire) == NULL)
+		return;
+	spin_lock(&s->watch_lock);
+	for (struct ready_watch *w = atomic_load_explicit(&s->watches, memory_order_relaxed);
+		w != NULL; w = w->sock_next) {
+		uint32_t want = atomic_load_explicit(&w->events, memory_order_relaxed);
+
+		if (want != 0 && (bits & (want | ALWAYS)) != 0) {
+			ready_push(st, w);
+			if (st != NULL)
+				st->counters.events++;
+		}
+	}
+	spin_unlock(&s->watch_lock);
+}
+
+/* --- watches --------------------------------------------------------------------------------------------- */
+
+static void
+check_now(struct ready_watch *w)
+{
+	uint32_t want = atomic_load_explicit(&w->events, memory_order_relaxed);
+
+	if (want != 0 && (sock_events(w->sock) & (want | ALWAYS)) != 0)
+		ready_push(NULL, w);
+}
+
+int
+ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
+	struct ready_watch **out)
+{
+	struct ready_watch *w = calloc(1, sizeof(*w)), *first;
+
+	if (w == NULL)
+		return -ENOMEM;
+	w->set = set;
+	w->sock = s;
+	w->data = data;
+	atomic_init(&w->events, events | ALWAYS);
+	spin_lock(&s->watch_lock);
+	first = atomic_load_explicit(&s->watches, memory_order_relaxed);
+	w->sock_next = first;
+	if (first != NULL)
+		first->sock_prev = &w->sock_next;
+	w->sock_prev = (struct ready_watch **)&s->watches;
+	atomic_store_explicit(&s->watches, w, memory_order_release);
+	spin_unlock(&s->watch_lock);
+	set->n_watches++;
+	*out = w;
+	check_now(w);
+	return 0;
+}
+
+int
+ready_mod(struct ready_watch *w, uint32_t events, uint64_t data)
+{
+	spin_lock(&w->set->lock);
+	w->data = data;
+	atomic_store(&w->events, events | ALWAYS);
+	spin_unlock(&w->set->lock);
+	check_now(w);
+	return 0;
+}
+
+void
+ready_del(struct ready_watch *w)
+{
+	struct ready_set *set = w->set;
+
+	spin_lock(&w->sock->watch_lock);
+	if (w->sock_next != NULL)
+		w->sock_next->sock_prev = w->sock_prev;
+	*w->sock_prev = w->sock_next;
+	spin_unlock(&w->sock->watch_lock);
+	/* Nobody pushes it any more; take it out of the set if it was pushed. */
+	spin_lock(&set->lock);
+	fifo_collect(set);
+	fifo_remove(set, w);
+	set->n_watches--;
+	spin_unlock(&set->lock);
+	free(w);
+}
+
+static void
+op_nothing(struct stack *st, void *arg)
+{
+}
+
+/* The caller has deleted the watches of the set; afterwards no stack knows the set either. */
+void
+ready_destroy(struct ready_set *set)
+{
+	for (unsigned int i = 0; i < set->group->n; i++) {
+		if (atomic_load(&set->in_wakes))
+			stack_call(&set->group->stacks[i], op_nothing, NULL);
+	}
+	thread_forget(set->group, set);
+	close(set->eventfd);
+	free(set);
+}
+
+/* --- collecting -------------------------------------------------------------------------------------------- */
+
+/* True: `e` was filled. Whether the watch stays queued is decided here. */
+static bool
+look(struct ready_set *set, struct ready_watch *w, struct ready_event *e)
+{
+	uint32_t want = atomic_load_explicit(&w->events, memory_order_relaxed);
+	uint32_t now;
+
+	atomic_store_explicit(&w->queued, false, memory_order_seq_cst);
+	if (want == 0)
+		return false;
+	now = sock_events(w->sock) & ((want & ~CONTROL) | ALWAYS);
+	if (now == 0)
+		return false;
+	e->events = now;
+	e->data = w->data;
+	if (want & EPOLLONESHOT) {
+		atomic_store(&w->events, 0);
+	} else if ((want & EPOLLET) == 0) {
+		if (!atomic_exchange(&w->queued, true))
+			fifo_append(set, w);
+	}
+	return true;
+}
+
+int
+ready_collect(struct ready_set *set, struct ready_event *out, int max)
+{
+	struct ready_watch *w, *last;
+	int n = 0;
+
+	if (set->fifo == NULL && atomic_load_explicit(&set->in, memory_order_relaxed) == NULL)
+		return 0;
+	spin_lock(&set->lock);
+	fifo_collect(set);
+	last = set->fifo != NULL ? (struct ready_watch *)((char *)set->fifo_tail -
+					   offsetof(struct ready_watch, fifo_next)) :
+				   NULL;
+	while (n < max && (w = set->fifo) != NULL) {
+		fifo_remove(set, w);
+		n += look(set, w, &out[n]);
+		if (w == last)
+			break; /* what follows was put back by us */
+	}
+	spin_unlock(&set->lock);
+	return n;
+}
+
+/* --- running and sleeping ------------------------------------------------------------------------------------ */
+
+bool
+ready_spins(const struct ready_set *set)
+{
+	return set->group->params.mode == STACK_RUN_TO_COMPLETION;
+}
+
+bool
+ready_run(struct ready_set *set)
+{
+	struct stack_group *g = set->group;
+	bool worked = false;
+
+	edge_thread_enter();
+	for (unsigned int i = 0; i < g->n; i++)
+		worked |= stack_try_run(&g->stacks[i]);
+	if (worked || set->fifo != NULL ||
+	    atomic_load_explicit(&set->in, memory_order_relaxed) != NULL) {
+		set->idle_runs = 0;
+		return true;
+	}
+	thread_pause_idle(g, ++set->idle_runs);
+	return false;
+}
+
+int
+ready_fd(const struct ready_set *set)
+{
+	return set->eventfd;
+}
+
+bool
+ready_arm(struct ready_set *set)
+{
+	atomic_store_explicit(&set->armed, true, memory_order_seq_cst);
+	if (set->fifo == NULL && atomic_load_explicit(&set->in, memory_order_seq_cst) == NULL)
+		return true;
+	atomic_store(&set->armed, false);
+	return false;
+}
+
+void
+ready_disarm(struct ready_set *set)
+{
+	uint64_t n;
+
+	atomic_store(&set->armed, false);
+	if (read(set->eventfd, &n, sizeof(n)) < 0) {
+		/* nothing was written */
+	}
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The socket object: life, queues and readiness. sock_api.c has the calls of the program.
+ *
+ * A socket has two sides. The program's threads pop rx_in and push tx_in, under rx_lock and
+ * tx_lock against each other; the holder pushes rx_in and pops tx_in. Both lists are last-in
+ * first-out with one atomic head and are reversed by the side that takes everything at once, so
+ * neither side ever waits for the other.
+ *
+ * Life. The program's last act is sock_close(), which makes the socket dirty with SD_CLOSE;
+ * whoever pushes a socket on the dirty list has found its `dirty` word 0, and SD_CLOSE is the last
+ * reason ever set, so when the holder takes SD_CLOSE nothing else can refer to the socket. From
+ * then on only lwIP's pcb may still point to it (FIN_WAIT, TIME_WAIT ...); it is freed
+ * (sock_retire, sock_reap) when that is gone. A connection that the program has never accepted has
+ * no program side and goes with its pcb.
+ *
+ * Counters that two sides share are pairs (in, out) with one writer each.
+ */
+#include "stack/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#define SNDBUF_DEFAULT (1024 * 1024)
+#define RCVBUF_DEFAULT (1024 * 1024)
+
+struct sock *
+sock_alloc(struct stack_group *g, enum sock_kind kind)
+{
+	struct sock *s = aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) & ~63ul);
+
+	if (s == NULL)
+		return NULL;
+	memset(s, 0, sizeof(*s));
+	s->group = g;
+	s->kind = kind;
+	atomic_init(&s->fd, -1);
+	atomic_init(&s->refs, 1);
+	s->sndbuf = SNDBUF_DEFAULT;
+	s->rcvbuf = RCVBUF_DEFAULT;
+	s->keep_idle_s = 7200;
+	s->keep_intvl_s = 75;
+	s->keep_cnt = 9;
+	s->linger_s = -1;
+	s->ttl = 64;
+	return s;
+}
+
+static void
+free_list(struct pkt *p)
+{
+	while (p != NULL) {
+		struct pkt *next = p->next;
+
+		edge_free(p);
+		p = next;
+	}
+}
+
+/* Drop what was received; the program will not read it. */
+void
+sock_free_pkts(struct sock *s)
+{
+	free_list(atomic_exchange(&s->rx_in, NULL));
+	free_list(s->rx_head);
+	s->rx_head = s->rx_tail = NULL;
+}
+
+void
+sock_free(struct sock *s)
+{
+	sock_free_pkts(s);
+	free_list(atomic_exchange(&s->tx_in, NULL));
+	free_list(s->tx_head);
+	free(s->links);
+	free(s->listen_pcbs);
+	free(s);
+}
+
+void
+sock_all_add(struct stack *st, struct sock *s)
+{
+	s->all_next = st->all;
+	if (st->all != NULL)
+		st->all->all_prev = &s->all_next;
+	s->all_prev = &st->all;
+	st->all = s;
+}
+
+void
+sock_all_remove(struct sock *s)
+{
+	if (s->all_prev == NULL)
+		return;
+	*s->all_prev = s->all_next;
+	if (s->all_next != NULL)
+		s->all_next->all_prev = s->all_prev;
+	s->all_prev = NULL;
+}
+
+void
+sock_retire(struct stack *st, struct sock *s)
+{
+	if (s->zombie)
+		return;
+	s->zombie = true;
+	sock_all_remove(s);
+	s->acc_next = st->zombies;
+	st->zombies = s;
+}
+
+/* A socket that is still on the end-of-vector list stays a zombie until it has left it. */
+void
+sock_reap(struct stack *st)
+{
+	struct sock *s = st->zombies, *keep = NULL;
+
+	st->zombies = NULL;
+	while (s != NULL) {
+		struct sock *next = s->acc_next;
+
+		if (s->pending) {
+			s->acc_next = keep;
+			keep = s;
+		} else {
+			wheel_cancel(&st->wheel, &s->timer);
+			sock_free(s);
+		}
+		s = next;
+	}
+	st->zombies = keep;
+}
+
+void
+sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t bytes)
+{
+	struct pkt *old = atomic_load_explicit(&s->rx_in, memory_order_relaxed);
+
+	do {
+		oldest->next = old;
+	} while (!atomic_compare_exchange_weak_explicit(&s->rx_in, &old, newest,
+		memory_order_release, memory_order_relaxed));
+	atomic_store_explicit(&s->rx_bytes_in,
+		atomic_load_explicit(&s->rx_bytes_in, memory_order_relaxed) + bytes,
+		memory_order_release);
+	if (s->kind == SOCK_UDP)
+		atomic_store_explicit(&s->rx_pkts_in,
+			atomic_load_explicit(&s->rx_pkts_in, memory_order_relaxed) + 1,
+			memory_order_release);
+}
+
+void
+sock_set_error(struct sock *s, int err, uint32_t flags)
+{
+	atomic_store(&s->err, err);
+	sock_flag_set(s, flags);
+}
+
+/* --- readiness -------------------------------------------------------------------------------------- */
+
+/* Linux: writable while at least a third of the buffer is free. */
+bool
+sock_writable(const struct sock *s)
+{
+	struct sock *m = (struct sock *)s;
+	uint64_t held = atomic_load_explicit(&m->tx_charge_in, memory_order_acquire) -
+			atomic_load_explicit(&m->tx_charge_acked, memory_order_acquire);
+
+	return held * 3 <= (uint64_t)s->sndbuf * 2;
+}
+
+static uint32_t
+tcp_events(const struct sock *s, uint32_t f)
+{
+	struct sock *m = (struct sock *)s;
+	uint32_t ev = 0;
+
+	if (f & SF_LISTEN)
+		return atomic_load_explicit(&m->acc_n, memory_order_acquire) > 0 ?
+			       EPOLLIN | EPOLLRDNORM :
+			       0;
+	if (f & SF_CONNECTING)
+		return 0;
+	if ((f & (SF_CONNECTED | SF_DEAD)) == 0)
+		return EPOLLOUT | EPOLLWRNORM | EPOLLHUP;
+	if (atomic_load_explicit(&m->rx_bytes_in, memory_order_acquire) !=
+		    atomic_load_explicit(&m->rx_bytes_out, memory_order_relaxed) ||
+	    (f & (SF_EOF | SF_SHUT_RD)) != 0)
+		ev |= EPOLLIN | EPOLLRDNORM;
+	if (f & (SF_EOF | SF_SHUT_RD))
+		ev |= EPOLLRDHUP;
+	if ((f & SF_SHUT_WR) != 0 || sock_writable(s))
+		ev |= EPOLLOUT | EPOLLWRNORM;
+	if ((f & SF_DEAD) || ((f & (SF_EOF | SF_SHUT_RD)) && (f & SF_SHUT_WR)))
+		ev |= EPOLLHUP;
+	return ev;
+}
+
+uint32_t
+sock_events(const struct sock *s)
+{
+	struct sock *m = (struct sock *)s;
+	uint32_t f = sock_flags(s), ev;
+
+	if (s->kind == SOCK_TCP) {
+		ev = tcp_events(s, f);
+	} else {
+		ev = sock_writable(s) ? EPOLLOUT | EPOLLWRNORM : 0;
+		if (atomic_load_explicit(&m->rx_pkts_in, memory_order_acquire) !=
+			    atomic_load_explicit(&m->rx_pkts_out, memory_order_relaxed) ||
+		    (f & SF_SHUT_RD))
+			ev |= EPOLLIN | EPOLLRDNORM;
+	}
+	if (atomic_load_explicit(&m->err, memory_order_relaxed) != 0)
+		ev |= EPOLLERR;
+	return ev;
+}
+
+bool
+sock_is_listening(const struct sock *s)
+{
+	return (sock_flags(s) & SF_LISTEN) != 0;
+}
+
+void
+sock_set_fd(struct sock *s, int fd)
+{
+	atomic_store_explicit(&s->fd, fd, memory_order_relaxed);
+}

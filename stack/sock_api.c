@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sockets: naming, connecting, listening, closing. Each changes the stack and so runs as the holder. */
+#include "stack/impl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+int
+sock_open(struct stack_group *g, enum sock_kind kind, struct sock **out)
+{
+	*out = sock_alloc(g, kind);
+	return *out == NULL ? -ENOMEM : 0;
+}
+
+/* --- bind ---------------------------------------------------------------------------------------------- */
+
+struct request {
+	struct sock *s;
+	int result;
+};
+
+static void
+op_claim(struct stack *st, void *arg)
+{
+	struct request *r = arg;
+
+	r->result = table_bind(st, r->s);
+}
+
+static void
+op_release(struct stack *st, void *arg)
+{
+	table_unbind(st, arg);
+}
+
+static void
+op_choose_port(struct stack *st, void *arg)
+{
+	struct request *r = arg;
+
+	r->s->lport = table_free_port(st, r->s);
+	r->result = r->s->lport == 0 ? -EADDRINUSE : 0;
+}
+
+/* A TCP port belongs to the whole address, so every stack must agree. */
+static int
+claim_everywhere(struct sock *s)
+{
+	struct request r = {.s = s};
+
+	for (unsigned int i = 0; i < s->group->n; i++) {
+		stack_call(&s->group->stacks[i], op_claim, &r);
+		if (r.result == 0)
+			continue;
+		while (i-- > 0)
+			stack_call(&s->group->stacks[i], op_release, s);
+		return r.result;
+	}
+	return 0;
+}
+
+static int
+bind_port(struct sock *s, uint16_t port)
+{
+	struct stack_group *g = s->group;
+	struct request r = {.s = s};
+	int rc = -EADDRINUSE;
+
+	s->links = calloc(g->n, sizeof(*s->links));
+	if (s->links == NULL)
+		return -ENOMEM;
+	/* Another thread may take the port we have chosen; then choose again. */
+	for (int tries = 0; tries < 16 && rc == -EADDRINUSE; tries++) {
+		s->lport = port;
+		if (port == 0) {
+			stack_call(&g->stacks[0], op_choose_port, &r);
+			if (r.result != 0) {
+				rc = r.result;
+				break;
+			}
+		}
+		if (s->kind == SOCK_TCP) {
+			rc = claim_everywhere(s);
+		} else {
+			s->stack = &g->stacks[stack_owner_udp(s->lport, g->n)];
+			stack_call(s->stack, op_claim, &r);
+			rc = r.result;
+		}
+		if (port != 0)
+			break;
+	}
+	if (rc != 0) {
+		free(s->links);
+		s->links = NULL;
+		s->lport = 0;
+	}
+	return rc;
+}
+
+static void
+op_udp_open(struct stack *st, void *arg)
+{
+	struct request *r = arg;
+
+	r->result = udp_sock_open(st, r->s);
+	if (r->result == 0)
+		sock_all_add(st, r->s);
+	else
+		table_unbind(st, r->s);
+}
+
+int
+sock_bind(struct sock *s, const struct sockaddr_in *addr)
+{
+	uint32_t ip = addr->sin_addr.s_addr;
+	struct request r = {.s = s};
+	int rc;
+
+	if (s->links != NULL || (sock_flags(s) & (SF_CONNECTED | SF_CONNECTING)) != 0)
+		return -EINVAL;
+	if (ip != INADDR_ANY && ip != s->group->params.addr && ip != INADDR_BROADCAST)
+		return -EADDRNOTAVAIL;
+	rc = bind_port(s, addr->sin_port);
+	if (rc != 0)
+		return rc;
+	s->laddr = ip;
+	if (s->kind == SOCK_UDP) {
+		stack_call(s->stack, op_udp_open, &r);
+		if (r.result != 0)
+			return r.result;
+	}
+	sock_flag_set(s, SF_BOUND);
+	return 0;
+}
+
+static int
+bind_implicitly(struct sock *s)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+
+	return s->links != NULL ? 0 : sock_bind(s, &any);
+}
+
+/* --- listen, accept --------------------------------------------------------------------------------------- */
+
+static void
+op_listen(struct stack *st, void *arg)
+{
+	struct request *r = arg;
+
+	r->result = tcp_sock_listen(st, r->s);
+	if (r->result == 0 && st == r->s->stack)
+		sock_all_add(st, r->s);
+}
+
+static void
+op_listener_close(struct stack *st, void *arg)
+{
+	struct sock *l = arg;
+
+	tcp_listener_close(st, l);
+	table_unbind(st, l);
+	if (st == l->stack)
+		sock_all_remove(l);
+}
+
+/*
+ * Connections arrive on every stack, so a listener goes to every stack. Only SO_REUSEPORT without
+ * listen_shadow asks for one listener per thread and stack.
+ */
+static bool
+listens_everywhere(const struct sock *s)
+{
+	return s->group->n == 1 || s->group->params.listen_shadow ||
+	       (sock_flags(s) & SF_REUSEPORT) == 0;
+}
+
+static int
+listen_on_stacks(struct sock *s)
+{
+	struct request r = {.s = s};
+
+	s->stack = stack_home(s->group);
+	for (unsigned int i = 0; i < s->group->n; i++) {
+		struct stack *st = &s->group->stacks[i];
+
+		if (!listens_everywhere(s) && st != s->stack)
+			continue;
+		stack_call(st, op_listen, &r);
+		if (r.result != 0)
+			return r.result;
+	}
+	return 0;
+}
+
+int
+sock_listen(struct sock *s, int backlog)
+{
+	uint32_t f = sock_flags(s);
+	int rc;
+
+	if (s->kind != SOCK_TCP)
+		return -EOPNOTSUPP;
+	if (f & (SF_CONNECTED | SF_CONNECTING))
+		return -EINVAL;
+	s->backlog = backlog < 0 || backlog > 65535 ? 65535 : backlog < 8 ? 8 : backlog;
+	if (f & SF_LISTEN)
+		return 0;
+	rc = bind_implicitly(s);
+	if (rc != 0)
+		return rc;
+	s->listen_pcbs = calloc(s->group->n, sizeof(*s->listen_pcbs));
+	if (s->listen_pcbs == NULL)
+		return -ENOMEM;
+	sock_flag_set(s, SF_LISTEN);
+	rc = listen_on_stacks(s);
+	if (rc != 0)
+		sock_flag_clear(s, SF_LISTEN);
+	return rc;
+}
+
+static struct sock *
+accept_pop(struct sock *l)
+{
+	struct sock *s;
+
+	spin_lock(&l->rx_lock);
+	if (l->acc_head == NULL) {
+		struct sock *in = atomic_exchange_explicit(&l->acc_in, NULL, memory_order_acquire);
+
+		while (in != NULL) {
+			struct sock *next = in->acc_next;
+
+			in->acc_next = l->acc_head;
+			l->acc_head = in;
+			in = next;
+		}
+	}
+	s = l->acc_head;
+	if (s != NULL) {
+		l->acc_head = s->acc_next;
+		s->acc_next = NULL;
+		atomic_fetch_sub(&l->acc_n, 1);
+	}
+	spin_unlock(&l->rx_lock);
+	return s;
+}
+
+int
+sock_accept(struct sock *l, struct sock **out, struct sockaddr_in *peer)
+{
+	struct sock *s;
+
+	if ((sock_flags(l) & SF_LISTEN) == 0)
+		return -EINVAL;
+	s = accept_pop(l);
+	if (s == NULL) {
+		if (l->group->params.mode != STACK_RUN_TO_COMPLETION || !stack_try_run(l->stack))
+			return -EAGAIN;
+		s = accept_pop(l);
+		if (s == NULL)
+			return -EAGAIN;
+	}
+	*out = s;
+	if (peer != NULL)
+		sock_peer(s, peer);
+	return 0;
+}
+
+/* --- connect ------------------------------------------------------------------------------------------------- */
+
+static void
+op_connect(struct stack *st, void *arg)
+{
+	struct request *r = arg;
+	struct sock *s = r->s;
+	uint32_t hash;
+
+	if (s->links == NULL) {
+		s->lport = table_ephemeral(st, s->raddr, s->rport);
+		if (s->lport == 0) {
+			r->result = -EADDRNOTAVAIL;
+			return;
+		}
+	}
+	hash = table_hash(st, s->raddr, s->rport, s->lport);
+	if (table_find(st, hash, s->raddr, s->rport, s->lport) != NULL) {
+		r->result = -EADDRNOTAVAIL;
+		return;
+	}
+	sock_all_add(st, s);
+	r->result = tcp_sock_connect(st, s);
+	if (r->result != -EINPROGRESS)
+		sock_all_remove(s);
+}
+
+static int
+connect_tcp(struct sock *s, const struct sockaddr_in *addr)
+{
+	struct stack_group *g = s->group;
+	uint32_t f = sock_flags(s);
+	struct request r = {.s = s};
+	int err;
+
+	if (f & SF_LISTEN)
+		return -EISCONN;
+	if (f & SF_CONNECTING)
+		return -EALREADY;
+	if (f & SF_DEAD) {
+		err = sock_take_error(s);
+		return err != 0 ? -err : -ECONNABORTED;
+	}
+	if (f & SF_CONNECTED)
+		return -EISCONN;
+	s->raddr = addr->sin_addr.s_addr == INADDR_ANY ? g->params.addr : addr->sin_addr.s_addr;
+	s->rport = addr->sin_port;
+	s->laddr = g->params.addr;
+	s->stack = s->links == NULL ? stack_home(g) :
+				      &g->stacks[stack_owner_tcp(s->raddr, s->rport, s->laddr,
+					      s->lport, g->n)];
+	stack_call(s->stack, op_connect, &r);
+	if (r.result != -EINPROGRESS) {
+		s->rport = 0;
+		s->raddr = 0;
+	}
+	return r.result;
+}
+
+static void
+op_udp_peer(struct stack *st, void *arg)
+{
+	struct sockaddr_in *to = *(struct sockaddr_in **)((void **)arg + 1);
+	struct sock *s = *(struct sock **)arg;
+
+	s->raddr = to->sin_addr.s_addr;
+	s->rport = to->sin_port;
+}
+
+static int
+connect_udp(struct sock *s, const struct sockaddr_in *addr)
+{
+	struct sockaddr_in to = *addr;
+	void *arg[2] = {s, &to};
+	int rc = bind_implicitly(s);
+
+	if (rc != 0)
+		return rc;
+	if (addr->sin_family == AF_UNSPEC)
+		memset(&to, 0, sizeof(to));
+	stack_call(s->stack, op_udp_peer, arg);
+	if (to.sin_port != 0)
+		sock_flag_set(s, SF_CONNECTED);
+	else
+		sock_flag_clear(s, SF_CONNECTED);
+	return 0;
+}
+
+int
+sock_connect(struct sock *s, const struct sockaddr_in *addr)
+{
+	return s->kind == SOCK_TCP ? connect_tcp(s, addr) : connect_udp(s, addr);
+}
+
+/* --- shutdown, close ------------------------------------------------------------------------------------------ */
+
+int
+sock_shutdown(struct sock *s, int how)
+{
+	uint32_t f = sock_flags(s);
+
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	if ((f & (SF_CONNECTED | SF_CONNECTING)) == 0)
+		return -ENOTCONN;
+	if (how != SHUT_WR)
+		sock_flag_set(s, SF_SHUT_RD);
+	if (how != SHUT_RD && (f & SF_SHUT_WR) == 0) {
+		sock_flag_set(s, SF_SHUT_WR);
+		if (s->kind == SOCK_TCP)
+			stack_mark_dirty(s, SD_SHUT);
+	}
+	sock_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
+	return 0;
+}
+
+static void
+close_listener(struct sock *l)
+{
+	struct sock *s;
+
+	sock_flag_set(l, SF_DEAD);
+	for (unsigned int i = 0; i < l->group->n; i++)
+		stack_call(&l->group->stacks[i], op_listener_close, l);
+	/* What was established but never accepted is reset, like Linux's. */
+	while ((s = accept_pop(l)) != NULL) {
+		s->linger_s = 0;
+		stack_mark_dirty(s, SD_CLOSE);
+	}
+	if (atomic_fetch_sub(&l->refs, 1) == 1)
+		sock_free(l);
+}
+
+void
+sock_close(struct sock *s)
+{
+	uint32_t f = sock_flags(s);
+
+	sock_set_fd(s, -1);
+	if (f & SF_LISTEN) {
+		close_listener(s);
+		return;
+	}
+	if (s->kind == SOCK_UDP) {
+		if (s->stack != NULL && s->links != NULL)
+			stack_mark_dirty(s, SD_CLOSE);
+		else
+			sock_free(s);
+		return;
+	}
+	if (s->links != NULL) {
+		for (unsigned int i = 0; i < s->group->n; i++)
+			stack_call(&s->group->stacks[i], op_release, s);
+	}
+	if (s->stack != NULL && (f & (SF_CONNECTED | SF_CONNECTING | SF_DEAD)) != 0)
+		stack_mark_dirty(s, SD_CLOSE);
+	else
+		sock_free(s);
+}
+
+/* --- names ------------------------------------------------------------------------------------------------------ */
+
+static void
+fill_addr(struct sockaddr_in *a, uint32_t addr, uint16_t port)
+{
+	memset(a, 0, sizeof(*a));
+	a->sin_family = AF_INET;
+	a->sin_addr.s_addr = addr;
+	a->sin_port = port;
+}
+
+int
+sock_name(struct sock *s, struct sockaddr_in *addr)
+{
+	fill_addr(addr, s->laddr, s->lport);
+	return 0;
+}
+
+int
+sock_peer(struct sock *s, struct sockaddr_in *addr)
+{
+	if ((sock_flags(s) & SF_CONNECTED) == 0)
+		return -ENOTCONN;
+	fill_addr(addr, s->raddr, s->rport);
+	return 0;
+}
+
+int
+sock_take_error(struct sock *s)
+{
+	return atomic_exchange(&s->err, 0);
+}

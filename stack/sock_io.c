@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sockets: receiving and sending. No call here waits and none needs the stack's lock; in
+ * run-to-completion a call that finds nothing to do runs the stack once, so that programs that
+ * only ever poll with non-blocking calls make progress, and a call that finds the stack unattended
+ * for a while (the program computes) runs it too.
+ */
+#include "stack/impl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+
+#define TELL_BYTES (128 * 1024) /* read bytes after which the peer must hear of a larger window */
+#define PIECE_MIN_CHARGE 512    /* a small piece occupies a whole packet */
+#define UDP_MAX 65507
+
+static inline bool
+completes(const struct sock *s)
+{
+	return s->group->params.mode == STACK_RUN_TO_COMPLETION;
+}
+
+/* --- receiving -------------------------------------------------------------------------------------- */
+
+static void
+rx_collect(struct sock *s)
+{
+	struct pkt *in = atomic_exchange_explicit(&s->rx_in, NULL, memory_order_acquire);
+	struct pkt *first = NULL, *last = in;
+
+	if (in == NULL)
+		return;
+	while (in != NULL) {
+		struct pkt *next = in->next;
+
+		in->next = first;
+		first = in;
+		in = next;
+	}
+	if (s->rx_head == NULL)
+		s->rx_head = first;
+	else
+		s->rx_tail->next = first;
+	s->rx_tail = last;
+}
+
+struct cursor {
+	const struct iovec *iov;
+	int left;
+	size_t off;
+};
+
+/* Copy up to `len` bytes into (or, `out`, from) the iovec; returns how many. */
+static size_t
+cursor_copy(struct cursor *c, uint8_t *data, size_t len, bool out)
+{
+	size_t total = 0;
+
+	while (len > 0 && c->left > 0) {
+		size_t n = c->iov->iov_len - c->off;
+
+		if (n == 0) {
+			c->iov++;
+			c->left--;
+			c->off = 0;
+			continue;
+		}
+		if (n > len)
+			n = len;
+		if (out)
+			memcpy(data, (char *)c->iov->iov_base + c->off, n);
+		else
+			memcpy((char *)c->iov->iov_base + c->off, data, n);
+		c->off += n;
+		data += n;
+		len -= n;
+		total += n;
+	}
+	return total;
+}
+
+static size_t
+iov_total(const struct iovec *iov, int iovcnt)
+{
+	size_t total = 0;
+
+	for (int i = 0; i < iovcnt; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+static size_t
+recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
+{
+	struct pkt *p;
+	size_t total = 0;
+	uint64_t out;
+
+	spin_lock(&s->rx_lock);
+	rx_collect(s);
+	p = s->rx_head;
+	while (p != NULL && total < want) {
+		size_t room = want - total;
+		size_t avail = p->len - p->off;
+		size_t n = avail < room ? avail : room;
+
+		if ((flags & MSG_TRUNC) == 0)
+			n = cursor_copy(c, p->data + p->off, n, false);
+		total += n;
+		if (flags & MSG_PEEK) {
+			p = p->next;
+			continue;
+		}
+		p->off += n;
+		if (p->off < p->len)
+			break;
+		s->rx_head = p->next;
+		edge_free(p);
+		p = s->rx_head;
+	}
+	if (total > 0 && (flags & MSG_PEEK) == 0) {
+		out = atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed) + total;
+		atomic_store_explicit(&s->rx_bytes_out, out, memory_order_release);
+		if (out - s->rx_told >= TELL_BYTES) {
+			s->rx_told = out;
+			stack_mark_dirty(s, SD_RX);
+		}
+	}
+	spin_unlock(&s->rx_lock);
+	return total;
+}
+
+/* Nothing to read: why? The flags are read before the queue is looked at again, because the
+ * holder sets them after it has queued the last data. */
+static ssize_t
+recv_nothing(struct sock *s, struct cursor *c, int flags, size_t want)
+{
+	uint32_t f = sock_flags(s);
+	size_t n;
+	int err;
+
+	if (f & (SF_EOF | SF_SHUT_RD | SF_DEAD)) {
+		n = recv_stream(s, c, flags, want);
+		if (n > 0)
+			return n;
+		err = sock_take_error(s);
+		return -err;
+	}
+	if ((f & (SF_CONNECTED | SF_CONNECTING)) == 0)
+		return -ENOTCONN;
+	return -EAGAIN;
+}
+
+static ssize_t
+recv_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
+{
+	struct cursor c = {.iov = iov, .left = iovcnt};
+	size_t want = iov_total(iov, iovcnt);
+	ssize_t n;
+
+	if (want == 0 && (sock_flags(s) & (SF_CONNECTED | SF_CONNECTING)) != 0)
+		return 0;
+	n = recv_stream(s, &c, flags, want);
+	if (n == 0)
+		n = recv_nothing(s, &c, flags, want);
+	if (n == -EAGAIN && completes(s) && s->stack != NULL && stack_try_run(s->stack)) {
+		n = recv_stream(s, &c, flags, want);
+		if (n == 0)
+			n = recv_nothing(s, &c, flags, want);
+	}
+	return n;
+}
+
+static ssize_t
+recv_datagram(struct sock *s, struct cursor *c, int flags, struct sockaddr_in *from,
+	int *out_flags)
+{
+	struct pkt *p;
+	size_t copied = 0, total;
+	bool more;
+
+	spin_lock(&s->rx_lock);
+	rx_collect(s);
+	p = s->rx_head;
+	if (p == NULL) {
+		spin_unlock(&s->rx_lock);
+		return sock_flags(s) & SF_SHUT_RD ? 0 : -EAGAIN;
+	}
+	total = p->dgram_len;
+	if (from != NULL) {
+		memset(from, 0, sizeof(*from));
+		from->sin_family = AF_INET;
+		from->sin_addr.s_addr = p->addr;
+		from->sin_port = p->port;
+	}
+	do {
+		struct pkt *next = p->next;
+
+		more = p->more;
+		copied += cursor_copy(c, p->data, p->len, false);
+		if ((flags & MSG_PEEK) == 0) {
+			s->rx_head = next;
+			edge_free(p);
+		}
+		p = next;
+	} while (more);
+	if ((flags & MSG_PEEK) == 0) {
+		atomic_fetch_add_explicit(&s->rx_bytes_out, total, memory_order_release);
+		atomic_fetch_add_explicit(&s->rx_pkts_out, 1, memory_order_release);
+	}
+	spin_unlock(&s->rx_lock);
+	if (out_flags != NULL)
+		*out_flags = copied < total ? MSG_TRUNC : 0;
+	return flags & MSG_TRUNC ? total : copied;
+}
+
+static ssize_t
+recv_udp(struct sock *s, const struct iovec *iov, int iovcnt, int flags, struct sockaddr_in *from,
+	int *out_flags)
+{
+	struct cursor c = {.iov = iov, .left = iovcnt};
+	int err = sock_take_error(s);
+	ssize_t n;
+
+	if (err != 0)
+		return -err;
+	n = recv_datagram(s, &c, flags, from, out_flags);
+	if (n == -EAGAIN && completes(s) && s->stack != NULL && stack_try_run(s->stack))
+		n = recv_datagram(s, &c, flags, from, out_flags);
+	return n;
+}
+
+ssize_t
+sock_recv(struct sock *s, const struct iovec *iov, int iovcnt, int flags, struct sockaddr_in *from,
+	int *out_flags)
+{
+	edge_thread_enter();
+	if (out_flags != NULL)
+		*out_flags = 0;
+	if (s->kind == SOCK_UDP)
+		return recv_udp(s, iov, iovcnt, flags, from, out_flags);
+	if (sock_is_listening(s))
+		return -ENOTCONN;
+	return recv_tcp(s, iov, iovcnt, flags);
+}
+
+size_t
+sock_inq(struct sock *s)
+{
+	size_t n = 0;
+
+	if (s->kind == SOCK_TCP)
+		return atomic_load_explicit(&s->rx_bytes_in, memory_order_acquire) -
+		       atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed);
+	spin_lock(&s->rx_lock);
+	rx_collect(s);
+	if (s->rx_head != NULL)
+		n = s->rx_head->dgram_len;
+	spin_unlock(&s->rx_lock);
+	return n;
+}
+
+/* --- sending ------------------------------------------------------------------------------------------ */
+
+static void
+tx_publish(struct sock *s, struct pkt *newest, struct pkt *oldest)
+{
+	struct pkt *old = atomic_load_explicit(&s->tx_in, memory_order_relaxed);
+
+	do {
+		oldest->next = old;
+	} while (!atomic_compare_exchange_weak_explicit(&s->tx_in, &old, newest,
+		memory_order_release, memory_order_relaxed));
+}
+
+static uint64_t
+tx_held(struct sock *s)
+{
+	return atomic_load_explicit(&s->tx_charge_in, memory_order_relaxed) -
+	       atomic_load_explicit(&s->tx_charge_acked, memory_order_acquire);
+}
+
+/* One more piece of the stream, under tx_lock; 0: no room, -ENOMEM: no packet. */
+static ssize_t
+send_piece(struct sock *s, struct cursor *c, size_t left)
+{
+	uint64_t held = tx_held(s);
+	struct pkt *p;
+	size_t n;
+
+	if (held >= s->sndbuf)
+		return 0;
+	p = edge_alloc(s->stack, left > UINT32_MAX ? UINT32_MAX : (uint32_t)left);
+	if (p == NULL)
+		return -ENOMEM;
+	n = cursor_copy(c, p->data, left < p->len ? left : p->len, true);
+	p->len = n;
+	p->charge = n < PIECE_MIN_CHARGE ? PIECE_MIN_CHARGE : n;
+	p->end = atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed) + n;
+	atomic_store_explicit(&s->tx_bytes_in, p->end, memory_order_relaxed);
+	atomic_store_explicit(&s->tx_charge_in,
+		atomic_load_explicit(&s->tx_charge_in, memory_order_relaxed) + p->charge,
+		memory_order_relaxed);
+	tx_publish(s, p, p);
+	return n;
+}
+
+/* Remember that a sender waits; look again, because room may have come in between. */
+static bool
+tx_full(struct sock *s, bool no_memory)
+{
+	sock_flag_set(s, SF_TX_FULL);
+	if (no_memory) {
+		stack_mark_dirty(s, SD_MEM);
+		return true;
+	}
+	return tx_held(s) >= s->sndbuf;
+}
+
+static int
+send_check(struct sock *s)
+{
+	uint32_t f = sock_flags(s);
+	int err;
+
+	if (f & (SF_DEAD | SF_SHUT_WR)) {
+		err = sock_take_error(s);
+		return err != 0 ? -err : -EPIPE;
+	}
+	if (f & SF_CONNECTING)
+		return -EAGAIN;
+	return f & SF_CONNECTED ? 0 : -EPIPE;
+}
+
+/* The program has not let anybody run the stack for a while: do it now. */
+static void
+run_if_unattended(struct sock *s)
+{
+	struct stack *st = s->stack;
+	uint64_t age;
+
+	if (!completes(s))
+		return;
+	age = stack_tsc() - atomic_load_explicit(&st->last_run_tsc, memory_order_relaxed);
+	if (age > s->group->unattended_tsc)
+		stack_try_run(st);
+}
+
+static ssize_t
+send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
+{
+	struct cursor c = {.iov = iov, .left = iovcnt};
+	size_t want = iov_total(iov, iovcnt), total = 0;
+	int rc = send_check(s);
+	ssize_t n = 0;
+
+	if (rc != 0)
+		return rc;
+	spin_lock(&s->tx_lock);
+	while (total < want) {
+		n = send_piece(s, &c, want - total);
+		if (n > 0)
+			total += n;
+		else if (tx_full(s, n < 0))
+			break;
+	}
+	spin_unlock(&s->tx_lock);
+	if (flags & MSG_MORE)
+		sock_flag_set(s, SF_CORK);
+	else if (total == want && !s->cork_opt && (sock_flags(s) & SF_CORK) != 0)
+		sock_flag_clear(s, SF_CORK);
+	if (total > 0) {
+		stack_mark_dirty(s, SD_TX);
+		run_if_unattended(s);
+	}
+	return total > 0 || want == 0 ? (ssize_t)total : -EAGAIN;
+}
+
+/* The pieces of one datagram, newest first in *newest; 0 or -errno. */
+static int
+build_datagram(struct sock *s, struct cursor *c, size_t len, const struct sockaddr_in *to,
+	struct pkt **newest, struct pkt **oldest)
+{
+	size_t left = len;
+
+	*newest = *oldest = NULL;
+	do {
+		struct pkt *p = edge_alloc(s->stack, left);
+		size_t n;
+
+		if (p == NULL) {
+			while (*newest != NULL) {
+				p = *newest;
+				*newest = p->next;
+				edge_free(p);
+			}
+			return -ENOBUFS;
+		}
+		n = cursor_copy(c, p->data, left < p->len ? left : p->len, true);
+		p->len = n;
+		p->charge = n < PIECE_MIN_CHARGE ? PIECE_MIN_CHARGE : n;
+		p->addr = to->sin_addr.s_addr;
+		p->port = to->sin_port;
+		left -= n;
+		p->more = left > 0;
+		p->next = *newest;
+		*newest = p;
+		if (*oldest == NULL)
+			*oldest = p;
+		atomic_fetch_add_explicit(&s->tx_charge_in, p->charge, memory_order_relaxed);
+		atomic_fetch_add_explicit(&s->tx_bytes_in, n, memory_order_relaxed);
+	} while (left > 0);
+	return 0;
+}
+
+static ssize_t
+send_udp(struct sock *s, const struct iovec *iov, int iovcnt, const struct sockaddr_in *to)
+{
+	struct cursor c = {.iov = iov, .left = iovcnt};
+	size_t len = iov_total(iov, iovcnt);
+	struct pkt *newest, *oldest;
+	struct sockaddr_in peer;
+	int rc;
+
+	if (len > UDP_MAX)
+		return -EMSGSIZE;
+	if (sock_flags(s) & SF_SHUT_WR)
+		return -EPIPE;
+	if (to == NULL) {
+		if (sock_peer(s, &peer) != 0)
+			return -EDESTADDRREQ;
+		to = &peer;
+	}
+	if (s->links == NULL) {
+		struct sockaddr_in any = {.sin_family = AF_INET};
+
+		rc = sock_bind(s, &any);
+		if (rc != 0)
+			return rc;
+	}
+	if (to->sin_addr.s_addr == INADDR_BROADCAST && !s->broadcast)
+		return -EACCES;
+	spin_lock(&s->tx_lock);
+	if (tx_held(s) >= s->sndbuf && tx_full(s, false)) {
+		spin_unlock(&s->tx_lock);
+		return -EAGAIN;
+	}
+	rc = build_datagram(s, &c, len, to, &newest, &oldest);
+	if (rc == 0)
+		tx_publish(s, newest, oldest);
+	spin_unlock(&s->tx_lock);
+	if (rc != 0)
+		return rc;
+	stack_mark_dirty(s, SD_TX);
+	run_if_unattended(s);
+	return len;
+}
+
+ssize_t
+sock_send(struct sock *s, const struct iovec *iov, int iovcnt, int flags,
+	const struct sockaddr_in *to)
+{
+	edge_thread_enter();
+	if (s->kind == SOCK_UDP)
+		return send_udp(s, iov, iovcnt, to);
+	return send_tcp(s, iov, iovcnt, flags);
+}
+
+size_t
+sock_outq(struct sock *s)
+{
+	return atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed) -
+	       atomic_load_explicit(&s->tx_bytes_acked, memory_order_acquire);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Who owns a segment: connections by 4-tuple, listeners and UDP sockets by port; and which stack
+ * owns a flow (edge.h, steering). O(1) at any number of connections; the table doubles when it has
+ * as many connections as buckets. The hash is keyed, so a peer cannot aim at one bucket.
+ */
+#include "stack/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define BUCKETS_FIRST 4096
+#define PORTS 65536
+#define EPHEMERAL_FIRST 32768
+#define EPHEMERAL_N 28232 /* like Linux: 32768 .. 60999 */
+
+static uint64_t hash_key[2];
+
+static inline uint64_t
+mix(uint64_t x)
+{
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93ull;
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93ull;
+	x ^= x >> 32;
+	return x;
+}
+
+int
+table_init(struct stack *st)
+{
+	if (hash_key[0] == 0 && getrandom(hash_key, sizeof(hash_key), 0) != sizeof(hash_key))
+		return -EIO;
+	st->bucket_mask = BUCKETS_FIRST - 1;
+	st->buckets = calloc(BUCKETS_FIRST, sizeof(*st->buckets));
+	st->tcp_ports = calloc(PORTS, sizeof(*st->tcp_ports));
+	st->udp_ports = calloc(PORTS, sizeof(*st->udp_ports));
+	st->port_refs = calloc(PORTS, sizeof(*st->port_refs));
+	if (st->buckets == NULL || st->tcp_ports == NULL || st->udp_ports == NULL ||
+	    st->port_refs == NULL) {
+		table_fini(st);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void
+table_fini(struct stack *st)
+{
+	free(st->buckets);
+	free(st->tcp_ports);
+	free(st->udp_ports);
+	free(st->port_refs);
+	st->buckets = NULL;
+	st->tcp_ports = st->udp_ports = NULL;
+	st->port_refs = NULL;
+}
+
+uint32_t
+table_hash(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t lport)
+{
+	return mix((((uint64_t)raddr << 32) | ((uint32_t)rport << 16) | lport) ^ hash_key[0]);
+}
+
+struct sock *
+table_find(const struct stack *st, uint32_t hash, uint32_t raddr, uint16_t rport, uint16_t lport)
+{
+	struct sock *s = st->buckets[hash & st->bucket_mask];
+
+	while (s != NULL && (s->raddr != raddr || s->rport != rport || s->lport != lport))
+		s = s->hash_next;
+	return s;
+}
+
+static void
+table_grow(struct stack *st)
+{
+	uint32_t n = (st->bucket_mask + 1) * 2;
+	struct sock **bigger = calloc(n, sizeof(*bigger));
+
+	if (bigger == NULL)
+		return; /* longer chains, nothing worse */
+	for (uint32_t i = 0; i <= st->bucket_mask; i++) {
+		struct sock *s = st->buckets[i];
+
+		while (s != NULL) {
+			struct sock *next = s->hash_next;
+			uint32_t b = table_hash(st, s->raddr, s->rport, s->lport) & (n - 1);
+
+			s->hash_next = bigger[b];
+			bigger[b] = s;
+			s = next;
+		}
+	}
+	free(st->buckets);
+	st->buckets = bigger;
+	st->bucket_mask = n - 1;
+}
+
+void
+table_insert(struct stack *st, struct sock *s)
+{
+	uint32_t b;
+
+	if (st->n_conns > st->bucket_mask)
+		table_grow(st);
+	b = table_hash(st, s->raddr, s->rport, s->lport) & st->bucket_mask;
+	s->hash_next = st->buckets[b];
+	st->buckets[b] = s;
+	s->in_table = true;
+	st->n_conns++;
+	st->port_refs[s->lport]++;
+}
+
+void
+table_remove(struct stack *st, struct sock *s)
+{
+	struct sock **at;
+
+	if (!s->in_table)
+		return;
+	at = &st->buckets[table_hash(st, s->raddr, s->rport, s->lport) & st->bucket_mask];
+	while (*at != s)
+		at = &(*at)->hash_next;
+	*at = s->hash_next;
+	s->in_table = false;
+	st->n_conns--;
+	st->port_refs[s->lport]--;
+}
+
+/* --- listeners and bound sockets -------------------------------------------------------------------- */
+
+static inline bool
+listens_here(const struct stack *st, const struct sock *s)
+{
+	return s->listen_pcbs != NULL && s->listen_pcbs[st->index] != NULL;
+}
+
+struct sock *
+table_listener(const struct stack *st, uint16_t lport, uint32_t hash)
+{
+	const struct port_link *l;
+	unsigned int n = 0;
+
+	for (l = st->tcp_ports[lport]; l != NULL; l = l->next)
+		n += listens_here(st, l->sock);
+	if (n == 0)
+		return NULL;
+	n = (hash >> 16) % n;
+	for (l = st->tcp_ports[lport];; l = l->next) {
+		if (listens_here(st, l->sock) && n-- == 0)
+			return l->sock;
+	}
+}
+
+struct sock *
+table_udp(const struct stack *st, uint16_t lport, uint32_t raddr, uint16_t rport)
+{
+	struct sock *any = NULL;
+
+	for (const struct port_link *l = st->udp_ports[lport]; l != NULL; l = l->next) {
+		struct sock *s = l->sock;
+
+		if (s->rport == 0) {
+			if (any == NULL)
+				any = s;
+		} else if (s->rport == rport && s->raddr == raddr) {
+			return s;
+		}
+	}
+	return any;
+}
+
+/* SO_REUSEPORT shares with its like; SO_REUSEADDR with any that does not listen (Linux). */
+static bool
+may_share(const struct sock *a, const struct sock *b)
+{
+	uint32_t both = sock_flags(a) & sock_flags(b);
+
+	if ((both & SF_REUSEPORT) != 0)
+		return true;
+	if (a->kind == SOCK_TCP)
+		return (both & SF_REUSEADDR) != 0 && (sock_flags(b) & SF_LISTEN) == 0;
+	return (both & SF_REUSEADDR) != 0;
+}
+
+static struct port_link **
+port_table(struct stack *st, const struct sock *s)
+{
+	return s->kind == SOCK_TCP ? st->tcp_ports : st->udp_ports;
+}
+
+int
+table_bind(struct stack *st, struct sock *s)
+{
+	struct port_link **head = &port_table(st, s)[s->lport];
+	struct port_link *mine = &s->links[st->index];
+
+	for (struct port_link *l = *head; l != NULL; l = l->next) {
+		if (!may_share(s, l->sock))
+			return -EADDRINUSE;
+	}
+	mine->sock = s;
+	mine->stack = st;
+	mine->next = *head;
+	*head = mine;
+	return 0;
+}
+
+void
+table_unbind(struct stack *st, struct sock *s)
+{
+	struct port_link **at = &port_table(st, s)[s->lport];
+
+	for (; *at != NULL; at = &(*at)->next) {
+		if ((*at)->sock == s) {
+			*at = (*at)->next;
+			return;
+		}
+	}
+}
+
+uint16_t
+table_free_port(struct stack *st, const struct sock *s)
+{
+	unsigned int start = atomic_fetch_add(&st->group->port_hint, 1);
+
+	for (unsigned int i = 0; i < EPHEMERAL_N; i++) {
+		uint16_t port = __builtin_bswap16(EPHEMERAL_FIRST + (start + i) % EPHEMERAL_N);
+
+		if (port_table(st, s)[port] == NULL &&
+		    (s->kind == SOCK_UDP || st->port_refs[port] == 0))
+			return port;
+	}
+	return 0;
+}
+
+uint16_t
+table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport)
+{
+	struct stack_group *g = st->group;
+	unsigned int start = atomic_fetch_add(&g->port_hint, 1);
+
+	for (unsigned int i = 0; i < EPHEMERAL_N; i++) {
+		uint16_t port = __builtin_bswap16(EPHEMERAL_FIRST + (start + i) % EPHEMERAL_N);
+
+		if (st->tcp_ports[port] != NULL)
+			continue;
+		if (stack_owner_tcp(raddr, rport, g->params.addr, port, g->n) != st->index)
+			continue;
+		if (st->port_refs[port] != 0 &&
+		    table_find(st, table_hash(st, raddr, rport, port), raddr, rport, port) != NULL)
+			continue;
+		return port;
+	}
+	return 0;
+}
+
+/* --- steering ------------------------------------------------------------------------------------------ */
+
+/* Not keyed: a port's RSS must not matter, and every core and process computes the same. */
+unsigned int
+stack_owner_tcp(uint32_t saddr, uint16_t sport, uint32_t daddr, uint16_t dport,
+	unsigned int n_stacks)
+{
+	uint64_t x;
+
+	if (n_stacks == 1)
+		return 0;
+	x = ((uint64_t)saddr << 32) ^ daddr ^ ((uint64_t)sport << 48) ^ ((uint64_t)dport << 16);
+	return (uint32_t)mix(x) % n_stacks;
+}
+
+unsigned int
+stack_owner_udp(uint16_t dport, unsigned int n_stacks)
+{
+	return n_stacks == 1 ? 0 : __builtin_bswap16(dport) % n_stacks;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * TCP's clocks. lwIP's own timers visit every connection on every tick and know no minimum RTO;
+ * here each connection has one wheel entry, set after every entry into lwIP to the earliest of:
+ *
+ *   retransmission  RTO of RFC 6298 (minimum 200 ms like Linux) doubled per try, from the moment
+ *                   lwIP (re)started it
+ *   persist         window closed, nothing in flight: RTO doubled per probe, at most 60 s
+ *   delayed ACK     40 ms at most (RFC 9293 3.8.6.3 allows 500)
+ *   keepalive, FIN_WAIT_2, LAST_ACK, SYN_RECVD, TIME_WAIT, abandoned out-of-order data
+ *   memory          1 ms after a send or a segment found no packet
+ *
+ * A connection with none of these is not armed and costs nothing.
+ */
+#include "stack/impl.h"
+#include "stack/lwip_image.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define ACK_DELAY_MS 40
+#define PERSIST_MAX_MS 60000
+#define FIN_WAIT_2_MS 60000 /* Linux's tcp_fin_timeout */
+#define TIME_WAIT_MS 60000
+#define SYN_RCVD_MS 63000
+#define OOSEQ_MS 30000
+#define MEMORY_MS 1
+#define DATA_TRIES 15 /* Linux: tcp_retries2 */
+#define FAR_MS 0x7fffffffu
+
+static inline uint32_t
+earlier(uint32_t now, uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - now) < (int32_t)(b - now) ? a : b;
+}
+
+static uint32_t
+rto_deadline(const struct sock *s)
+{
+	uint32_t shift = s->pcb->nrtx < 10 ? s->pcb->nrtx : 10;
+	uint64_t rto = (uint64_t)s->rto_ms << shift;
+
+	return s->rto_start_ms + (rto > TCP_RTO_MAX_MS ? TCP_RTO_MAX_MS : (uint32_t)rto);
+}
+
+static uint32_t
+persist_deadline(const struct sock *s)
+{
+	uint32_t shift = s->pcb->persist_backoff < 10 ? s->pcb->persist_backoff : 10;
+	uint64_t ms = (uint64_t)s->rto_ms << (shift - 1);
+
+	return s->persist_start_ms + (ms > PERSIST_MAX_MS ? PERSIST_MAX_MS : (uint32_t)ms);
+}
+
+static bool
+keepalive_on(const struct tcp_pcb *pcb)
+{
+	return ip_get_option(pcb, SOF_KEEPALIVE) &&
+	       (pcb->state == ESTABLISHED || pcb->state == CLOSE_WAIT);
+}
+
+static uint32_t
+state_deadline(const struct sock *s, uint32_t far)
+{
+	const struct tcp_pcb *pcb = s->pcb;
+
+	switch (pcb->state) {
+	case TIME_WAIT:
+		return pcb->tmr + TIME_WAIT_MS;
+	case LAST_ACK:
+	case CLOSING:
+		return pcb->tmr + TIME_WAIT_MS;
+	case SYN_RCVD:
+		return pcb->tmr + SYN_RCVD_MS;
+	case FIN_WAIT_2:
+		return pcb->flags & TF_RXCLOSED ? pcb->tmr + FIN_WAIT_2_MS : far;
+	default:
+		if (keepalive_on(pcb))
+			return pcb->tmr + pcb->keep_idle + pcb->keep_cnt_sent * pcb->keep_intvl;
+		return far;
+	}
+}
+
+static bool
+persisting(const struct tcp_pcb *pcb)
+{
+	return pcb->persist_backoff > 0 && pcb->unacked == NULL && pcb->unsent != NULL;
+}
+
+void
+tcp_timer_arm(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+	uint32_t now = st->now_ms, far = now + FAR_MS;
+	uint32_t at = state_deadline(s, far);
+
+	if (pcb->flags & TF_ACK_DELAY) {
+		if (!s->ack_armed)
+			s->ack_deadline_ms = now + ACK_DELAY_MS;
+		s->ack_armed = true;
+		at = earlier(now, at, s->ack_deadline_ms);
+	} else {
+		s->ack_armed = false;
+	}
+	if (persisting(pcb)) {
+		if (!s->persist_armed)
+			s->persist_start_ms = now;
+		s->persist_armed = true;
+		at = earlier(now, at, persist_deadline(s));
+	} else {
+		s->persist_armed = false;
+		if (pcb->unacked != NULL)
+			at = earlier(now, at, rto_deadline(s));
+		else if (pcb->unsent != NULL && pcb->state != SYN_SENT)
+			at = earlier(now, at, now + MEMORY_MS); /* an output failed */
+		else if (pcb->unsent != NULL)
+			at = earlier(now, at, rto_deadline(s));
+	}
+	if (pcb->ooseq != NULL)
+		at = earlier(now, at, pcb->tmr + OOSEQ_MS);
+	if (s->mem_wait || (pcb->flags & TF_CLOSEPEND))
+		at = earlier(now, at, now + MEMORY_MS);
+	if (at == far) {
+		wheel_cancel(&st->wheel, &s->timer);
+		return;
+	}
+	/* Later than armed: let it fire and look again; most ACKs only push the RTO away. */
+	if (wheel_armed(&s->timer) && (int32_t)(at - s->timer.deadline_ms) >= 0)
+		return;
+	wheel_arm(&st->wheel, &s->timer, at);
+}
+
+static inline bool
+due(uint32_t now, uint32_t at)
+{
+	return (int32_t)(at - now) <= 0;
+}
+
+/* Give up without a word to the peer: it does not answer. */
+static void
+give_up(struct stack *st, struct sock *s, bool reset)
+{
+	s->fail_errno = ETIMEDOUT;
+	st->lw->tcp_abandon(s->pcb, reset);
+}
+
+static bool
+too_many_tries(const struct stack *st, const struct sock *s)
+{
+	const struct tcp_pcb *pcb = s->pcb;
+
+	if (s->user_timeout_ms != 0 && pcb->unacked != NULL &&
+	    st->now_ms - pcb->tmr >= s->user_timeout_ms && pcb->nrtx > 0)
+		return true;
+	return pcb->nrtx >= (pcb->state == SYN_SENT ? TCP_SYNMAXRTX : DATA_TRIES);
+}
+
+/* RFC 6298 5.4-5.6, RFC 5681 3.1 for the window. */
+static void
+fire_rto(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+	uint32_t flight;
+
+	if (too_many_tries(st, s)) {
+		give_up(st, s, false);
+		return;
+	}
+	s->rtt_active = false;
+	s->in_recovery = false;
+	s->rto_start_ms = st->now_ms;
+	if (st->lw->rexmit_rto_prepare(pcb) != ERR_OK && (pcb->unacked != NULL || pcb->unsent == NULL))
+		return;
+	pcb->rtime = 0;
+	flight = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
+	pcb->ssthresh = flight / 2 > 2u * pcb->mss ? flight / 2 : 2u * pcb->mss;
+	pcb->cwnd = pcb->mss;
+	pcb->bytes_acked = 0;
+	tcp_clear_flags(pcb, TF_INFR);
+	st->lw->rexmit_rto_commit(pcb);
+}
+
+static void
+fire_persist(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+
+	if (pcb->persist_probe >= DATA_TRIES) {
+		give_up(st, s, false);
+		return;
+	}
+	s->persist_start_ms = st->now_ms;
+	if (pcb->snd_wnd == 0)
+		st->lw->zero_window_probe(pcb);
+	else if (st->lw->split_unsent_seg(pcb, (u16_t)LWIP_MIN(pcb->snd_wnd, 0xffffu)) == ERR_OK)
+		st->lw->tcp_output(pcb);
+	if (pcb->persist_backoff > 0 && pcb->persist_backoff < 10)
+		pcb->persist_backoff++;
+}
+
+static void
+fire_keepalive(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+
+	if (pcb->keep_cnt_sent >= pcb->keep_cnt) {
+		give_up(st, s, true);
+		return;
+	}
+	if (st->lw->keepalive(pcb) == ERR_OK)
+		pcb->keep_cnt_sent++;
+}
+
+/* States that end by time alone. True: the pcb is gone. */
+static bool
+fire_state(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+
+	switch (pcb->state) {
+	case TIME_WAIT:
+	case LAST_ACK:
+	case CLOSING:
+	case SYN_RCVD:
+	case FIN_WAIT_2:
+		st->lw->tcp_abandon(pcb, 0);
+		return true;
+	default:
+		fire_keepalive(st, s);
+		return s->pcb == NULL;
+	}
+}
+
+static void
+fire_memory(struct stack *st, struct sock *s)
+{
+	s->mem_wait = false;
+	tcp_sock_output(st, s);
+	if (s->pcb == NULL)
+		return;
+	if (s->pcb->unsent != NULL)
+		st->lw->tcp_output(s->pcb);
+	if (sock_flags(s) & SF_TX_FULL) {
+		sock_flag_clear(s, SF_TX_FULL);
+		sock_notify(s, EPOLLOUT);
+	}
+	if (s->pcb->flags & TF_CLOSEPEND) {
+		tcp_clear_flags(s->pcb, TF_CLOSEPEND);
+		st->lw->tcp_close(s->pcb);
+	}
+}
+
+static void
+fire(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+	uint32_t now = st->now_ms, far = now + FAR_MS;
+
+	if (due(now, state_deadline(s, far)) && fire_state(st, s))
+		return;
+	if (s->ack_armed && (pcb->flags & TF_ACK_DELAY) && due(now, s->ack_deadline_ms)) {
+		tcp_ack_now(pcb);
+		st->lw->tcp_output(pcb);
+	}
+	if (pcb->ooseq != NULL && due(now, pcb->tmr + OOSEQ_MS))
+		st->lw->free_ooseq(pcb);
+	if (persisting(pcb)) {
+		if (s->persist_armed && due(now, persist_deadline(s)))
+			fire_persist(st, s);
+	} else if (pcb->unacked != NULL || (pcb->unsent != NULL && pcb->state == SYN_SENT)) {
+		if (due(now, rto_deadline(s)))
+			fire_rto(st, s);
+	}
+	if (s->pcb != NULL && (s->mem_wait || (pcb->flags & TF_CLOSEPEND) ||
+				      (pcb->unsent != NULL && pcb->unacked == NULL &&
+					      !persisting(pcb))))
+		fire_memory(st, s);
+}
+
+void
+tcp_timer_fire(struct stack *st, struct sock *s)
+{
+	if (s->pcb == NULL)
+		return;
+	tcp_enter(st, s);
+	fire(st, s);
+	tcp_leave(st, s);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * UDP sockets. The table finds the socket, lwIP's list then holds just its pcb. A datagram of
+ * several packets (reassembled, or sent from several pieces) is a run of struct pkt whose `more`
+ * is set on all but the last; the first carries the whole length.
+ */
+#include "stack/impl.h"
+#include "stack/lwip_image.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+static void
+on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *addr, u16_t port)
+{
+	struct sock *s = arg;
+	struct stack *st = s->stack;
+	uint32_t total = p->tot_len;
+	uint64_t held = atomic_load_explicit(&s->rx_bytes_in, memory_order_relaxed) -
+			atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed);
+	uint32_t pkts = atomic_load_explicit(&s->rx_pkts_in, memory_order_relaxed) -
+			atomic_load_explicit(&s->rx_pkts_out, memory_order_relaxed);
+	struct pkt *newest = NULL, *oldest = (struct pkt *)p;
+
+	if (s->closed || (pkts > 0 && held + total > s->rcvbuf) || pkts >= s->rcvbuf / 256) {
+		st->lw->mib2->udpinerrors++;
+		st->lw->pbuf_free(p);
+		return;
+	}
+	/* Newest first, as the receive list wants it: published in one step. */
+	while (p != NULL) {
+		struct pbuf *next = p->next;
+		struct pkt *k = (struct pkt *)p;
+
+		k->data = p->payload;
+		k->len = p->len;
+		k->off = 0;
+		k->more = next != NULL;
+		k->addr = addr->addr;
+		k->port = lwip_htons(port);
+		k->dgram_len = k == oldest ? total : 0;
+		k->next = newest;
+		newest = k;
+		p->next = NULL;
+		p = next;
+	}
+	sock_push_rx(s, newest, oldest, total);
+	sock_notify(s, EPOLLIN);
+}
+
+int
+udp_sock_open(struct stack *st, struct sock *s)
+{
+	ip_addr_t any = {0};
+
+	*st->lw->udp_pcbs = NULL;
+	s->udp = st->lw->udp_new();
+	if (s->udp == NULL)
+		return -ENOMEM;
+	st->lw->udp_bind(s->udp, &any, lwip_ntohs(s->lport));
+	st->lw->udp_recv(s->udp, on_datagram, s);
+	*st->lw->udp_pcbs = NULL;
+	return 0;
+}
+
+/* `p` is the head of a pbuf chain at the UDP header. */
+bool
+udp_rx_datagram(struct stack *st, struct sock *s, struct pkt *p, const void *ip)
+{
+	uint64_t before = atomic_load_explicit(&s->rx_pkts_in, memory_order_relaxed);
+
+	s->udp->next = NULL;
+	*st->lw->udp_pcbs = s->udp;
+	st->lw->udp_input((struct pbuf *)p, st->netif, ip);
+	*st->lw->udp_pcbs = NULL;
+	return atomic_load_explicit(&s->rx_pkts_in, memory_order_relaxed) != before;
+}
+
+/* One datagram: the pieces from `p` to the first without `more`. Returns what follows. */
+static struct pkt *
+send_one(struct stack *st, struct sock *s, struct pkt *p)
+{
+	const struct lwip_image *lw = st->lw;
+	ip_addr_t to = {p->addr};
+	uint16_t port = lwip_ntohs(p->port);
+	struct pbuf *head = NULL;
+	bool ok = true;
+
+	s->tx_head = p;
+	s->tx_out = NULL;
+	for (bool more = true; more; p = p->next) {
+		struct pbuf *pb = lw->pbuf_alloc_reference(p->data, p->len, PBUF_ROM);
+
+		more = p->more;
+		if (pb == NULL)
+			ok = false;
+		else if (head == NULL)
+			head = pb;
+		else
+			lw->pbuf_cat(head, pb);
+	}
+	s->udp->next = NULL;
+	*lw->udp_pcbs = s->udp;
+	s->udp->ttl = s->ttl;
+	s->udp->tos = s->tos;
+	if (s->broadcast)
+		ip_set_option(s->udp, SOF_BROADCAST);
+	st->cur = s;
+	if (ok)
+		lw->udp_sendto(s->udp, head, &to, port);
+	st->cur = NULL;
+	*lw->udp_pcbs = NULL;
+	if (head != NULL)
+		lw->pbuf_free(head);
+	return p;
+}
+
+static void
+send_all(struct stack *st, struct sock *s)
+{
+	struct pkt *in = atomic_exchange_explicit(&s->tx_in, NULL, memory_order_acquire);
+	uint64_t charge = 0, bytes = 0;
+	struct pkt *p = NULL;
+
+	while (in != NULL) { /* oldest first */
+		struct pkt *next = in->next;
+
+		in->next = p;
+		p = in;
+		in = next;
+	}
+	while (p != NULL) {
+		struct pkt *after = s->udp != NULL ? send_one(st, s, p) : NULL;
+
+		while (p != after) {
+			struct pkt *next = p->next;
+
+			charge += p->charge;
+			bytes += p->len;
+			edge_free(p);
+			p = next;
+		}
+	}
+	s->tx_head = s->tx_out = NULL;
+	atomic_fetch_add_explicit(&s->tx_charge_acked, charge, memory_order_release);
+	atomic_fetch_add_explicit(&s->tx_bytes_acked, bytes, memory_order_release);
+	if (sock_flags(s) & SF_TX_FULL) {
+		sock_flag_clear(s, SF_TX_FULL);
+		sock_notify(s, EPOLLOUT);
+	}
+}
+
+void
+udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
+{
+	send_all(st, s);
+	if ((reasons & SD_CLOSE) == 0)
+		return;
+	s->closed = true;
+	if (s->udp != NULL) {
+		s->udp->next = NULL;
+		*st->lw->udp_pcbs = s->udp;
+		st->lw->udp_remove(s->udp);
+		*st->lw->udp_pcbs = NULL;
+		s->udp = NULL;
+	}
+	if (sock_flags(s) & SF_BOUND)
+		table_unbind(st, s);
+	sock_retire(st, s);
+	sock_reap(st);
+}
