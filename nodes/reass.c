@@ -71,7 +71,7 @@ struct reass {
 static uint16_t *
 bucket_of(struct reass *r, const struct key *k)
 {
-	return &r->bucket[rte_jhash_3words(k->src, k->dst, k->id << 16 | k->proto, r->seed) &
+	return &r->bucket[rte_jhash_3words(k->src, k->dst, (uint32_t)k->id << 16 | k->proto, r->seed) &
 		(BUCKETS - 1)];
 }
 
