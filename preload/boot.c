@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Start, stop and fork.
+ *
+ * The constructor decides whether this process is ours and reads the settings: no thread, no
+ * memory, no descriptor. The data path starts in the first call that needs packets, in the process
+ * that makes it (boot_attach), so daemonising and master/worker programs come up attached in the
+ * process that serves. A failure leaves the program on the kernel, with one line that says why, or
+ * ends it where on_error asks for that.
+ *
+ * fork(): a child of a process that has not attached yet may attach for itself. In a child of an
+ * attached process the stack is not running and its memory must not be touched: sockets that have a
+ * stack half only are dead there (EIO; close works), listening sockets go on with their kernel half,
+ * and new sockets are the kernel's. fd_lock is held across fork(), so the table is consistent.
+ */
+#include "preload/boot.h"
+#include "conf/conf.h"
+#include "nodes/instance.h"
+#include "preload/epoll.h"
+#include "preload/fd.h"
+#include "preload/libc.h"
+#include "preload/route.h"
+#include "preload/socket.h"
+#include "preload/wait.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+_Atomic(enum boot_state) boot_state = BOOT_INACTIVE;
+
+static struct {
+	pthread_mutex_t lock; /* held while the data path starts */
+	struct conf conf;
+	struct instance *instance;
+	_Atomic(struct stack_group *) group;
+	const char *thread_name; /* GAZELLE_THREAD_NAME */
+	pid_t owner;             /* process that attached */
+} boot = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Not zero while this thread starts or stops the data path: its sockets are the kernel's. */
+static __thread int inside;
+
+void boot_say(const char *format, ...)
+{
+	char line[512];
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = snprintf(line, sizeof(line), "gazelle: ");
+	n += vsnprintf(line + n, sizeof(line) - n - 1, format, ap);
+	va_end(ap);
+	if (n > (int)sizeof(line) - 2)
+		n = sizeof(line) - 2;
+	line[n++] = '\n';
+	/* One write, so that lines of several processes do not mix. */
+	if (libc.write(STDERR_FILENO, line, n) < 0)
+		return;
+}
+
+static void report(void *arg, bool is_error, const char *line)
+{
+	boot_say("%s%s", is_error ? "" : "warning: ", line);
+}
+
+const struct conf *boot_conf(void)
+{
+	return &boot.conf;
+}
+
+struct stack_group *boot_group(void)
+{
+	return boot_is_up() ? atomic_load_explicit(&boot.group, memory_order_relaxed) : NULL;
+}
+
+bool boot_takes_thread(void)
+{
+	char name[16];
+
+	switch (atomic_load_explicit(&boot_state, memory_order_acquire)) {
+	case BOOT_IDLE:
+	case BOOT_UP:
+		break;
+	default:
+		return false;
+	}
+	if (inside)
+		return false;
+	if (boot.thread_name == NULL)
+		return true;
+	return pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 &&
+		strstr(name, boot.thread_name) != NULL;
+}
+
+/* Preloaded: only the program that is named. Linked: the program asked for us by that. */
+static bool is_our_process(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	const char *wanted = getenv("GAZELLE_BIND_PROCNAME");
+	char exe[PATH_MAX];
+	ssize_t n;
+
+	if (preload == NULL || strstr(preload, "liblstack.so") == NULL)
+		return true;
+	if (wanted == NULL)
+		return false;
+	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	if (n < 0)
+		return false;
+	exe[n] = '\0';
+	return strcmp(basename(exe), wanted) == 0;
+}
+
+/* Every socket that already listens or receives gets its stack half now. */
+static void attach_sockets(void)
+{
+	struct file *f;
+	size_t pos = 0;
+
+	while ((f = file_next(&pos)) != NULL) {
+		if (f->kind == FILE_SOCK && socket_wants_stack(f))
+			socket_materialise(f);
+		file_put(f);
+	}
+}
+
+static void surrender_sockets(void)
+{
+	struct file *f;
+	size_t pos = 0;
+
+	while ((f = file_next(&pos)) != NULL) {
+		if (f->kind == FILE_SOCK && (f->sock.halves & HALF_STACK))
+			socket_to_kernel(f);
+		file_put(f);
+	}
+}
+
+static void start(void)
+{
+	char err[256] = "";
+	int r;
+
+	inside++;
+	r = instance_start(&boot.conf, &boot.instance, err, sizeof(err));
+	inside--;
+	if (r < 0) {
+		boot_say("cannot start: %s; %s", err[0] ? err : strerror(-r),
+			boot.conf.on_error == CONF_ON_ERROR_EXIT ?
+				"the program ends (on_error = \"exit\")" :
+				"the program runs on the kernel's sockets");
+		if (boot.conf.on_error == CONF_ON_ERROR_EXIT)
+			_exit(1);
+		atomic_store(&boot_state, BOOT_INACTIVE);
+		fd_lock();
+		surrender_sockets();
+		fd_unlock();
+		return;
+	}
+	boot.owner = getpid();
+	clock_calibrate();
+	atomic_store(&boot.group, instance_stacks(boot.instance));
+	fd_lock();
+	atomic_store(&boot_state, BOOT_UP);
+	attach_sockets();
+	fd_unlock();
+}
+
+struct stack_group *boot_attach(void)
+{
+	if (!boot_is_up() && !inside) {
+		/* The second of two threads waits for the first. */
+		pthread_mutex_lock(&boot.lock);
+		if (boot_is_idle())
+			start();
+		pthread_mutex_unlock(&boot.lock);
+	}
+	return boot_group();
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&boot.lock);
+	fd_lock();
+	fd_pool_lock();
+	file_memory_lock();
+}
+
+static void after_fork_in_parent(void)
+{
+	file_memory_unlock();
+	fd_pool_unlock();
+	fd_unlock();
+	pthread_mutex_unlock(&boot.lock);
+}
+
+static void after_fork_in_child(void)
+{
+	struct file *f;
+	size_t pos = 0;
+
+	after_fork_in_parent();
+	if (!boot_is_up())
+		return;
+	atomic_store(&boot_state, BOOT_ORPHAN);
+	boot.instance = NULL;
+	fd_lock();
+	wait_orphan();
+	poll_orphan();
+	while ((f = file_next(&pos)) != NULL) {
+		if (f->kind == FILE_SOCK)
+			socket_orphan(f);
+		else
+			epoll_orphan(f);
+		file_put(f);
+	}
+	fd_unlock();
+}
+
+static void __attribute__((constructor)) boot_init(void)
+{
+	int r;
+
+	if (!is_our_process())
+		return;
+	r = conf_load(NULL, &boot.conf, report, NULL);
+	if (r < 0) {
+		bool must_exit = boot.conf.on_error == CONF_ON_ERROR_EXIT;
+
+		boot_say("the settings cannot be used; %s",
+			must_exit ? "the program ends (on_error = \"exit\")" :
+				    "the program runs on the kernel's sockets");
+		conf_free(&boot.conf);
+		if (must_exit)
+			_exit(1);
+		return;
+	}
+	boot.thread_name = getenv("GAZELLE_THREAD_NAME");
+	clock_init();
+	if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
+		boot_say("no memory; the program runs on the kernel's sockets");
+		return;
+	}
+	atomic_store(&boot_state, BOOT_IDLE);
+}
+
+static void __attribute__((destructor)) boot_exit(void)
+{
+	if (!boot_is_up() || boot.owner != getpid())
+		return;
+	inside++;
+	instance_stop(boot.instance);
+}

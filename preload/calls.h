@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Our side of the intercepted calls: on_<name>() for each row of intercept.def. A result or -errno.
+ */
+#ifndef PRELOAD_CALLS_H
+#define PRELOAD_CALLS_H
+
+#include "preload/libc.h"
+
+struct file;
+
+#define CALLS_STRIP(...) __VA_ARGS__
+#define SOCK(ret, name, params, args) long on_##name(struct file *f, CALLS_STRIP params);
+#define EPOLL SOCK
+#define ANY(ret, name, params, args) long on_##name params;
+#define LIBC(ret, name, params, args)
+#include "intercept.def"
+#undef SOCK
+#undef EPOLL
+#undef ANY
+#undef LIBC
+
+/* Those whose wrapper is written by hand. `arg` is the third argument as passed. */
+long on_fcntl(int fd, int cmd, void *arg);
+long on_ioctl(int fd, unsigned long request, void *arg);
+FILE *on_fdopen(int fd, const char *mode);
+
+#endif

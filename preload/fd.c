@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The descriptor table and the memory of files.
+ *
+ * Lookup is lock-free: load the slot, take a reference if the count is not zero, look at the slot
+ * again. That is sound because a file's memory stays a file for ever: at worst the reference was
+ * taken on a newer file, which the second look notices. The last reference releases the object, so
+ * a close() while another thread is inside a call leaves that call its socket, as in the kernel.
+ */
+#include "preload/fd.h"
+#include "preload/epoll.h"
+#include "preload/libc.h"
+#include "preload/socket.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { FILES_PER_CHUNK = 256, CHUNKS_MAX = FD_MAX / FILES_PER_CHUNK };
+
+_Atomic(struct fd_page *) fd_pages[FD_MAX / FD_PAGE];
+struct file fd_free = {.kind = FILE_FREE, .fd = -1};
+
+/* Recursive: dropping the last reference of a file inside needs it again. */
+static pthread_mutex_t table_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct file *chunks[CHUNKS_MAX]; /* memory_lock; only grows */
+static size_t n_chunks;
+static struct file *free_files;
+
+void fd_lock(void)
+{
+	pthread_mutex_lock(&table_lock);
+}
+
+void fd_unlock(void)
+{
+	pthread_mutex_unlock(&table_lock);
+}
+
+void file_memory_lock(void)
+{
+	pthread_mutex_lock(&memory_lock);
+}
+
+void file_memory_unlock(void)
+{
+	pthread_mutex_unlock(&memory_lock);
+}
+
+static bool grow_files(void)
+{
+	struct file *chunk;
+
+	if (n_chunks == CHUNKS_MAX)
+		return false;
+	chunk = calloc(FILES_PER_CHUNK, sizeof(*chunk));
+	if (chunk == NULL)
+		return false;
+	for (int i = FILES_PER_CHUNK - 1; i >= 0; i--) {
+		chunk[i].next_free = free_files;
+		free_files = &chunk[i];
+	}
+	chunks[n_chunks++] = chunk;
+	return true;
+}
+
+struct file *file_new(enum file_kind kind)
+{
+	struct file *f = NULL;
+
+	pthread_mutex_lock(&memory_lock);
+	if (free_files || grow_files()) {
+		f = free_files;
+		free_files = f->next_free;
+	}
+	pthread_mutex_unlock(&memory_lock);
+	if (f == NULL)
+		return NULL;
+
+	if (kind == FILE_SOCK)
+		f->sock = (struct file_sock){.halves = HALF_KERNEL | HALF_STACK};
+	else
+		f->epoll = (struct file_epoll){.n_kernel = 0};
+	LIST_INIT(&f->watchers);
+	f->kind = kind;
+	f->pooled_fd = -1;
+	f->fd = -1;
+	/* From here on a late fd_get() of the slot's former file may hold it for a moment. */
+	atomic_store_explicit(&f->refs, 1, memory_order_release);
+	return f;
+}
+
+void file_release(struct file *f)
+{
+	if (f->kind == FILE_SOCK)
+		socket_destroy(f);
+	else
+		epoll_destroy(f);
+
+	pthread_mutex_lock(&memory_lock);
+	f->next_free = free_files;
+	free_files = f;
+	pthread_mutex_unlock(&memory_lock);
+}
+
+struct file *file_next(size_t *pos)
+{
+	struct file *f = NULL;
+
+	pthread_mutex_lock(&memory_lock);
+	size_t end = n_chunks * FILES_PER_CHUNK;
+	pthread_mutex_unlock(&memory_lock);
+	while (*pos < end) {
+		f = &chunks[*pos / FILES_PER_CHUNK][*pos % FILES_PER_CHUNK];
+		(*pos)++;
+		if (file_try_hold(f))
+			return f;
+	}
+	return NULL;
+}
+
+static struct fd_page *page_of(int fd)
+{
+	_Atomic(struct fd_page *) *slot = &fd_pages[fd / FD_PAGE];
+	struct fd_page *page = atomic_load_explicit(slot, memory_order_acquire);
+	struct fd_page *fresh;
+
+	if (page)
+		return page;
+	fresh = calloc(1, sizeof(*fresh));
+	if (fresh == NULL)
+		return NULL;
+	if (atomic_compare_exchange_strong(slot, &page, fresh))
+		return fresh;
+	free(fresh);
+	return page;
+}
+
+int fd_install(int fd, struct file *f)
+{
+	struct fd_page *page;
+	struct file *stale;
+
+	if (fd < 0 || fd >= FD_MAX)
+		return -EMFILE;
+	page = page_of(fd);
+	if (page == NULL)
+		return -ENOMEM;
+	if (f->fd < 0)
+		f->fd = fd;
+	stale = atomic_exchange_explicit(&page->slots[fd % FD_PAGE], f, memory_order_acq_rel);
+	/* The kernel gave the number out again, so somebody closed it behind our back. */
+	if (stale == &fd_free)
+		fd_pool_forget(fd);
+	else if (stale)
+		file_put(stale);
+	return 0;
+}
+
+struct file *fd_remove(int fd)
+{
+	struct file *f = fd_peek(fd);
+
+	while (f != NULL && f != &fd_free) {
+		_Atomic(struct file *) *slot = &fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE];
+
+		if (atomic_compare_exchange_weak(slot, &f, NULL))
+			break;
+	}
+	if (f && f != &fd_free && f->fd == fd)
+		f->fd = atomic_load(&f->refs) > 1 ? fd_find(f) : -1;
+	return f;
+}
+
+int fd_find(const struct file *f)
+{
+	for (int p = 0; p < FD_MAX / FD_PAGE; p++) {
+		struct fd_page *page = atomic_load(&fd_pages[p]);
+
+		for (int i = 0; page && i < FD_PAGE; i++)
+			if (atomic_load_explicit(&page->slots[i], memory_order_relaxed) == f)
+				return p * FD_PAGE + i;
+	}
+	return -1;
+}
+
+void fd_set_free(int fd, bool is_free)
+{
+	struct fd_page *page = page_of(fd);
+
+	if (page)
+		atomic_store_explicit(&page->slots[fd % FD_PAGE], is_free ? &fd_free : NULL,
+			memory_order_release);
+}
+
+void fd_forget(int fd)
+{
+	struct file *stale = fd_remove(fd);
+
+	if (stale == &fd_free)
+		fd_pool_forget(fd);
+	else if (stale)
+		file_put(stale);
+}

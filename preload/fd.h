@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Descriptors: number -> file (socket or epoll object of ours). What is not in the table is the
+ * kernel's and is never looked at again.
+ */
+#ifndef PRELOAD_FD_H
+#define PRELOAD_FD_H
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct ready_set;
+struct ready_watch;
+struct sock;
+
+enum {
+	FD_MAX = 1 << 20, /* descriptors from here on are always the kernel's */
+	FD_PAGE = 1024,
+};
+
+enum file_kind {
+	FILE_FREE, /* a placeholder waiting in the pool: closed, as far as the program can see */
+	FILE_SOCK,
+	FILE_EPOLL,
+};
+
+/* Who may answer for a socket. Both: undecided, or bound to any address. */
+enum {
+	HALF_KERNEL = 1,
+	HALF_STACK = 2,
+};
+
+/* A socket option set before the stack half exists, to be repeated on it. */
+struct sock_option {
+	struct sock_option *next;
+	int level, name;
+	socklen_t len;
+	char val[];
+};
+
+struct file_sock {
+	_Atomic(struct sock *) sock; /* NULL: no stack half yet (or no more, after fork) */
+	_Atomic uint8_t halves;
+	bool is_udp;
+	bool is_listening;
+	bool is_bound;      /* `local` is what the program asked for, with the port chosen */
+	bool is_dead;       /* inherited by fork(): the stack stayed with the parent */
+	bool kernel_active; /* the kernel half is bound or has sent: it may have something for us */
+	_Atomic bool is_nonblock;
+	int backlog;
+	struct sockaddr_in local;
+	struct sock_option *options;
+	uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */
+	_Atomic uint64_t kernel_asked;             /* clock_ticks() */
+	_Atomic uint32_t kernel_seen;              /* socket_kernel_events when it had nothing */
+};
+
+/* A file watched by a set, see watch.h. */
+struct watch;
+LIST_HEAD(watch_list, watch);
+
+struct watch_set {
+	_Atomic(struct ready_set *) ready; /* made with the first watch on a stack half */
+	struct watch_list watches;         /* fd_lock */
+	_Atomic uint32_t n_ready;          /* watches on a stack half */
+};
+
+struct file_epoll {
+	struct watch_set set;
+	_Atomic uint32_t n_kernel; /* entries of the kernel's set; may count closed ones, never less */
+	_Atomic uint32_t sleepers; /* threads asleep in the kernel's epoll_wait */
+	bool bell_hangs;           /* fd_lock: see fd_epoll.c */
+	_Atomic uint64_t kernel_asked; /* clock_ticks() */
+};
+
+/*
+ * Type-stable: memory of a file is only ever reused as a file, so that fd_get() may look at the
+ * count of one that is being released. Fields change under fd_lock; atomic ones are read without.
+ */
+struct file {
+	_Atomic uint32_t refs; /* one per descriptor, one per call in progress; 0: not in use */
+	uint8_t kind;
+	int pooled_fd;  /* the one of its descriptors that is a placeholder of the pool, or -1 */
+	int fd;         /* a descriptor of this file, -1 when only calls in progress hold it */
+	struct watch_list watchers; /* sets that watch this file; fd_lock */
+	union {
+		struct file_sock sock;
+		struct file_epoll epoll;
+		struct file *next_free;
+	};
+};
+
+struct fd_page {
+	_Atomic(struct file *) slots[FD_PAGE];
+};
+
+extern _Atomic(struct fd_page *) fd_pages[FD_MAX / FD_PAGE];
+extern struct file fd_free; /* stands in the slots of placeholders that wait in the pool */
+
+/* Slow and rare state changes of all files, and the watch lists. Not held across waiting. */
+void fd_lock(void);
+void fd_unlock(void);
+
+/* A new file with one reference, or NULL. */
+struct file *file_new(enum file_kind kind);
+void file_release(struct file *f);
+/* Next live file after `pos` (0 at the start), NULL at the end; fd_lock. The reference is taken. */
+struct file *file_next(size_t *pos);
+void file_memory_lock(void); /* for fork() */
+void file_memory_unlock(void);
+
+/* Put a file into the table: takes over a reference. Throws out a stale entry. 0 or -errno. */
+int fd_install(int fd, struct file *f);
+/* Take it out: the reference passes to the caller. NULL: not ours. &fd_free stays in its slot. */
+struct file *fd_remove(int fd);
+/* Another descriptor that refers to `f`, or -1. */
+int fd_find(const struct file *f);
+void fd_set_free(int fd, bool is_free);
+/* The kernel has just handed this number out for something else: drop what it stood for. */
+void fd_forget(int fd);
+
+static inline void file_hold(struct file *f)
+{
+	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+}
+
+static inline bool file_try_hold(struct file *f)
+{
+	uint32_t refs = atomic_load_explicit(&f->refs, memory_order_relaxed);
+
+	while (refs != 0)
+		if (atomic_compare_exchange_weak_explicit(&f->refs, &refs, refs + 1,
+			    memory_order_acquire, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+static inline void file_put(struct file *f)
+{
+	if (f != &fd_free &&
+		atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1)
+		file_release(f);
+}
+
+/* What a number stands for at this moment, without taking a reference: for tests on NULL. */
+static inline struct file *fd_peek(int fd)
+{
+	if ((unsigned int)fd >= FD_MAX)
+		return NULL;
+	struct fd_page *page =
+		atomic_load_explicit(&fd_pages[(unsigned int)fd / FD_PAGE], memory_order_acquire);
+	return page ? atomic_load_explicit(&page->slots[fd % FD_PAGE], memory_order_acquire) : NULL;
+}
+
+/* The file behind a descriptor, with a reference, or NULL: the kernel's. */
+static inline struct file *fd_get(int fd)
+{
+	for (;;) {
+		struct file *f = fd_peek(fd);
+
+		if (f == NULL || f == &fd_free)
+			return f;
+		if (file_try_hold(f)) {
+			if (fd_peek(fd) == f)
+				return f;
+			file_put(f); /* closed and reused while we looked */
+		}
+	}
+}
+
+/* As fd_get(), but only sockets of ours. */
+static inline struct file *fd_get_sock(int fd)
+{
+	struct file *f = fd_get(fd);
+
+	if (f && f->kind != FILE_SOCK) {
+		file_put(f);
+		return NULL;
+	}
+	return f;
+}
+
+/* --- the pool of placeholders (fd_pool.c) ------------------------------------------------------ */
+
+/* A descriptor number for a connection of the stack, or -EMFILE, -ENFILE. No system call as long
+ * as the pool has one. */
+int fd_pool_take(void);
+/* Is there one, after a refill if needed? */
+bool fd_pool_has(void);
+/* Give back the number of a closed connection; closes it when the pool is full. */
+void fd_pool_give(int fd);
+/* The program takes this number for something else (dup2): drop it without closing. */
+void fd_pool_forget(int fd);
+void fd_pool_lock(void);
+void fd_pool_unlock(void);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Calls on descriptor numbers: close, dup and their relatives, fdopen.
+ *
+ * A descriptor of ours always has a kernel descriptor of the same number, so the kernel keeps
+ * handing out the numbers: dup() duplicates that, and the table follows.
+ */
+#include "preload/calls.h"
+#include "preload/fd.h"
+
+#include <limits.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+long on_close(int fd)
+{
+	struct file *f;
+
+	if (fd_peek(fd) == NULL)
+		return libc_result(libc.close(fd));
+	f = fd_remove(fd);
+	if (f == &fd_free)
+		return -EBADF;
+	if (f == NULL)
+		return libc_result(libc.close(fd));
+	if (f->kind == FILE_SOCK && f->pooled_fd == fd) {
+		f->pooled_fd = -1;
+		file_put(f);
+		fd_pool_give(fd);
+		return 0;
+	}
+	/* First the kernel's, so that its epoll sets forget it before ours do. */
+	long r = libc_result(libc.close(fd));
+	file_put(f);
+	return r;
+}
+
+/* Ours one by one, the kernel's in the stretches between the placeholders that must stay. */
+long on_close_range(unsigned int first, unsigned int last, int flags)
+{
+	unsigned int stretch = first;
+
+	if (first > last)
+		return -EINVAL;
+	if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
+		return -EINVAL;
+	if (flags)
+		return libc_result(libc.close_range(first, last, flags));
+	for (unsigned int fd = first; fd <= last && fd < FD_MAX; fd++) {
+		struct fd_page *page = atomic_load(&fd_pages[fd / FD_PAGE]);
+
+		if (page == NULL) {
+			fd |= FD_PAGE - 1;
+			continue;
+		}
+		if (fd_peek((int)fd) && fd_peek((int)fd) != &fd_free)
+			on_close((int)fd);
+		if (fd_peek((int)fd) == &fd_free) {
+			if (fd > stretch)
+				libc.close_range(stretch, fd - 1, 0);
+			stretch = fd + 1;
+		}
+	}
+	return stretch <= last ? libc_result(libc.close_range(stretch, last, 0)) : 0;
+}
+
+/* `to` now is the same as `fd` in the kernel's table. */
+static long follow(struct file *f, int to)
+{
+	fd_forget(to);
+	if (f) {
+		file_hold(f);
+		if (fd_install(to, f) < 0)
+			file_put(f);
+	}
+	return to;
+}
+
+long on_dup(int fd)
+{
+	struct file *f = fd_get(fd);
+	long to;
+
+	if (f == &fd_free)
+		return -EBADF;
+	to = libc_result(libc.dup(fd));
+	if (to >= 0)
+		follow(f, (int)to);
+	if (f)
+		file_put(f);
+	return to;
+}
+
+static long replace(int fd, int to, int flags, bool is_dup3)
+{
+	struct file *f = fd_get(fd);
+	long r;
+
+	if (f == &fd_free)
+		return -EBADF;
+	r = libc_result(is_dup3 ? libc.dup3(fd, to, flags) : libc.dup2(fd, to));
+	if (r >= 0 && fd != to)
+		follow(f, to);
+	if (f)
+		file_put(f);
+	return r;
+}
+
+long on_dup2(int fd, int to)
+{
+	return replace(fd, to, 0, false);
+}
+
+long on_dup3(int fd, int to, int flags)
+{
+	return replace(fd, to, flags, true);
+}
+
+/* --- stdio: libc reads and writes its streams without the calls we see ---------------------------- */
+
+static ssize_t stream_read(void *cookie, char *buf, size_t n)
+{
+	int fd = (int)(intptr_t)cookie;
+	struct file *f = fd_get_sock(fd);
+	long r = f ? on_read(f, fd, buf, n) : libc_result(libc.read(fd, buf, n));
+
+	if (f)
+		file_put(f);
+	if (r < 0)
+		errno = (int)-r;
+	return r < 0 ? -1 : r;
+}
+
+static ssize_t stream_write(void *cookie, const char *buf, size_t n)
+{
+	int fd = (int)(intptr_t)cookie;
+	struct file *f = fd_get_sock(fd);
+	long r = f ? on_write(f, fd, buf, n) : libc_result(libc.write(fd, buf, n));
+
+	if (f)
+		file_put(f);
+	if (r < 0)
+		errno = (int)-r;
+	return r < 0 ? 0 : r; /* the convention of fopencookie(3) */
+}
+
+static int stream_close(void *cookie)
+{
+	long r = on_close((int)(intptr_t)cookie);
+
+	if (r < 0)
+		errno = (int)-r;
+	return r < 0 ? -1 : 0;
+}
+
+FILE *on_fdopen(int fd, const char *mode)
+{
+	static const cookie_io_functions_t calls = {
+		.read = stream_read,
+		.write = stream_write,
+		.close = stream_close,
+	};
+	struct file *f = fd_get_sock(fd);
+	FILE *stream;
+
+	if (f == NULL)
+		return libc.fdopen(fd, mode);
+	file_put(f);
+	stream = fopencookie((void *)(intptr_t)fd, mode, calls);
+	if (stream)
+		stream->_fileno = fd; /* for fileno(3) */
+	return stream;
+}

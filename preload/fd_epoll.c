@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * epoll: a kernel epoll object (its number is the program's) and a ready set for stack halves.
+ *
+ * Kernel descriptors go into the kernel's set with the program's own data, so what it reports is
+ * passed on as it is. A socket with both halves is in both sets, with the same data.
+ *
+ * A wait collects from both. The kernel's half costs a system call, so it is only asked when it is
+ * empty-handed otherwise, or WAIT_KERNEL_US after the last time; and never when nothing is in it.
+ * When both have much to say the kernel's gets half of the room, so neither starves. Without any
+ * watch on a stack half the wait is the kernel's alone.
+ *
+ * The bell: a thread asleep in the kernel's epoll_wait alone cannot notice that another thread adds
+ * the first socket of the stack. Then a descriptor that is always readable is put into the kernel's
+ * set until the last sleeper has left; its data is an address of ours and never shown.
+ */
+#include "preload/epoll.h"
+#include "preload/boot.h"
+#include "preload/calls.h"
+#include "preload/socket.h"
+#include "preload/wait.h"
+#include "preload/watch.h"
+#include "stack/ready.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+enum {
+	COLLECT_MAX = 256, /* events of the stack in one call; bounds the stack frame */
+	EVENTS_MAX = INT_MAX / (int)sizeof(struct epoll_event),
+};
+
+static const char bell_tag;
+static int bell_fd = -1; /* fd_lock */
+
+/* --- the bell -------------------------------------------------------------------------------------- */
+
+void epoll_ring(struct file *f)
+{
+	struct file_epoll *ep = &f->epoll;
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = (void *)&bell_tag};
+
+	if (atomic_load(&ep->sleepers) == 0 || ep->bell_hangs)
+		return;
+	if (bell_fd < 0)
+		bell_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	ep->bell_hangs = libc.epoll_ctl(f->fd, EPOLL_CTL_ADD, bell_fd, &ev) == 0;
+}
+
+static void leave_sleep(struct file *f)
+{
+	struct file_epoll *ep = &f->epoll;
+
+	if (atomic_fetch_sub(&ep->sleepers, 1) != 1 || atomic_load(&ep->set.n_ready) == 0)
+		return;
+	fd_lock();
+	if (ep->bell_hangs && atomic_load(&ep->sleepers) == 0) {
+		libc.epoll_ctl(f->fd, EPOLL_CTL_DEL, bell_fd, NULL);
+		ep->bell_hangs = false;
+	}
+	fd_unlock();
+}
+
+static int drop_bell(struct epoll_event *evs, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (evs[i].data.ptr == &bell_tag) {
+			memmove(&evs[i], &evs[i + 1], (n - i - 1) * sizeof(*evs));
+			return n - 1;
+		}
+	return n;
+}
+
+/* --- create, control -------------------------------------------------------------------------------- */
+
+static long created(int fd)
+{
+	struct file *f;
+
+	if (fd < 0)
+		return -errno;
+	fd_forget(fd);
+	if (!boot_takes_thread())
+		return fd;
+	f = file_new(FILE_EPOLL);
+	if (f && fd_install(fd, f) < 0)
+		file_put(f);
+	return fd;
+}
+
+long on_epoll_create(int size)
+{
+	return created(libc.epoll_create(size));
+}
+
+long on_epoll_create1(int flags)
+{
+	return created(libc.epoll_create1(flags));
+}
+
+static struct watch *find_watch(struct file *epoll, struct file *f, int fd)
+{
+	struct watch *w;
+
+	LIST_FOREACH(w, &f->watchers, in_file)
+		if (w->epoll == epoll && w->fd == fd)
+			return w;
+	return NULL;
+}
+
+/* A wake-up source or exclusive wake-up means nothing to the stack. */
+static uint32_t stack_events(uint32_t events)
+{
+	return events & ~(uint32_t)(EPOLLEXCLUSIVE | EPOLLWAKEUP);
+}
+
+static int add(struct file *epoll, int epfd, struct file *f, int fd, struct epoll_event *ev)
+{
+	bool in_kernel = (f->sock.halves & HALF_KERNEL) != 0;
+	struct watch *w;
+	int r;
+
+	if (find_watch(epoll, f, fd))
+		return -EEXIST;
+	if (in_kernel && libc.epoll_ctl(epfd, EPOLL_CTL_ADD, fd, ev) < 0)
+		return -errno;
+	r = watch_new(&epoll->epoll.set, epoll, f, fd, stack_events(ev->events), ev->data.u64, &w);
+	if (r < 0) {
+		if (in_kernel)
+			libc.epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+		return r;
+	}
+	w->in_kernel = in_kernel;
+	if (in_kernel)
+		atomic_fetch_add(&epoll->epoll.n_kernel, 1);
+	return 0;
+}
+
+static int modify(struct file *epoll, int epfd, struct file *f, int fd, struct epoll_event *ev)
+{
+	struct watch *w = find_watch(epoll, f, fd);
+
+	if (w == NULL)
+		return -ENOENT;
+	if ((ev->events & EPOLLEXCLUSIVE) || (w->events & EPOLLEXCLUSIVE))
+		return -EINVAL;
+	if (w->in_kernel && libc.epoll_ctl(epfd, EPOLL_CTL_MOD, fd, ev) < 0)
+		return -errno;
+	w->events = stack_events(ev->events);
+	w->data = ev->data.u64;
+	return w->ready ? ready_mod(w->ready, w->events, w->data) : 0;
+}
+
+static int forget(struct file *epoll, int epfd, struct file *f, int fd)
+{
+	struct watch *w = find_watch(epoll, f, fd);
+
+	if (w == NULL)
+		return -ENOENT;
+	if (w->in_kernel)
+		libc.epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
+	watch_free(w);
+	return 0;
+}
+
+static long control_kernel(struct file *epoll, int epfd, int op, int fd, struct epoll_event *ev)
+{
+	long r = libc_result(libc.epoll_ctl(epfd, op, fd, ev));
+
+	if (r == 0 && op == EPOLL_CTL_ADD)
+		atomic_fetch_add(&epoll->epoll.n_kernel, 1);
+	else if (r == 0 && op == EPOLL_CTL_DEL)
+		atomic_fetch_sub(&epoll->epoll.n_kernel, 1);
+	return r;
+}
+
+long on_epoll_ctl(struct file *epoll, int epfd, int op, int fd, struct epoll_event *ev)
+{
+	struct file *f = fd_get(fd);
+	long r;
+
+	if (f == &fd_free)
+		return -EBADF;
+	if (f == NULL || f->kind != FILE_SOCK) {
+		r = control_kernel(epoll, epfd, op, fd, ev);
+		if (f)
+			file_put(f);
+		return r;
+	}
+	if (ev == NULL && op != EPOLL_CTL_DEL) {
+		file_put(f);
+		return -EFAULT;
+	}
+	fd_lock();
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		r = add(epoll, epfd, f, fd, ev);
+		break;
+	case EPOLL_CTL_MOD:
+		r = modify(epoll, epfd, f, fd, ev);
+		break;
+	case EPOLL_CTL_DEL:
+		r = forget(epoll, epfd, f, fd);
+		break;
+	default:
+		r = -EINVAL;
+	}
+	fd_unlock();
+	file_put(f);
+	return r;
+}
+
+/* --- wait ------------------------------------------------------------------------------------------- */
+
+/* One of its sockets waits for packets, and the data path has not been started yet. */
+static bool must_attach(struct file *f)
+{
+	struct watch *w;
+	bool must = false;
+
+	if (!boot_is_idle())
+		return false;
+	fd_lock();
+	LIST_FOREACH(w, &f->epoll.set.watches, in_set)
+		must = must || socket_wants_stack(w->file);
+	fd_unlock();
+	return must;
+}
+
+static int ask_kernel(struct file *f, int epfd, struct epoll_event *evs, int max)
+{
+	int n = libc.epoll_wait(epfd, evs, max, 0);
+
+	atomic_store_explicit(&f->epoll.kernel_asked, clock_ticks(), memory_order_relaxed);
+	if (n <= 0)
+		return 0;
+	n = drop_bell(evs, n);
+	if (n > 0)
+		socket_kernel_spoke();
+	return n;
+}
+
+static int collect(struct ready_set *set, struct epoll_event *evs, int max)
+{
+	struct ready_event ready[COLLECT_MAX];
+	int n = ready_collect(set, ready, max < COLLECT_MAX ? max : COLLECT_MAX);
+
+	for (int i = 0; i < n; i++) {
+		evs[i].events = ready[i].events;
+		evs[i].data.u64 = ready[i].data;
+	}
+	return n;
+}
+
+/* Once round both halves. `exact`: an empty answer must be true now, not WAIT_KERNEL_US ago. */
+static int gather(struct file *f, int epfd, struct ready_set *set, struct epoll_event *evs, int max,
+	bool exact)
+{
+	bool has_kernel = atomic_load_explicit(&f->epoll.n_kernel, memory_order_relaxed) > 0;
+	int n = 0;
+
+	if (has_kernel && clock_kernel_due(&f->epoll.kernel_asked))
+		n = ask_kernel(f, epfd, evs, max > 1 ? max / 2 : 1);
+	if (n < max)
+		n += collect(set, evs + n, max - n);
+	if (n == 0 && has_kernel && exact)
+		n = ask_kernel(f, epfd, evs, max);
+	return n;
+}
+
+static int sleep_both(struct file *f, int epfd, struct ready_set *set, struct wait *w)
+{
+	bool has_kernel = atomic_load(&f->epoll.n_kernel) > 0;
+	struct pollfd fds[2] = {
+		{.fd = ready_fd(set), .events = POLLIN},
+		{.fd = epfd, .events = POLLIN},
+	};
+
+	if (!ready_arm(set))
+		return 0;
+	wait_sleep(w, fds, has_kernel ? 2 : 1);
+	ready_disarm(set);
+	return fds[1].revents;
+}
+
+static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max, struct wait *w)
+{
+	struct ready_set *set = atomic_load(&f->epoll.set.ready);
+	bool exact = w->timeout_ns == 0;
+	int r, n;
+
+	wait_rested();
+	for (;;) {
+		bool spins = ready_spins(set);
+
+		if (spins)
+			ready_run(set);
+		n = gather(f, epfd, set, evs, max, exact);
+		if (n > 0)
+			return n;
+		r = wait_check(w);
+		if (r < 0)
+			return r == -ETIMEDOUT ? 0 : r;
+		/* Another thread has removed the last one: sleep in the kernel then. */
+		if (atomic_load_explicit(&f->epoll.set.n_ready, memory_order_relaxed) == 0)
+			return -EAGAIN;
+		if (!spins)
+			exact = sleep_both(f, epfd, set, w) != 0 || exact;
+	}
+}
+
+/* wait_begin() read the counters of handled signals before the mask opens here, so what was pending
+ * interrupts. */
+static long wait_both_masked(struct file *f, int epfd, struct epoll_event *evs, int max,
+	struct wait *w, const sigset_t *mask)
+{
+	sigset_t old;
+	long n;
+
+	if (mask)
+		pthread_sigmask(SIG_SETMASK, mask, &old);
+	n = wait_both(f, epfd, evs, max, w);
+	if (mask)
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return n;
+}
+
+static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int max, struct wait *w,
+	const sigset_t *mask)
+{
+	uint64_t now = clock_ns();
+	int n, err;
+
+	if (w->timeout_ns != WAIT_FOREVER && w->deadline_ns == 0)
+		w->deadline_ns = now + w->timeout_ns;
+	uint64_t left = w->timeout_ns == WAIT_FOREVER ? WAIT_FOREVER :
+		w->deadline_ns > now		      ? w->deadline_ns - now :
+							0;
+
+	atomic_fetch_add(&f->epoll.sleepers, 1);
+	if (atomic_load(&f->epoll.set.n_ready) > 0) {
+		leave_sleep(f);
+		return -EAGAIN;
+	}
+	n = libc.epoll_pwait(epfd, evs, max, wait_ms(left), mask);
+	err = errno;
+	leave_sleep(f);
+	if (n < 0)
+		return -err;
+	if (n > 0) {
+		socket_kernel_spoke();
+		n = drop_bell(evs, n);
+		if (n == 0)
+			return -EAGAIN;
+	}
+	return n;
+}
+
+static long epoll_wait_ns(struct file *f, int epfd, struct epoll_event *evs, int max, uint64_t ns,
+	const sigset_t *mask)
+{
+	struct wait w;
+	long n;
+
+	if (max <= 0 || max > EVENTS_MAX)
+		return -EINVAL;
+	if (evs == NULL)
+		return -EFAULT;
+	if (must_attach(f))
+		boot_attach();
+	wait_begin(&w, ns, false);
+	do {
+		if (atomic_load_explicit(&f->epoll.set.n_ready, memory_order_acquire) > 0)
+			n = wait_both_masked(f, epfd, evs, max, &w, mask);
+		else
+			n = wait_kernel(f, epfd, evs, max, &w, mask);
+	} while (n == -EAGAIN);
+	return n;
+}
+
+static uint64_t from_ms(int timeout_ms)
+{
+	return timeout_ms < 0 ? WAIT_FOREVER : (uint64_t)timeout_ms * NS_PER_MS;
+}
+
+long on_epoll_wait(struct file *f, int epfd, struct epoll_event *evs, int max, int timeout_ms)
+{
+	return epoll_wait_ns(f, epfd, evs, max, from_ms(timeout_ms), NULL);
+}
+
+long on_epoll_pwait(struct file *f, int epfd, struct epoll_event *evs, int max, int timeout_ms,
+	const sigset_t *mask)
+{
+	return epoll_wait_ns(f, epfd, evs, max, from_ms(timeout_ms), mask);
+}
+
+long on_epoll_pwait2(struct file *f, int epfd, struct epoll_event *evs, int max,
+	const struct timespec *timeout, const sigset_t *mask)
+{
+	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
+			       (uint64_t)timeout->tv_nsec >= NS_PER_S))
+		return -EINVAL;
+	return epoll_wait_ns(f, epfd, evs, max, wait_ns(timeout), mask);
+}
+
+/* --- end ---------------------------------------------------------------------------------------------- */
+
+void epoll_orphan(struct file *f)
+{
+	watch_set_orphan(&f->epoll.set);
+	atomic_store(&f->epoll.sleepers, 0);
+	f->epoll.bell_hangs = false;
+}
+
+void epoll_destroy(struct file *f)
+{
+	fd_lock();
+	f->epoll.bell_hangs = false;
+	watch_set_clear(&f->epoll.set);
+	fd_unlock();
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Calls that copy between files and sockets, and the fortified variants of recv.
+ */
+#include "preload/boot.h"
+#include "preload/calls.h"
+#include "preload/fd.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SENDFILE_CHUNK = 128 * 1024 };
+
+static void check_bounds(size_t n, size_t size)
+{
+	if (n <= size)
+		return;
+	boot_say("buffer overflow detected in the program: read of %zu bytes into %zu", n, size);
+	abort();
+}
+
+long on___read_chk(struct file *f, int fd, void *buf, size_t n, size_t size)
+{
+	check_bounds(n, size);
+	return on_read(f, fd, buf, n);
+}
+
+long on___recv_chk(struct file *f, int fd, void *buf, size_t n, size_t size, int flags)
+{
+	check_bounds(n, size);
+	return on_recv(f, fd, buf, n, flags);
+}
+
+long on___recvfrom_chk(struct file *f, int fd, void *buf, size_t n, size_t size, int flags,
+	struct sockaddr *addr, socklen_t *addrlen)
+{
+	check_bounds(n, size);
+	return on_recvfrom(f, fd, buf, n, flags, addr, addrlen);
+}
+
+/* From a file at `at` to a socket of the stack. Bytes sent, or -errno when none was. */
+static long copy_to_socket(struct file *f, int out, int in, off64_t at, size_t n)
+{
+	size_t chunk = n < SENDFILE_CHUNK ? n : SENDFILE_CHUNK;
+	char *buf = malloc(chunk ? chunk : 1);
+	long sent = 0, r = 0;
+
+	if (buf == NULL)
+		return -ENOMEM;
+	while ((size_t)sent < n) {
+		size_t want = n - sent < chunk ? n - sent : chunk;
+		ssize_t got = pread64(in, buf, want, at + sent);
+
+		if (got <= 0) {
+			r = got < 0 ? (errno == ESPIPE ? -EINVAL : -errno) : 0;
+			break;
+		}
+		r = on_send(f, out, buf, got, 0);
+		if (r <= 0)
+			break;
+		sent += r;
+		if (r < got)
+			break; /* full: the rest of the chunk is read again next time */
+	}
+	free(buf);
+	return sent ? sent : r;
+}
+
+long on_sendfile64(int out, int in, off64_t *offset, size_t n)
+{
+	struct file *f = fd_get_sock(out);
+	off64_t at;
+	long r;
+
+	if (f == NULL || !(f->sock.halves & HALF_STACK) || fd_peek(in)) {
+		bool is_from_ours = fd_peek(in) && fd_peek(in)->kind == FILE_SOCK;
+
+		if (f)
+			file_put(f);
+		if (is_from_ours) /* the kernel takes only what can be mapped */
+			return -EINVAL;
+		return libc_result(libc.sendfile64(out, in, offset, n));
+	}
+	at = offset ? *offset : lseek64(in, 0, SEEK_CUR);
+	r = at < 0 ? (offset ? -EINVAL : (errno == ESPIPE ? -EINVAL : -errno)) :
+		     copy_to_socket(f, out, in, at, n);
+	if (r > 0) {
+		if (offset)
+			*offset = at + r;
+		else
+			lseek64(in, at + r, SEEK_SET);
+	}
+	file_put(f);
+	return r;
+}
+
+long on_sendfile(int out, int in, off_t *offset, size_t n)
+{
+	return on_sendfile64(out, in, (off64_t *)offset, n);
+}
+
+static bool has_stack_half(int fd)
+{
+	struct file *f = fd_get_sock(fd);
+	bool has = f && (f->sock.halves & HALF_STACK);
+
+	if (f)
+		file_put(f);
+	return has;
+}
+
+long on_splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t n, unsigned int flags)
+{
+	if (has_stack_half(in) || has_stack_half(out)) {
+		boot_say_once("splice is not possible on sockets of the stack (EINVAL)");
+		return -EINVAL;
+	}
+	return libc_result(libc.splice(in, in_offset, out, out_offset, n, flags));
+}

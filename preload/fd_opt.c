@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Socket options, fcntl and ioctl.
+ *
+ * While the kernel half can still become the socket (undecided, or bound to any address) it gets
+ * every option and its answer counts; the stack half gets the same, now or when it is made. Once
+ * the socket is the stack's alone, so is the answer: an option it does not know is ENOPROTOOPT.
+ */
+#include "preload/boot.h"
+#include "preload/calls.h"
+#include "preload/socket.h"
+#include "preload/wait.h"
+#include "stack/sock.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+enum { OPTION_LEN_MAX = 256 };
+
+static int remember(struct file *f, int level, int name, const void *val, socklen_t len)
+{
+	struct sock_option **at = &f->sock.options, *o;
+
+	if (len > OPTION_LEN_MAX)
+		return 0;
+	while (*at && ((*at)->level != level || (*at)->name != name))
+		at = &(*at)->next;
+	o = malloc(sizeof(*o) + len);
+	if (o == NULL)
+		return -ENOMEM;
+	o->next = *at ? (*at)->next : NULL;
+	o->level = level;
+	o->name = name;
+	o->len = len;
+	memcpy(o->val, val, len);
+	free(*at);
+	*at = o;
+	return 0;
+}
+
+/* SO_RCVTIMEO, SO_SNDTIMEO: waiting is done here, so the stack never hears of them. */
+static int set_timeout(uint64_t *ns, const void *val, socklen_t len)
+{
+	struct timeval tv;
+
+	if (len < sizeof(tv))
+		return -EINVAL;
+	memcpy(&tv, val, sizeof(tv));
+	if (tv.tv_usec < 0 || tv.tv_usec >= 1000000)
+		return -EDOM;
+	*ns = tv.tv_sec < 0 ? 0 : (uint64_t)tv.tv_sec * NS_PER_S + (uint64_t)tv.tv_usec * 1000;
+	return 0;
+}
+
+static bool is_timeout(int level, int name)
+{
+	return level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO);
+}
+
+static int set_on_stack(struct file *f, int level, int name, const void *val, socklen_t len)
+{
+	int r = sock_setopt(atomic_load(&f->sock.sock), level, name, val, len);
+
+	if (r == -ENOPROTOOPT && !(f->sock.halves & HALF_KERNEL))
+		boot_say_once("setsockopt: the stack does not know level %d option %d (ENOPROTOOPT; "
+			      "said once)",
+			level, name);
+	/* The kernel has taken it, and may be the one who serves it. */
+	return r == -ENOPROTOOPT && (f->sock.halves & HALF_KERNEL) ? 0 : r;
+}
+
+long on_setsockopt(struct file *f, int fd, int level, int name, const void *val, socklen_t len)
+{
+	int r = 0;
+
+	if (!(f->sock.halves & HALF_STACK))
+		return libc_result(libc.setsockopt(fd, level, name, val, len));
+	if (f->sock.is_dead)
+		return -EIO;
+	if (val == NULL && len > 0)
+		return -EFAULT;
+	fd_lock();
+	/* Without a stack half the kernel's also keeps the value for getsockopt(). */
+	if ((f->sock.halves & HALF_KERNEL) || atomic_load(&f->sock.sock) == NULL)
+		r = (int)libc_result(libc.setsockopt(fd, level, name, val, len));
+	if (r == 0 && is_timeout(level, name))
+		r = set_timeout(name == SO_RCVTIMEO ? &f->sock.recv_timeout_ns :
+						      &f->sock.send_timeout_ns,
+			val, len);
+	else if (r == 0)
+		r = atomic_load(&f->sock.sock) ? set_on_stack(f, level, name, val, len) :
+						 remember(f, level, name, val, len);
+	fd_unlock();
+	return r;
+}
+
+static int put_int(int value, void *val, socklen_t *len)
+{
+	if (*len > sizeof(value))
+		*len = sizeof(value);
+	memcpy(val, &value, *len);
+	return 0;
+}
+
+static int put_timeout(uint64_t ns, void *val, socklen_t *len)
+{
+	struct timeval tv = {
+		.tv_sec = (time_t)(ns / NS_PER_S),
+		.tv_usec = (suseconds_t)(ns % NS_PER_S / 1000),
+	};
+
+	if (*len > sizeof(tv))
+		*len = sizeof(tv);
+	memcpy(val, &tv, *len);
+	return 0;
+}
+
+/* What is known here without asking the stack. -ENOPROTOOPT: it is not. */
+static int get_known(struct file *f, int level, int name, void *val, socklen_t *len)
+{
+	if (level != SOL_SOCKET)
+		return -ENOPROTOOPT;
+	switch (name) {
+	case SO_TYPE:
+		return put_int(f->sock.is_udp ? SOCK_DGRAM : SOCK_STREAM, val, len);
+	case SO_DOMAIN:
+		return put_int(AF_INET, val, len);
+	case SO_PROTOCOL:
+		return put_int(f->sock.is_udp ? IPPROTO_UDP : IPPROTO_TCP, val, len);
+	case SO_ACCEPTCONN:
+		return put_int(f->sock.is_listening, val, len);
+	case SO_ERROR:
+		return put_int(sock_take_error(atomic_load(&f->sock.sock)), val, len);
+	case SO_RCVTIMEO:
+		return put_timeout(f->sock.recv_timeout_ns, val, len);
+	case SO_SNDTIMEO:
+		return put_timeout(f->sock.send_timeout_ns, val, len);
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
+long on_getsockopt(struct file *f, int fd, int level, int name, void *val, socklen_t *len)
+{
+	struct sock *s = atomic_load(&f->sock.sock);
+	int r;
+
+	if (f->sock.is_dead)
+		return -EIO;
+	if ((f->sock.halves & HALF_KERNEL) || s == NULL)
+		return libc_result(libc.getsockopt(fd, level, name, val, len));
+	if (val == NULL || len == NULL)
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	r = get_known(f, level, name, val, len);
+	return r == -ENOPROTOOPT ? sock_getopt(s, level, name, val, len) : r;
+}
+
+/* --- fcntl ------------------------------------------------------------------------------------------ */
+
+static long duplicate(struct file *f, int fd, int cmd, void *arg)
+{
+	int to = libc.fcntl(fd, cmd, arg);
+
+	if (to < 0)
+		return -errno;
+	file_hold(f);
+	if (fd_install(to, f) < 0)
+		file_put(f);
+	return to;
+}
+
+static long set_nonblock(struct file *f, int fd, bool on)
+{
+	f->sock.is_nonblock = on;
+	/* A kernel half that listens stays non-blocking, see listen_kernel(). */
+	if (!(f->sock.halves & HALF_KERNEL) ||
+		(f->sock.is_listening && (f->sock.halves & HALF_STACK)))
+		return 0;
+	int flags = libc.fcntl(fd, F_GETFL);
+	return libc_result(libc.fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+}
+
+static long fcntl_sock(struct file *f, int fd, int cmd, void *arg)
+{
+	long flags = (long)arg;
+
+	switch (cmd) {
+	case F_GETFL:
+		return O_RDWR | (f->sock.is_nonblock ? O_NONBLOCK : 0);
+	case F_SETFL:
+		if ((flags & O_ASYNC) && !(f->sock.halves & HALF_KERNEL))
+			boot_say_once("fcntl: O_ASYNC has no effect on sockets of the stack");
+		return set_nonblock(f, fd, (flags & O_NONBLOCK) != 0);
+	case F_SETFD:
+		/* A placeholder that is not close-on-exec must not go back to the pool. */
+		if (f->pooled_fd == fd && !(flags & FD_CLOEXEC))
+			f->pooled_fd = -1;
+		return libc_result(libc.fcntl(fd, cmd, arg));
+	default:
+		return libc_result(libc.fcntl(fd, cmd, arg));
+	}
+}
+
+long on_fcntl(int fd, int cmd, void *arg)
+{
+	struct file *f = fd_get(fd);
+	long r;
+
+	if (f == NULL)
+		return libc_result(libc.fcntl(fd, cmd, arg));
+	if (f->kind == FILE_FREE)
+		return -EBADF;
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+		r = duplicate(f, fd, cmd, arg);
+	else if (f->kind == FILE_SOCK)
+		r = fcntl_sock(f, fd, cmd, arg);
+	else
+		r = libc_result(libc.fcntl(fd, cmd, arg));
+	file_put(f);
+	return r;
+}
+
+/* --- ioctl ------------------------------------------------------------------------------------------ */
+
+static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
+{
+	struct sock *s = atomic_load(&f->sock.sock);
+
+	if (request == FIONBIO)
+		return set_nonblock(f, fd, *(int *)arg != 0);
+	/* Interface requests and the like are the kernel's, whoever carries the data. */
+	if (s == NULL || (request != FIONREAD && request != SIOCOUTQ && request != SIOCATMARK))
+		return libc_result(libc.ioctl(fd, request, arg));
+	if (request == FIONREAD) {
+		if (f->sock.is_listening)
+			return -EINVAL;
+		*(int *)arg = (int)sock_inq(s);
+		if (*(int *)arg == 0 && socket_has_kernel(f))
+			return libc_result(libc.ioctl(fd, request, arg));
+	} else {
+		*(int *)arg = request == SIOCOUTQ ? (int)sock_outq(s) : 0;
+	}
+	return 0;
+}
+
+long on_ioctl(int fd, unsigned long request, void *arg)
+{
+	struct file *f = fd_get(fd);
+	long r;
+
+	if (f == NULL)
+		return libc_result(libc.ioctl(fd, request, arg));
+	if (f->kind == FILE_FREE)
+		return -EBADF;
+	if (f->kind == FILE_SOCK && (f->sock.halves & HALF_STACK))
+		r = f->sock.is_dead ? -EIO : ioctl_sock(f, fd, request, arg);
+	else
+		r = libc_result(libc.ioctl(fd, request, arg));
+	file_put(f);
+	return r;
+}

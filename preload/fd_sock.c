@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Socket calls that make, name and connect: socket, bind, listen, connect, accept, shutdown.
+ */
+#include "conf/conf.h"
+#include "preload/boot.h"
+#include "preload/calls.h"
+#include "preload/route.h"
+#include "preload/socket.h"
+#include "preload/wait.h"
+#include "stack/sock.h"
+
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+enum { TYPE_FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC };
+
+static bool can_be_ours(int domain, int type, int protocol)
+{
+	if (domain != AF_INET)
+		return false;
+	switch (type & ~TYPE_FLAGS) {
+	case SOCK_STREAM:
+		return protocol == 0 || protocol == IPPROTO_TCP;
+	case SOCK_DGRAM:
+		return (protocol == 0 || protocol == IPPROTO_UDP) && boot_conf()->udp_enable;
+	default:
+		return false;
+	}
+}
+
+long on_socket(int domain, int type, int protocol)
+{
+	int fd = libc.socket(domain, type, protocol);
+	struct file *f;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	fd_forget(fd);
+	if (!boot_takes_thread() || !can_be_ours(domain, type, protocol))
+		return fd;
+	f = file_new(FILE_SOCK);
+	if (f == NULL)
+		return fd; /* without memory for more: the kernel's alone */
+	f->sock.is_udp = (type & ~TYPE_FLAGS) == SOCK_DGRAM;
+	f->sock.is_nonblock = (type & SOCK_NONBLOCK) != 0;
+	r = fd_install(fd, f);
+	if (r < 0)
+		file_put(f);
+	return fd;
+}
+
+/* After the kernel half was bound: the program's address with the port the kernel chose. */
+static void take_kernel_name(struct file *f, int fd)
+{
+	socklen_t len = sizeof(f->sock.local);
+
+	libc.getsockname(fd, (struct sockaddr *)&f->sock.local, &len);
+	f->sock.is_bound = true;
+	f->sock.kernel_active = true;
+}
+
+static int bind_both(struct file *f, int fd, const struct sockaddr_in *addr)
+{
+	if (libc.bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
+		return -errno;
+	take_kernel_name(f, fd);
+	/* TCP makes its half with listen() or connect(), when it is known to be needed. */
+	return boot_is_up() && f->sock.is_udp ? socket_materialise(f) : 0;
+}
+
+static int bind_stack(struct file *f, const struct sockaddr_in *addr)
+{
+	struct sock *s = atomic_load(&f->sock.sock);
+	int r;
+
+	if (f->sock.is_bound)
+		return -EINVAL;
+	if (s) {
+		r = sock_bind(s, addr);
+		if (r < 0)
+			return r;
+		sock_name(s, &f->sock.local);
+		f->sock.is_bound = true;
+	} else {
+		f->sock.local = *addr;
+		f->sock.is_bound = true;
+		r = boot_is_up() ? socket_materialise(f) : 0;
+		if (r < 0) {
+			f->sock.is_bound = false;
+			return r;
+		}
+	}
+	socket_to_stack(f);
+	return 0;
+}
+
+long on_bind(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
+{
+	struct sockaddr_in in;
+	int r;
+
+	if (f->sock.is_dead)
+		return -EIO;
+	if (!(f->sock.halves & HALF_STACK) || addr == NULL || addrlen < sizeof(in))
+		return libc_result(libc.bind(fd, addr, addrlen));
+	memcpy(&in, addr, sizeof(in));
+	/* As the kernel does: AF_UNSPEC with 0.0.0.0 is an old way to write AF_INET. */
+	if (in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == INADDR_ANY)
+		in.sin_family = AF_INET;
+	if (in.sin_family != AF_INET)
+		return libc_result(libc.bind(fd, addr, addrlen));
+
+	fd_lock();
+	switch (route_bind(in.sin_addr.s_addr)) {
+	case ROUTE_BIND_STACK:
+		r = bind_stack(f, &in);
+		break;
+	case ROUTE_BIND_ANY:
+		if (f->sock.halves & HALF_KERNEL) {
+			r = bind_both(f, fd, &in);
+			break;
+		}
+		r = bind_stack(f, &in);
+		break;
+	default:
+		r = (int)libc_result(libc.bind(fd, addr, addrlen));
+		if (r == 0)
+			socket_to_kernel(f);
+	}
+	fd_unlock();
+	return r;
+}
+
+static int listen_kernel(struct file *f, int fd, int backlog)
+{
+	int flags;
+
+	if (libc.listen(fd, backlog) < 0)
+		return -errno;
+	take_kernel_name(f, fd);
+	/* accept() must come back from an empty kernel half to look at the stack's. */
+	flags = libc.fcntl(fd, F_GETFL);
+	libc.fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	return 0;
+}
+
+long on_listen(struct file *f, int fd, int backlog)
+{
+	struct sock *s;
+	int r = 0;
+
+	if (f->sock.is_dead)
+		return -EIO;
+	if (!(f->sock.halves & HALF_STACK) || f->sock.is_udp)
+		return libc_result(libc.listen(fd, backlog));
+
+	fd_lock();
+	if (f->sock.halves & HALF_KERNEL)
+		r = listen_kernel(f, fd, backlog);
+	s = atomic_load(&f->sock.sock);
+	if (r == 0 && s)
+		r = sock_listen(s, backlog);
+	if (r == 0) {
+		f->sock.backlog = backlog;
+		f->sock.is_listening = true;
+		if (boot_is_up() && s == NULL)
+			r = socket_materialise(f);
+	}
+	fd_unlock();
+	return r;
+}
+
+static int connect_wait(struct file *f, int fd, struct sock *s)
+{
+	uint64_t timeout = f->sock.send_timeout_ns ? f->sock.send_timeout_ns : WAIT_FOREVER;
+	struct wait w;
+	int r;
+
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER);
+	r = wait_socket(&w, f, fd, EPOLLOUT);
+	if (r < 0)
+		return r == -ETIMEDOUT ? -EINPROGRESS : r;
+	return -sock_take_error(s);
+}
+
+static bool is_for_stack(const struct file *f, const struct sockaddr_in *in)
+{
+	if (!(f->sock.halves & HALF_STACK))
+		return false;
+	if (!(f->sock.halves & HALF_KERNEL))
+		return true;
+	return in->sin_family == AF_INET && route_to_stack(in->sin_addr.s_addr);
+}
+
+static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
+{
+	if (f->sock.halves & HALF_STACK && addr && addr->sa_family == AF_INET) {
+		fd_lock();
+		socket_to_kernel(f);
+		fd_unlock();
+	}
+	return libc_result(libc.connect(fd, addr, addrlen));
+}
+
+long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
+{
+	struct sockaddr_in in = {.sin_family = AF_UNSPEC};
+	struct sock *s;
+	int r;
+
+	if (f->sock.is_dead)
+		return -EIO;
+	if (addr && addrlen >= sizeof(in))
+		memcpy(&in, addr, sizeof(in));
+	else if (!(f->sock.halves & HALF_KERNEL) && (addr == NULL || addr->sa_family != AF_UNSPEC))
+		return addr ? -EINVAL : -EFAULT;
+	if (!is_for_stack(f, &in))
+		return connect_kernel(f, fd, addr, addrlen);
+	s = socket_stack(f);
+	if (s == NULL)
+		return connect_kernel(f, fd, addr, addrlen);
+
+	fd_lock();
+	socket_to_stack(f);
+	fd_unlock();
+	r = sock_connect(s, &in);
+	if (r != -EINPROGRESS && r != -EALREADY)
+		return r;
+	if (f->sock.is_nonblock)
+		return r;
+	return connect_wait(f, fd, s);
+}
+
+/* A connection of the stack becomes a descriptor. */
+static long accept_install(const struct file *listener, struct sock *s, int flags)
+{
+	int fd = fd_pool_take();
+	struct file *f;
+
+	if (fd < 0) {
+		sock_close(s);
+		return fd;
+	}
+	f = file_new(FILE_SOCK);
+	if (f == NULL) {
+		fd_pool_give(fd);
+		sock_close(s);
+		return -ENOMEM;
+	}
+	f->pooled_fd = fd;
+	f->sock.halves = HALF_STACK;
+	f->sock.is_bound = true;
+	f->sock.is_nonblock = (flags & SOCK_NONBLOCK) != 0;
+	f->sock.recv_timeout_ns = listener->sock.recv_timeout_ns;
+	f->sock.send_timeout_ns = listener->sock.send_timeout_ns;
+	atomic_store_explicit(&f->sock.sock, s, memory_order_relaxed);
+	sock_set_fd(s, fd);
+	fd_install(fd, f);
+	return fd;
+}
+
+static long accept_kernel(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
+{
+	int r = libc.accept4(fd, addr, addrlen, flags);
+
+	if (r < 0)
+		return -errno;
+	fd_forget(r);
+	return r;
+}
+
+/* Once round both halves, the stack's first. */
+static long accept_now(struct file *f, int fd, struct sock *s, struct sockaddr *addr,
+	socklen_t *addrlen, int flags)
+{
+	struct sockaddr_in peer;
+	struct sock *conn;
+	int r;
+
+	if (!fd_pool_has())
+		return -EMFILE;
+	r = sock_accept(s, &conn, addr ? &peer : NULL);
+	if (r == 0) {
+		long got = accept_install(f, conn, flags);
+
+		if (got >= 0 && addr && socket_copy_addr(&peer, addr, addrlen) < 0)
+			return on_close((int)got), -EFAULT;
+		return got;
+	}
+	if (r == -EAGAIN && socket_ask_kernel(f))
+		return accept_kernel(fd, addr, addrlen, flags);
+	return r;
+}
+
+long on_accept4(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
+{
+	uint64_t timeout;
+	struct sock *s;
+	struct wait w;
+	long r;
+
+	if (f->sock.is_dead)
+		return -EIO;
+	if (flags & ~TYPE_FLAGS)
+		return -EINVAL;
+	s = f->sock.is_listening ? socket_stack(f) : NULL;
+	if (s == NULL)
+		return f->sock.halves & HALF_KERNEL ? accept_kernel(fd, addr, addrlen, flags) :
+						      -EINVAL;
+	r = accept_now(f, fd, s, addr, addrlen, flags);
+	if (r != -EAGAIN)
+		return r;
+	if (f->sock.is_nonblock) {
+		wait_nudge(f);
+		return r;
+	}
+	timeout = f->sock.recv_timeout_ns ? f->sock.recv_timeout_ns : WAIT_FOREVER;
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER);
+	do {
+		r = wait_socket(&w, f, fd, EPOLLIN);
+		if (r < 0)
+			return r == -ETIMEDOUT ? -EAGAIN : r;
+		r = accept_now(f, fd, s, addr, addrlen, flags);
+	} while (r == -EAGAIN);
+	return r;
+}
+
+long on_accept(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
+{
+	return on_accept4(f, fd, addr, addrlen, 0);
+}
+
+long on_shutdown(struct file *f, int fd, int how)
+{
+	struct sock *s = atomic_load(&f->sock.sock);
+	int r = 0;
+
+	if (f->sock.is_dead)
+		return -EIO;
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	if (s)
+		r = sock_shutdown(s, how);
+	if (f->sock.halves & HALF_KERNEL) {
+		long k = libc_result(libc.shutdown(fd, how));
+
+		if (s == NULL)
+			r = (int)k;
+	}
+	return r;
+}
+
+long on_getsockname(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
+{
+	struct sockaddr_in in = f->sock.local;
+	struct sock *s = atomic_load(&f->sock.sock);
+
+	if (f->sock.halves & HALF_KERNEL)
+		return libc_result(libc.getsockname(fd, addr, addrlen));
+	if (addr == NULL)
+		return -EFAULT;
+	/* Port 0 on the stack's address: only the stack can choose it. */
+	if (s == NULL && in.sin_port == 0)
+		s = socket_stack(f);
+	if (s)
+		sock_name(s, &in);
+	return socket_copy_addr(&in, addr, addrlen);
+}
+
+long on_getpeername(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
+{
+	struct sock *s = atomic_load(&f->sock.sock);
+	struct sockaddr_in in;
+	int r;
+
+	if (f->sock.halves & HALF_KERNEL)
+		return libc_result(libc.getpeername(fd, addr, addrlen));
+	if (s == NULL)
+		return -ENOTCONN;
+	r = sock_peer(s, &in);
+	if (r < 0)
+		return r;
+	return addr ? socket_copy_addr(&in, addr, addrlen) : -EFAULT;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * libc's own versions of the intercepted calls: the folder's only way into the kernel.
+ */
+#ifndef PRELOAD_LIBC_H
+#define PRELOAD_LIBC_H
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct libc_calls {
+#define ANY(ret, name, params, args) ret(*name) params;
+#define SOCK ANY
+#define EPOLL ANY
+#define LIBC ANY
+#include "intercept.def"
+#undef ANY
+#undef SOCK
+#undef EPOLL
+#undef LIBC
+};
+
+/* Filled at the first call of any member, also before any constructor has run. */
+extern struct libc_calls libc;
+
+static inline long libc_result(long r)
+{
+	return r < 0 ? -errno : r;
+}
+
+#endif

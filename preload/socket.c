@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * State changes of sockets: making, choosing and dropping halves.
+ */
+#include "preload/socket.h"
+#include "preload/boot.h"
+#include "preload/route.h"
+#include "preload/wait.h"
+#include "preload/watch.h"
+#include "stack/sock.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Atomic uint32_t socket_kernel_events = 1;
+
+bool socket_wants_stack(const struct file *f)
+{
+	const struct file_sock *fs = &f->sock;
+
+	return (fs->halves & HALF_STACK) && atomic_load(&fs->sock) == NULL && !fs->is_dead &&
+		(fs->is_listening || (fs->is_udp && fs->is_bound));
+}
+
+static int repeat_calls(struct file *f, struct sock *s)
+{
+	struct file_sock *fs = &f->sock;
+	int r = 0;
+
+	/* What the stack does not know was accepted by the kernel half and stays there. */
+	for (struct sock_option *o = fs->options; o; o = o->next)
+		sock_setopt(s, o->level, o->name, o->val, o->len);
+	if (fs->is_bound)
+		r = sock_bind(s, &fs->local);
+	if (r == 0 && fs->is_listening)
+		r = sock_listen(s, fs->backlog);
+	return r;
+}
+
+int socket_materialise(struct file *f)
+{
+	struct file_sock *fs = &f->sock;
+	struct watch *w;
+	struct sock *s;
+	int r;
+
+	if (atomic_load(&fs->sock))
+		return 0;
+	r = sock_open(boot_group(), fs->is_udp ? SOCK_UDP : SOCK_TCP, &s);
+	if (r < 0)
+		return r;
+	r = repeat_calls(f, s);
+	if (r < 0) {
+		boot_say("descriptor %d: no socket on %s:%u in the stack: %s", f->fd,
+			inet_ntoa(fs->local.sin_addr), ntohs(fs->local.sin_port), strerror(-r));
+		sock_close(s);
+		return r;
+	}
+	sock_set_fd(s, f->fd);
+	atomic_store(&fs->sock, s);
+	LIST_FOREACH(w, &f->watchers, in_file)
+		watch_attach(w);
+	return 0;
+}
+
+struct sock *socket_stack(struct file *f)
+{
+	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_acquire);
+
+	if (s || !(f->sock.halves & HALF_STACK) || f->sock.is_dead || !boot_attach())
+		return s;
+	fd_lock();
+	if (f->sock.halves & HALF_STACK)
+		socket_materialise(f);
+	s = atomic_load(&f->sock.sock);
+	fd_unlock();
+	return s;
+}
+
+struct sock *socket_stack_for_data(struct file *f)
+{
+	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_acquire);
+
+	return s || !socket_wants_stack(f) ? s : socket_stack(f);
+}
+
+static void set_kernel_nonblock(const struct file *f, bool on)
+{
+	int flags = libc.fcntl(f->fd, F_GETFL);
+
+	if (flags >= 0)
+		libc.fcntl(f->fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
+}
+
+/* Bound to the stack's address only, and there is no stack: the kernel may have the address, too. */
+static void move_to_kernel(struct file *f)
+{
+	struct file_sock *fs = &f->sock;
+
+	if (libc.bind(f->fd, (struct sockaddr *)&fs->local, sizeof(fs->local)) < 0 ||
+		(fs->is_listening && libc.listen(f->fd, fs->backlog) < 0))
+		boot_say("descriptor %d: %s:%u cannot be served by the kernel: %s", f->fd,
+			inet_ntoa(fs->local.sin_addr), ntohs(fs->local.sin_port), strerror(errno));
+}
+
+static void drop_options(struct file *f)
+{
+	struct sock_option *o;
+
+	while ((o = f->sock.options) != NULL) {
+		f->sock.options = o->next;
+		free(o);
+	}
+}
+
+static void watch_by_kernel(struct watch *w)
+{
+	struct epoll_event ev = {.events = w->events, .data.u64 = w->data};
+
+	w->in_kernel = libc.epoll_ctl(w->epoll->fd, EPOLL_CTL_ADD, w->fd, &ev) == 0;
+	if (w->in_kernel)
+		atomic_fetch_add(&w->epoll->epoll.n_kernel, 1);
+}
+
+void socket_to_kernel(struct file *f)
+{
+	struct file_sock *fs = &f->sock;
+	struct sock *s = atomic_exchange(&fs->sock, NULL);
+	struct watch *w;
+
+	LIST_FOREACH(w, &f->watchers, in_file)
+		watch_detach(w);
+	if (s)
+		sock_close(s);
+	if (!(fs->halves & HALF_KERNEL) && fs->is_bound)
+		move_to_kernel(f);
+	fs->halves = HALF_KERNEL;
+	set_kernel_nonblock(f, fs->is_nonblock);
+	drop_options(f);
+	LIST_FOREACH(w, &f->watchers, in_file)
+		if (w->epoll && !w->in_kernel)
+			watch_by_kernel(w);
+}
+
+void socket_to_stack(struct file *f)
+{
+	struct watch *w;
+
+	if (!(f->sock.halves & HALF_KERNEL))
+		return;
+	LIST_FOREACH(w, &f->watchers, in_file)
+		if (w->in_kernel) {
+			libc.epoll_ctl(w->epoll->fd, EPOLL_CTL_DEL, w->fd, NULL);
+			atomic_fetch_sub(&w->epoll->epoll.n_kernel, 1);
+			w->in_kernel = false;
+		}
+	f->sock.halves = HALF_STACK;
+	f->sock.kernel_active = false;
+}
+
+void socket_orphan(struct file *f)
+{
+	struct watch *w, *next;
+
+	for (w = LIST_FIRST(&f->watchers); w; w = next) {
+		next = LIST_NEXT(w, in_file);
+		w->ready = NULL;
+		if (w->epoll == NULL) { /* of a thread; only this one has survived, see wait_orphan() */
+			LIST_REMOVE(w, in_file);
+			free(w);
+		}
+	}
+	atomic_store(&f->sock.sock, NULL);
+	if (f->sock.halves & HALF_KERNEL) {
+		f->sock.halves = HALF_KERNEL;
+		set_kernel_nonblock(f, f->sock.is_nonblock);
+	} else {
+		f->sock.is_dead = true;
+	}
+}
+
+void socket_destroy(struct file *f)
+{
+	struct sock *s;
+
+	if (!LIST_EMPTY(&f->watchers)) {
+		fd_lock();
+		while (!LIST_EMPTY(&f->watchers))
+			watch_free(LIST_FIRST(&f->watchers));
+		fd_unlock();
+	}
+	s = atomic_exchange(&f->sock.sock, NULL);
+	if (s)
+		sock_close(s);
+	drop_options(f);
+}
+
+bool socket_ask_kernel(struct file *f)
+{
+	uint32_t now = atomic_load_explicit(&socket_kernel_events, memory_order_acquire);
+
+	if (!socket_has_kernel(f))
+		return false;
+	if (!clock_kernel_due(&f->sock.kernel_asked) && atomic_load(&f->sock.kernel_seen) == now)
+		return false;
+	/* Before asking: a bump in between is then a reason to ask again. */
+	atomic_store(&f->sock.kernel_seen, now);
+	return true;
+}
+
+int socket_copy_addr(const struct sockaddr_in *from, struct sockaddr *to, socklen_t *len)
+{
+	if (to == NULL)
+		return 0;
+	if (len == NULL)
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	memcpy(to, from, *len < sizeof(*from) ? *len : sizeof(*from));
+	*len = sizeof(*from);
+	return 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A socket with two halves: the kernel's socket, whose descriptor the program has, and the stack's.
+ *
+ *	halves           kernel half                  stack half
+ *	KERNEL | STACK   as the program made it       made when it is needed: undecided, or bound to
+ *	                                              any address and served by both
+ *	STACK            a placeholder for the number connected there, bound to the stack's address
+ *	KERNEL           all there is                 dropped
+ *
+ * A socket only ever loses halves. It is decided by bind(), connect() and, when the data path does
+ * not come up, by boot.
+ */
+#ifndef PRELOAD_SOCKET_H
+#define PRELOAD_SOCKET_H
+
+#include "preload/fd.h"
+#include "preload/libc.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The stack half, made now if this socket can have one and the data path comes up; NULL: the kernel
+ * has to do. Not under fd_lock. */
+struct sock *socket_stack(struct file *f);
+/* The same for calls that move data: a socket still undecided has none to move. */
+struct sock *socket_stack_for_data(struct file *f);
+
+/* --- state changes, under fd_lock --------------------------------------------------------------- */
+
+/* Does it wait for packets that only the stack can bring? */
+bool socket_wants_stack(const struct file *f);
+/* Make the stack half and repeat what the program has done so far. 0 or -errno. */
+int socket_materialise(struct file *f);
+void socket_to_kernel(struct file *f);
+void socket_to_stack(struct file *f);
+void socket_orphan(struct file *f);
+/* The last reference is gone. Takes fd_lock itself. */
+void socket_destroy(struct file *f);
+
+/* --- the kernel half of a socket that has both -------------------------------------------------- */
+
+/* Bumped whenever some kernel descriptor was found ready: then a kernel half that had nothing may
+ * have something now. Keeps accept() and recv() from asking it every time. */
+extern _Atomic uint32_t socket_kernel_events;
+
+static inline void socket_kernel_spoke(void)
+{
+	atomic_fetch_add_explicit(&socket_kernel_events, 1, memory_order_release);
+}
+
+static inline bool socket_has_kernel(const struct file *f)
+{
+	return (f->sock.halves & HALF_KERNEL) && f->sock.kernel_active;
+}
+
+/* Worth a system call? */
+bool socket_ask_kernel(struct file *f);
+
+/* Copy an address out, cut to *len, as the kernel does. 0 or -EFAULT. */
+int socket_copy_addr(const struct sockaddr_in *from, struct sockaddr *to, socklen_t *len);
+
+#endif
