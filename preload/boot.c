@@ -204,7 +204,10 @@ static void after_fork_in_child(void)
 	struct file *f;
 	size_t pos = 0;
 
-	after_fork_in_parent();
+	file_memory_unlock();
+	fd_pool_unlock();
+	fd_lock_in_child();
+	pthread_mutex_unlock(&boot.lock);
 	if (!boot_is_up())
 		return;
 	atomic_store(&boot_state, BOOT_ORPHAN);

@@ -37,6 +37,12 @@ void fd_unlock(void)
 	pthread_mutex_unlock(&table_lock);
 }
 
+/* Its owner, the thread that forked, has another id in the child. */
+void fd_lock_in_child(void)
+{
+	table_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+}
+
 void file_memory_lock(void)
 {
 	pthread_mutex_lock(&memory_lock);

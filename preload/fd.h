@@ -76,6 +76,7 @@ struct file_epoll {
 	_Atomic uint32_t sleepers; /* threads asleep in the kernel's epoll_wait */
 	bool bell_hangs;           /* fd_lock: see fd_epoll.c */
 	_Atomic uint64_t kernel_asked; /* clock_ticks() */
+	_Atomic bool kernel_was_last;  /* the last answer had events of the kernel's half */
 };
 
 /*
@@ -105,6 +106,7 @@ extern struct file fd_free; /* stands in the slots of placeholders that wait in 
 /* Slow and rare state changes of all files, and the watch lists. Not held across waiting. */
 void fd_lock(void);
 void fd_unlock(void);
+void fd_lock_in_child(void); /* of fork(): as it was before */
 
 /* A new file with one reference, or NULL. */
 struct file *file_new(enum file_kind kind);

@@ -261,8 +261,11 @@ static int gather(struct file *f, int epfd, struct ready_set *set, struct epoll_
 	bool has_kernel = atomic_load_explicit(&f->epoll.n_kernel, memory_order_relaxed) > 0;
 	int n = 0;
 
-	if (has_kernel && clock_kernel_due(&f->epoll.kernel_asked))
+	/* With room for one event only they take turns. */
+	if (has_kernel && (max > 1 || !f->epoll.kernel_was_last) &&
+		clock_kernel_due(&f->epoll.kernel_asked))
 		n = ask_kernel(f, epfd, evs, max > 1 ? max / 2 : 1);
+	f->epoll.kernel_was_last = n > 0;
 	if (n < max)
 		n += collect(set, evs + n, max - n);
 	if (n == 0 && has_kernel && exact)

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The descriptor table: numbers, references, dup, close, the pool, fork. */
+#include "preload/fd.h"
+#include "tests/preload_pair.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static void only_ipv4_streams_and_datagrams_are_ours(void)
+{
+	static const struct {
+		int domain, type, protocol;
+		bool is_ours;
+	} cases[] = {
+		{AF_INET, SOCK_STREAM, 0, true},
+		{AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP, true},
+		{AF_INET, SOCK_DGRAM, 0, true},
+		{AF_INET, SOCK_DGRAM, IPPROTO_ICMP, false},
+		{AF_INET6, SOCK_STREAM, 0, false},
+		{AF_UNIX, SOCK_STREAM, 0, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int fd = socket(cases[i].domain, cases[i].type, cases[i].protocol);
+
+		if (fd < 0)
+			continue; /* ping sockets and IPv6 may be switched off */
+		CU_ASSERT_EQUAL(fd_peek(fd) != NULL, cases[i].is_ours);
+		close(fd);
+		CU_ASSERT_PTR_NULL(fd_peek(fd));
+	}
+}
+
+static void dup_shares_the_socket_until_the_last_close(void)
+{
+	struct pair p = pair_open();
+	int copy = dup(p.client), far = fcntl(p.client, F_DUPFD_CLOEXEC, 100);
+	char c = 0;
+
+	CU_ASSERT(far >= 100);
+	CU_ASSERT_EQUAL(close(p.client), 0);
+	CU_ASSERT_EQUAL(write(copy, "x", 1), 1);
+	CU_ASSERT_EQUAL(dup2(copy, p.listener), p.listener); /* replaces the listener */
+	CU_ASSERT_EQUAL(close(copy), 0);
+	CU_ASSERT_EQUAL(close(far), 0);
+	CU_ASSERT_EQUAL(write(p.listener, "y", 1), 1);
+	CU_ASSERT_EQUAL(read(p.server, &c, 1), 1);
+	CU_ASSERT_EQUAL(c, 'x');
+	CU_ASSERT_EQUAL(fake_live, 2);
+	CU_ASSERT_EQUAL(close(p.listener), 0);
+	CU_ASSERT_EQUAL(read(p.server, &c, 1), 1);
+	CU_ASSERT_EQUAL(read(p.server, &c, 1), 0);
+	close(p.server);
+	CU_ASSERT_EQUAL(fake_live, 0);
+}
+
+static void an_accepted_number_is_a_socket_and_closed_after_close(void)
+{
+	struct pair p = pair_open();
+	struct stat st;
+	char c;
+
+	CU_ASSERT_EQUAL(fstat(p.server, &st), 0);
+	CU_ASSERT(S_ISSOCK(st.st_mode));
+	CU_ASSERT_EQUAL(close(p.server), 0);
+	errno = 0;
+	CU_ASSERT_EQUAL(close(p.server), -1);
+	CU_ASSERT_EQUAL(errno, EBADF);
+	CU_ASSERT_EQUAL(read(p.server, &c, 1), -1);
+	CU_ASSERT_EQUAL(errno, EBADF);
+	CU_ASSERT_EQUAL(fcntl(p.server, F_GETFL), -1);
+	CU_ASSERT_EQUAL(errno, EBADF);
+	close(p.client);
+	close(p.listener);
+}
+
+static void a_pool_number_can_be_taken_by_dup2(void)
+{
+	struct pair p = pair_open();
+	int kernel = socket(AF_UNIX, SOCK_STREAM, 0), free_number = p.server;
+
+	close(p.server);
+	CU_ASSERT_PTR_EQUAL(fd_peek(free_number), &fd_free);
+	CU_ASSERT_EQUAL(dup2(kernel, free_number), free_number);
+	CU_ASSERT_PTR_NULL(fd_peek(free_number));
+	close(kernel);
+	CU_ASSERT_EQUAL(close(free_number), 0);
+	p.server = socket(AF_UNIX, SOCK_STREAM, 0);
+	pair_close(p);
+}
+
+static void close_range_takes_ours_and_leaves_the_pool(void)
+{
+	struct pair p = pair_open(), q;
+	int high = fcntl(p.client, F_DUPFD, 200);
+	int kernel = fcntl(p.listener, F_DUPFD, 201);
+
+	CU_ASSERT_EQUAL(close_range(200, 300, 0), 0);
+	CU_ASSERT_PTR_NULL(fd_peek(high));
+	CU_ASSERT_PTR_NULL(fd_peek(kernel));
+	CU_ASSERT_EQUAL(fcntl(high, F_GETFD), -1);
+	pair_close(p);
+	/* The placeholders are still there: the next connection works. */
+	closefrom(150);
+	q = pair_open();
+	CU_ASSERT_EQUAL(write(q.client, "x", 1), 1);
+	pair_close(q);
+}
+
+static void stdio_on_a_socket_goes_to_the_stack(void)
+{
+	struct pair p = pair_open();
+	FILE *out = fdopen(p.client, "w"), *in = fdopen(p.server, "r");
+	char line[16] = "";
+
+	CU_ASSERT_EQUAL(fileno(out), p.client);
+	fprintf(out, "hello\n");
+	CU_ASSERT_EQUAL(fclose(out), 0);
+	CU_ASSERT_PTR_NOT_NULL(fgets(line, sizeof(line), in));
+	CU_ASSERT_STRING_EQUAL(line, "hello\n");
+	CU_ASSERT_PTR_NULL(fgets(line, sizeof(line), in));
+	fclose(in);
+	close(p.listener);
+	CU_ASSERT_EQUAL(fake_live, 0);
+}
+
+static void in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless(void)
+{
+	struct pair p = pair_open();
+	int any = listen_on("0.0.0.0"), status = -1, fresh;
+	pid_t pid = fork();
+	char c;
+
+	if (pid == 0) {
+		int bad = 0;
+
+		bad |= read(p.client, &c, 1) != -1 || errno != EIO;
+		bad |= (write(p.client, "x", 1) != -1 || errno != EIO) << 1;
+		bad |= (close(p.client) != 0) << 2;
+		/* The kernel half of a listener goes on. */
+		fresh = socket(AF_INET, SOCK_STREAM, 0);
+		bad |= (connect_to(fresh, "127.0.0.1", port_of(any)) != 0) << 3;
+		bad |= (accept(any, NULL, NULL) < 0) << 4;
+		bad |= (fd_peek(fresh) != NULL) << 5;
+		_exit(bad);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1);
+	CU_ASSERT_EQUAL(read(p.server, &c, 1), 1);
+	pair_close(p);
+	close(any);
+}
+
+static _Atomic bool stop;
+
+static void *open_and_close(void *arg)
+{
+	int fd = *(int *)arg;
+
+	while (!stop) {
+		int copy = dup(fd);
+
+		if (copy >= 0)
+			close(copy);
+	}
+	return NULL;
+}
+
+static void *use_all_numbers(void *arg)
+{
+	char c;
+
+	while (!stop)
+		for (int fd = 3; fd < 60; fd++) {
+			struct file *f = fd_get_sock(fd);
+
+			if (f && f != &fd_free) {
+				recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK);
+				file_put(f);
+			}
+		}
+	return NULL;
+}
+
+static void lookups_survive_closing_in_other_threads(void)
+{
+	pthread_t closers[2], user;
+
+	fake_spins = false;
+	struct pair p = pair_open();
+	stop = false;
+	pthread_create(&closers[0], NULL, open_and_close, &p.client);
+	pthread_create(&closers[1], NULL, open_and_close, &p.server);
+	pthread_create(&user, NULL, use_all_numbers, NULL);
+	for (int i = 0; i < 2000; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		CU_ASSERT_FATAL(fd >= 0);
+		close(fd);
+	}
+	stop = true;
+	pthread_join(closers[0], NULL);
+	pthread_join(closers[1], NULL);
+	pthread_join(user, NULL);
+	pair_close(p);
+	CU_ASSERT_EQUAL(fake_live, 0);
+}
+
+static const struct cunit_test tests[] = {
+	CUNIT_TEST(only_ipv4_streams_and_datagrams_are_ours),
+	CUNIT_TEST(dup_shares_the_socket_until_the_last_close),
+	CUNIT_TEST(an_accepted_number_is_a_socket_and_closed_after_close),
+	CUNIT_TEST(a_pool_number_can_be_taken_by_dup2),
+	CUNIT_TEST(close_range_takes_ours_and_leaves_the_pool),
+	CUNIT_TEST(stdio_on_a_socket_goes_to_the_stack),
+	CUNIT_TEST(in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless),
+	CUNIT_TEST(lookups_survive_closing_in_other_threads),
+};
+CUNIT_MAIN("fd", tests, NULL, NULL)
