@@ -247,6 +247,20 @@ block_signals(sigset_t *old)
 	pthread_sigmask(SIG_SETMASK, &all, old);
 }
 
+/* A virtual wire whose peer has gone answers with SIGPIPE; the program must not hear of that. */
+static void
+restore_signals(const sigset_t *old)
+{
+	const struct timespec now = { 0 };
+	sigset_t pipe_signal;
+
+	sigemptyset(&pipe_signal);
+	sigaddset(&pipe_signal, SIGPIPE);
+	if (!sigismember(old, SIGPIPE))
+		sigtimedwait(&pipe_signal, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
 int
 instance_start(const struct conf *c, struct instance **out, char *err, size_t err_len)
 {
@@ -265,7 +279,7 @@ instance_start(const struct conf *c, struct instance **out, char *err, size_t er
 	block_signals(&old);
 	for (i = 0; i < RTE_DIM(steps) && ret == 0; i++)
 		ret = steps[i](in, err, err_len);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	restore_signals(&old);
 	if (ret < 0) {
 		instance_stop(in);
 		return ret;
@@ -295,6 +309,6 @@ instance_stop(struct instance *in)
 	instance_port_stop(in);
 	instance_pool_stop(in);
 	instance_eal_stop(in);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	restore_signals(&old);
 	free(in);
 }

@@ -141,6 +141,7 @@ instance_port_stop(struct instance *in)
 {
 	if (!in->port_ready)
 		return;
+	rte_log_set_global_level(RTE_LOG_CRIT); /* a peer that has left already is no error */
 	rte_eth_dev_stop(in->port);
 	rte_eth_dev_close(in->port);
 	in->port_ready = false;
