@@ -112,7 +112,7 @@ render_port(FILE *out, const struct ctl_port *p)
 	render_cell(out, &n, "tx_bytes", p->tx_bytes);
 	render_cell(out, &n, "tx_err", p->tx_err);
 	render_cell(out, &n, "rx_err", p->rx_err);
-	render_cell(out, &n, "rx_nombuf", p->rx_nombuf);
+	render_cell(out, &n, "rx_allocmbuf_fail", p->rx_allocmbuf_fail);
 	fputc('\n', out);
 }
 
@@ -122,6 +122,9 @@ render_lstack(FILE *out, const struct ctl_lstack *l)
 	fprintf(out, "Statistics of lstack:\n");
 	fprintf(out, "stack_thread_mode: %s\n", l->mode);
 	fprintf(out, "low_power_mode: %s\n", l->low_power_mode ? "ON" : "OFF");
+	fprintf(out, "mbuf_pool_freecnt: %" PRIu64 " of %" PRIu64 ", bulk %" PRIu64 " of %" PRIu64
+		"\n", l->mbuf_pool_freecnt, l->mbuf_pool_size, l->bulk_pool_freecnt,
+		l->bulk_pool_size);
 	render_port(out, &l->port);
 	for (uint32_t i = 0; i < l->stacks_count; i++) {
 		const struct ctl_stack *s = &l->stacks[i];

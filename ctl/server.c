@@ -53,6 +53,7 @@ struct ctl_server {
 	int listen_fd, stop_fd;
 	pthread_t thread;
 	struct client clients[CLIENTS_MAX];
+	char addr[CTL_ADDR_MAX]; /* what p.addr points to */
 	char path[PATH_MAX];
 };
 
@@ -346,6 +347,8 @@ ctl_server_start(const struct ctl_server_params *p, struct ctl_server **out, cha
 	if (s == NULL)
 		return fail(-ENOMEM, err, err_len, "control socket");
 	s->p = *p;
+	snprintf(s->addr, sizeof(s->addr), "%s", p->addr != NULL ? p->addr : "");
+	s->p.addr = s->addr;
 	s->pid = getpid();
 	s->listen_fd = s->stop_fd = -1;
 	for (int i = 0; i < CLIENTS_MAX; i++)

@@ -36,8 +36,8 @@ struct ctl_server_params {
 	unsigned int timeout_ms; /* for a request to arrive or an answer to leave; 0: 2000 */
 };
 
-/* Make the socket and start the thread, which blocks all signals. `p` is copied but for what it
- * points to. 0, or -errno with one line for people in `err`. */
+/* Make the socket and start the thread, which blocks all signals. `handlers`, `kind` and `version`
+ * must live as long as the server; the rest is copied. 0, or -errno with one line for people in `err`. */
 int ctl_server_start(const struct ctl_server_params *p, struct ctl_server **out, char *err,
 	size_t err_len);
 /* End the thread and remove the socket. In a forked child only the child's copy goes away. */

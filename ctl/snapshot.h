@@ -81,23 +81,22 @@ struct ctl_trace {
 /* Rows of gazellectl, three to a line; the names are those of Gazelle's own gazellectl. */
 #define CTL_STACK_ROWS(X)                                                                          \
 	X(rx_pkts)           /* taken from the port */                                             \
-	X(rx_drop)           /* taken, and dropped by the graph */                                 \
-	X(rx_allocmbuf_fail) /* port: no packet buffer for a received packet */                    \
-	X(tx_pkts)           /* given to the port */                                               \
-	X(tx_drop)                                                                                 \
-	X(tx_allocmbuf_fail) /* no packet buffer for a packet to send */                           \
-	X(mbuf_pool_freecnt)                                                                       \
+	X(rx_drop)           /* of those, dropped by the graph */                                  \
+	X(walks)             /* of the graph */                                                    \
+	X(tx_pkts)           /* offered to the port */                                             \
+	X(tx_drop)           /* of those, not taken */                                             \
+	X(tx_allocmbuf_fail) /* no packet buffer for something to send */                          \
 	X(conn_num)                                                                                \
-	X(wakeup_events) /* sleeping threads woken */                                              \
-	X(call_msg)      /* operations executed */                                                 \
-	X(call_posted)   /* of those, posted by another thread */                                  \
-	X(app_events)    /* readiness edges */                                                     \
+	X(listen_num)                                                                              \
+	X(wakeup_events)     /* sleeping threads woken */                                          \
+	X(call_msg)          /* operations executed */                                             \
+	X(call_posted)       /* of those, posted by another thread */                              \
+	X(app_events)        /* readiness edges */                                                 \
 	X(app_read)                                                                                \
 	X(app_write)                                                                               \
-	X(listen_num)                                                                              \
+	X(idle_percent)      /* walks that found nothing to do */                                  \
 	X(app_read_bytes)                                                                          \
-	X(app_write_bytes)                                                                         \
-	X(idle_percent) /* walks that found nothing to do */
+	X(app_write_bytes)
 
 struct ctl_stack {
 	uint32_t index;
@@ -110,12 +109,15 @@ struct ctl_stack {
 struct ctl_port {
 	char name[CTL_NAME_MAX], driver[CTL_NAME_MAX], mac[CTL_NAME_MAX];
 	bool link_up;
-	uint64_t rx_pkts, rx_bytes, rx_missed, rx_err, rx_nombuf, tx_pkts, tx_bytes, tx_err;
+	uint64_t rx_pkts, rx_bytes, rx_missed, rx_err, rx_allocmbuf_fail;
+	uint64_t tx_pkts, tx_bytes, tx_err;
 };
 
 struct ctl_lstack {
 	char mode[CTL_NAME_MAX];
 	bool low_power_mode;
+	uint64_t mbuf_pool_size, mbuf_pool_freecnt; /* packets, all stacks together */
+	uint64_t bulk_pool_size, bulk_pool_freecnt; /* large ones, for sends */
 	struct ctl_port port;
 	struct ctl_stack *stacks;
 	uint32_t stacks_count;

@@ -196,7 +196,8 @@ graph_trace_end(struct rte_mbuf *m)
 	*graph_trace_handle(m) = 0;
 }
 
-/* Any thread: ask graph `g` to trace its next `n` packets from source nodes. 0 or -ENOMEM. */
+/* Any thread: ask graph `g` to trace its next `n` packets from source nodes; 0: no more of them.
+ * 0 or -ENOMEM. */
 int graph_trace_request(struct graph *g, uint32_t n);
 /* Any thread: print finished traces, oldest first. Returns the number of packets printed. */
 int graph_trace_print(struct graph *g, void (*emit)(void *arg, const char *line), void *arg);

@@ -99,8 +99,12 @@ graph_trace_request(struct graph *g, uint32_t n)
 	struct trace *t = g->trace;
 	struct trace_slot *slots = NULL;
 
-	if (n == 0)
+	if (n == 0) {
+		rte_spinlock_lock(&t->lock);
+		t->wanted = 0; /* the next walk ends tracing */
+		rte_spinlock_unlock(&t->lock);
 		return 0;
+	}
 	if (__atomic_load_n(&t->slots, __ATOMIC_ACQUIRE) == NULL) {
 		slots = calloc(TRACE_SLOTS, sizeof(*slots));
 		if (slots == NULL)

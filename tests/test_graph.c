@@ -267,6 +267,16 @@ handles_left_in_recycled_packets_are_ignored(void)
 }
 
 static void
+cancelled_trace_takes_no_more_packets(void)
+{
+	graph_trace_request(graph, 20);
+	walk(2);
+	CU_ASSERT_EQUAL(graph_trace_request(graph, 0), 0);
+	walk(10);
+	CU_ASSERT_EQUAL(print(), 2);
+}
+
+static void
 trace_ring_keeps_the_newest(void)
 {
 	for (int i = 0; i < 3; i++) {
@@ -285,6 +295,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(failing_init_fails_the_graph),
 	CUNIT_TEST(trace_shows_the_way_of_the_next_packets),
 	CUNIT_TEST(handles_left_in_recycled_packets_are_ignored),
+	CUNIT_TEST(cancelled_trace_takes_no_more_packets),
 	CUNIT_TEST(trace_ring_keeps_the_newest),
 };
 EAL_TEST_MAIN("graph", tests, setup, teardown)

@@ -88,28 +88,28 @@ static void
 lstack_keeps_the_names_of_gazelle(void)
 {
 	struct ctl_stack stacks[] = {{.index = 0, .tid = 12, .rx_pkts = 7, .app_read_bytes = 1ull << 40}};
-	struct ctl_lstack l = {"run-to-wakeup", true,
+	struct ctl_lstack l = {"run-to-wakeup", true, 4096, 4000, 16, 15,
 		{"veth0", "net_af_packet", "02:00:00:00:00:01", true, 1, 2, 3, 4, 5, 6, 7, 8}, stacks, 1};
 
 	render_lstack(out, &l);
 	expect("Statistics of lstack:\n"
 	       "stack_thread_mode: run-to-wakeup\n"
 	       "low_power_mode: ON\n"
+	       "mbuf_pool_freecnt: 4000 of 4096, bulk 15 of 16\n"
 	       "port: veth0 (net_af_packet) 02:00:00:00:00:01, link up\n"
 	       "rx_pkts: 1                        rx_bytes: 2                       rx_missed: 3\n"
 	       "tx_pkts: 6                        tx_bytes: 7                       tx_err: 8\n"
-	       "rx_err: 4                         rx_nombuf: 5\n"
+	       "rx_err: 4                         rx_allocmbuf_fail: 5\n"
 	       "------ stack tid: 12 ------\n"
-	       "rx_pkts: 7                        rx_drop: 0                        "
-	       "rx_allocmbuf_fail: 0\n"
+	       "rx_pkts: 7                        rx_drop: 0                        walks: 0\n"
 	       "tx_pkts: 0                        tx_drop: 0                        "
 	       "tx_allocmbuf_fail: 0\n"
-	       "mbuf_pool_freecnt: 0              conn_num: 0                       "
+	       "conn_num: 0                       listen_num: 0                     "
 	       "wakeup_events: 0\n"
 	       "call_msg: 0                       call_posted: 0                    app_events: 0\n"
-	       "app_read: 0                       app_write: 0                      listen_num: 0\n"
-	       "app_read_bytes: 1099511627776     app_write_bytes: 0                "
-	       "idle_percent: 0\n");
+	       "app_read: 0                       app_write: 0                      "
+	       "idle_percent: 0\n"
+	       "app_read_bytes: 1099511627776     app_write_bytes: 0\n");
 }
 
 static void
