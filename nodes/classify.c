@@ -12,6 +12,7 @@
  * multicast, other protocols and ethertypes, ICMP other than echo requests and errors. A malformed
  * packet never does.
  */
+#include "nodes/cksum.h"
 #include "nodes/classify.h"
 
 #include <netinet/in.h>
@@ -157,7 +158,7 @@ ip_checksum_ok(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip, uint8_t 
 	uint64_t flag = m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
 
 	if (flag == RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN)
-		return rte_raw_cksum(ip, ihl) == 0xffff;
+		return cksum_add(ip, ihl, 0) == 0xffff;
 	return flag != RTE_MBUF_F_RX_IP_CKSUM_BAD;
 }
 
@@ -167,16 +168,10 @@ static inline bool
 l4_checksum_ok(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip, uint16_t l4_off, uint16_t len)
 {
 	uint64_t flag = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-	struct rte_ipv4_hdr pseudo;
-	uint16_t raw;
 
 	if (flag != RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN)
 		return flag != RTE_MBUF_F_RX_L4_CKSUM_BAD;
-	pseudo = *ip;
-	pseudo.total_length = htons(l4_off - RTE_ETHER_HDR_LEN + len);
-	if (rte_raw_cksum_mbuf(m, l4_off, len, &raw) != 0)
-		return false;
-	return __rte_raw_cksum_reduce((uint32_t)raw + rte_ipv4_phdr_cksum(&pseudo, 0)) == 0xffff;
+	return cksum_l4(m, ip, l4_off, len) == 0;
 }
 
 /* RFC 9293 3.1: kinds 0 and 1 have no length byte; every other length counts itself. */
@@ -269,14 +264,12 @@ static inline struct classify_result
 classify_icmp(const struct worker *w, struct rte_mbuf *m, uint16_t l4_off)
 {
 	const struct rte_icmp_hdr *icmp;
-	uint16_t sum;
 
 	if (m->pkt_len < l4_off + sizeof(*icmp))
 		return reject(CLASSIFY_ICMP_LENGTH);
 	if (!have(m, l4_off + sizeof(*icmp)))
 		return reject(CLASSIFY_NO_MEMORY);
-	if (!is_loop(m) && (rte_raw_cksum_mbuf(m, l4_off, m->pkt_len - l4_off, &sum) != 0 ||
-		sum != 0xffff))
+	if (!is_loop(m) && cksum_packet(m, l4_off, m->pkt_len - l4_off, 0) != 0xffff)
 		return reject(CLASSIFY_ICMP_CHECKSUM);
 	icmp = rte_pktmbuf_mtod_offset(m, const struct rte_icmp_hdr *, l4_off);
 	m->l4_len = sizeof(*icmp);

@@ -15,6 +15,7 @@
  * receiver would mix (RFC 6864 4). So the numbers are given here, each core has those equal to its
  * index modulo a power of two, and starts at a random one.
  */
+#include "nodes/cksum.h"
 #include "nodes/ip4_frag.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ finish_checksum(struct rte_mbuf *m, const struct rte_ipv4_hdr *ip)
 	if (kind == 0)
 		return;
 	*field = 0;
-	*field = rte_ipv4_udptcp_cksum_mbuf(m, ip, l3_len);
+	*field = cksum_l4_field(m, ip, l3_len, m->pkt_len - l3_len);
 	m->ol_flags &= ~RTE_MBUF_F_TX_L4_MASK;
 }
 

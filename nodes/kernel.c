@@ -28,6 +28,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "nodes/cksum.h"
 #include "nodes/nodes.h"
 
 #define SEGMENTS_MAX 128 /* as many as reassembly joins */
@@ -88,7 +89,7 @@ fill_checksum(struct rte_mbuf *m)
 	else
 		return;
 	*field = 0;
-	*field = rte_ipv4_udptcp_cksum_mbuf(m, ip, l4_off);
+	*field = cksum_l4_field(m, ip, l4_off, m->pkt_len - l4_off);
 }
 
 /* KERNEL_TX_ERRORS: written. */

@@ -11,6 +11,7 @@
  * STALL_MS (peer of a virtual wire gone): then the backlog is dropped, or replies made by nodes
  * (ARP, ICMP, resets) would fill it for ever.
  */
+#include "nodes/cksum.h"
 #include "nodes/tx.h"
 
 #include <rte_cycles.h>
@@ -49,7 +50,7 @@ finish_l4(struct rte_mbuf *m, struct rte_ipv4_hdr *ip, uint64_t kind, bool offlo
 		return;
 	}
 	*field = 0;
-	*field = rte_ipv4_udptcp_cksum_mbuf(m, ip, l4_off);
+	*field = cksum_l4_field(m, ip, l4_off, m->pkt_len - l4_off);
 	m->ol_flags &= ~RTE_MBUF_F_TX_L4_MASK;
 }
 
