@@ -78,6 +78,11 @@ struct stack_group *boot_group(void)
 	return boot_is_up() ? atomic_load_explicit(&boot.group, memory_order_relaxed) : NULL;
 }
 
+bool boot_is_starting(void)
+{
+	return inside != 0;
+}
+
 bool boot_takes_thread(void)
 {
 	char name[16];

@@ -38,6 +38,9 @@ struct stack_group *boot_group(void);
  * stack half, or none has one. Not under fd_lock. NULL: there is none, the kernel has to do. */
 struct stack_group *boot_attach(void);
 
+/* This thread starts or stops the data path: its calls come from DPDK. */
+bool boot_is_starting(void);
+
 /* May what the calling thread creates become ours? (active; GAZELLE_THREAD_NAME; not the start of
  * the data path itself) */
 bool boot_takes_thread(void);

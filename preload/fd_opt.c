@@ -8,11 +8,13 @@
  */
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/fd.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "stack/sock.h"
 
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,12 +74,12 @@ static int set_on_stack(struct file *f, int level, int name, const void *val, so
 	return r == -ENOPROTOOPT && (f->sock.halves & HALF_KERNEL) ? 0 : r;
 }
 
-long on_setsockopt(struct file *f, int fd, int level, int name, const void *val, socklen_t len)
+static int set_on_file(struct file *f, int fd, int level, int name, const void *val, socklen_t len)
 {
 	int r = 0;
 
 	if (!(f->sock.halves & HALF_STACK))
-		return libc_result(libc.setsockopt(fd, level, name, val, len));
+		return (int)libc_result(libc.setsockopt(fd, level, name, val, len));
 	if (f->sock.is_dead)
 		return -EIO;
 	if (val == NULL && len > 0)
@@ -94,6 +96,39 @@ long on_setsockopt(struct file *f, int fd, int level, int name, const void *val,
 		r = atomic_load(&f->sock.sock) ? set_on_stack(f, level, name, val, len) :
 						 remember(f, level, name, val, len);
 	fd_unlock();
+	return r;
+}
+
+/*
+ * DPDK's af_packet driver has the kernel put IP fragments together before it spreads them over
+ * queues, and the result does not fit its ring's frames. Reassembly is the graph's: without the flag
+ * fragments keep their size, and those of one datagram still meet on one queue.
+ */
+static int set_fanout(int fd, const void *val, socklen_t len)
+{
+	int arg;
+
+	memcpy(&arg, val, sizeof(arg));
+	arg &= ~(PACKET_FANOUT_FLAG_DEFRAG << 16);
+	return (int)libc_result(libc.setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &arg, sizeof(arg)));
+}
+
+long on_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	struct file *f = fd_get(fd);
+	long r;
+
+	if (f != NULL && f->kind == FILE_SOCK)
+		r = set_on_file(f, fd, level, name, val, len);
+	else if (f != NULL && f->kind == FILE_FREE)
+		r = -EBADF;
+	else if (level == SOL_PACKET && name == PACKET_FANOUT && len >= sizeof(int) &&
+		boot_is_starting())
+		r = set_fanout(fd, val, len);
+	else
+		r = libc_result(libc.setsockopt(fd, level, name, val, len));
+	if (f != NULL)
+		file_put(f);
 	return r;
 }
 
