@@ -102,7 +102,10 @@ bool boot_takes_thread(void)
 		strstr(name, boot.thread_name) != NULL;
 }
 
-/* Preloaded: only the program that is named. Linked: the program asked for us by that. */
+/*
+ * Preloaded: only the program that is named, by its file or by the name it was called by (which may
+ * be a link: redis-server is one). Linked: the program asked for us by that.
+ */
 static bool is_our_process(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
@@ -114,6 +117,8 @@ static bool is_our_process(void)
 		return true;
 	if (wanted == NULL)
 		return false;
+	if (strcmp(program_invocation_short_name, wanted) == 0)
+		return true;
 	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
 	if (n < 0)
 		return false;
