@@ -13,11 +13,10 @@ Choices, each measured with testpmd and 64-byte packets, one core per side, 2 co
   packed_vq=1,queue_size=256   20 Mpps echoed with hugepages, 15 without (split ring: 10 and 8); one
                                packet back and forth takes 0.38 us (split ring: 0.51). Longer queues
                                only cost cache.
-  --in-memory --single-file-segments
-                               hugepages without files, so that nothing stays after a SIGKILL. A
-                               vhost-user peer can map 8 memory regions: one file per page is too
-                               many, and then nothing is received.
-  --no-huge                    without hugepages; half the packet rate. Not together with --in-memory.
+  hugepages                    twice the packet rate of --no-huge. liblstack runs DPDK with --in-memory
+                               (no files, so nothing stays after a SIGKILL) and
+                               --single-file-segments: a vhost-user peer can map 8 memory regions,
+                               and one per page is too many.
   server=1, client=1           the server owns the socket, and clients may come and go.
 """
 
@@ -229,10 +228,8 @@ class Gazelle:
         self.lib = find_built("liblstack.so", "preload", "GAZELLE_LIB")
 
     def memory_args(self):
-        """EAL options for packet memory."""
-        if self.huge:
-            return ["--in-memory", "--single-file-segments", "-m", str(MEMORY_MB)]
-        return ["--no-huge", "-m", str(MEMORY_MB)]
+        """EAL options for packet memory; liblstack adds what the wire needs on hugepages."""
+        return ([] if self.huge else ["--no-huge"]) + ["-m", str(MEMORY_MB)]
 
     def wire_vdev(self, side):
         """The virtual device of one end of the fast wire."""
@@ -242,8 +239,7 @@ class Gazelle:
 
     def write_conf(self, side, vdev, name=None):
         """lstack.conf of one side; returns its path."""
-        args = ["--no-pci", "--file-prefix", f"gz{os.getpid()}{side}", "--vdev", vdev]
-        args += self.memory_args()
+        args = ["--vdev", vdev] + self.memory_args()
         keys = {
             "dpdk_args": "[" + ", ".join(f'"{a}"' for a in args) + "]",
             "host_addr": f'"{SERVER_ADDR if side == "server" else CLIENT_ADDR}"',
