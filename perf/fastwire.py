@@ -162,8 +162,8 @@ class Hosts:
     and namespaces removed at the end; `scratch` is a directory for logs, sockets and settings.
     """
 
-    def __init__(self, veth=False, addresses=(), cpus=(0, 1)):
-        self.veth, self.addresses = veth, addresses
+    def __init__(self, veth=False, addresses=(), cpus=(0, 1), realtime=False):
+        self.veth, self.addresses, self.realtime = veth, addresses, realtime
         self.cpu = {"server": cpus[0] % os.cpu_count(), "client": cpus[1] % os.cpu_count()}
         self.ns = {side: f"gzF{os.getpid()}{side[0]}" for side in ("server", "client")}
         self.dev = {side: f"gzF{os.getpid()}v{side[0]}" for side in self.ns}
@@ -210,7 +210,8 @@ class Hosts:
         self.counter += 1
         # `ip netns exec` and taskset exec the next program: the pid stays the program's own.
         # The preload is set last, by env, so that none of the others sees it.
-        full = ["ip", "netns", "exec", self.ns[side], "taskset", "-c", str(self.cpu[side]), "env"]
+        full = ["ip", "netns", "exec", self.ns[side], "taskset", "-c", str(self.cpu[side])]
+        full += (["chrt", "--rr", "1"] if self.realtime else []) + ["env"]
         full += [f"{k}={v}" for k, v in (env or {}).items()] + argv
         process = Process(full, f"{self.counter}-{side}-{pathlib.Path(argv[0]).name}", self.scratch,
                           stdout=subprocess.PIPE if capture else None)

@@ -30,7 +30,7 @@ class Scenario:
     def __init__(self, options, huge):
         self.seconds, self.mode, self.huge = options.seconds, options.mode, huge
         self.keys = dict(s.split("=", 1) for s in options.set)
-        self.profiler = options.profiler
+        self.profiler, self.realtime = options.profiler, options.realtime
 
     def server_argv(self):
         """Command line of the server."""
@@ -52,14 +52,14 @@ class Scenario:
 
     def run_kernel(self):
         """Both ends on the kernel, in two namespaces on a veth pair with default offloads."""
-        with Hosts(veth=True, addresses=("server", "client")) as hosts:
+        with Hosts(veth=True, addresses=("server", "client"), realtime=self.realtime) as hosts:
             server = hosts.start("server", self.server_argv())
             time.sleep(0.5)
             return self.measure(lambda argv: hosts.start("client", argv, capture=True), server)
 
     def run_gazelle(self):
         """Both ends on Gazelle over the fast wire."""
-        with Hosts() as hosts:
+        with Hosts(realtime=self.realtime) as hosts:
             wire = FastWire(hosts, self.huge, self.mode, self.keys)
             server = wire.start_server(self.server_argv())
             if self.profiler:
@@ -107,7 +107,7 @@ class RedisServerOnly(Redis):
     wire = "af_packet on a veth; the client's veth end has tx, tso and gso off"
 
     def run_gazelle(self):
-        with Hosts(veth=True, addresses=("client",)) as hosts:
+        with Hosts(veth=True, addresses=("client",), realtime=self.realtime) as hosts:
             hosts.plain_peer("client")
             argv = self.server_argv()
             gazelle = Gazelle(hosts.scratch, self.huge, self.mode, self.keys, hosts.cpu)
