@@ -70,6 +70,8 @@ configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 	}
 	if (in->conf->mtu + RTE_PKTMBUF_HEADROOM > 2048)
 		conf.rxmode.offloads |= info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	/* A virtual wire's driver notices a new peer in its link interrupt only. */
+	conf.intr_conf.lsc = (*info->dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
 	in->tx_offloads = conf.txmode.offloads;
 	return rte_eth_dev_configure(in->port, in->n_rxq, in->n_txq, &conf);
 }
