@@ -15,11 +15,16 @@
 
 #include "tests/cunit_main.h"
 
+#ifndef EAL_TEST_VDEV
+#define EAL_TEST_VDEV "--no-pci" /* or one "--vdev=..." */
+#endif
+
 static inline int
 eal_test_start(void)
 {
 	static char *argv[] = { "test", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
-		"--no-telemetry", "-l", "0", "--log-level", "lib.eal:error", "--iova-mode", "va" };
+		"--no-telemetry", "-l", "0", "--log-level", "error", "--iova-mode", "va",
+		EAL_TEST_VDEV };
 
 	return rte_eal_init(sizeof(argv) / sizeof(argv[0]), argv) < 0 ? -rte_errno : 0;
 }

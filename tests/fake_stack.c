@@ -18,13 +18,10 @@ keep(struct stack *s, struct rte_mbuf **pkts, uint16_t n, uint64_t *counts,
 	struct rte_mbuf **no_socket, uint16_t *n_no_socket)
 {
 	for (uint16_t i = 0; i < n; i++) {
-		if (!s->refuse_all) {
+		counts[s->verdict]++;
+		if (s->verdict == STACK_ACCEPTED)
 			s->in[s->n_in++] = pkts[i];
-			counts[STACK_ACCEPTED]++;
-			continue;
-		}
-		counts[STACK_NO_SOCKET]++;
-		if (no_socket != NULL)
+		else if (s->verdict == STACK_NO_SOCKET && no_socket != NULL)
 			no_socket[(*n_no_socket)++] = pkts[i];
 		else
 			rte_pktmbuf_free(pkts[i]);

@@ -7,12 +7,14 @@
 
 #include <rte_mbuf.h>
 
+#include "stack/edge.h"
+
 #define FAKE_STACK_MAX 512
 
 struct stack {
 	struct rte_mbuf *in[FAKE_STACK_MAX]; /* owned by the test after the walk */
 	uint16_t n_in, n_tcp, n_udp, n_icmp;
-	bool refuse_all;  /* packets come back as STACK_NO_SOCKET */
+	enum stack_verdict verdict; /* on everything that comes in */
 	struct rte_mbuf *out[FAKE_STACK_MAX];
 	uint16_t n_out;
 	uint16_t max_asked; /* of the last stack_tx() */
