@@ -47,6 +47,7 @@ struct file_sock {
 	_Atomic(struct sock *) sock; /* NULL: no stack half yet (or no more, after fork) */
 	_Atomic uint8_t halves;
 	bool is_udp;
+	bool is_v6; /* an IPv6 socket: the stack half serves the IPv4 it can carry */
 	bool is_listening;
 	bool is_bound;      /* `local` is what the program asked for, with the port chosen */
 	bool is_dead;       /* inherited by fork(): the stack stayed with the parent */

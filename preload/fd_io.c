@@ -71,15 +71,17 @@ static uint64_t timeout_of(uint64_t ns)
 struct incoming {
 	struct sockaddr_in from;
 	bool has_from;
-	int flags; /* MSG_TRUNC */
+	struct sockaddr_storage kernel_from; /* as the kernel half gave it */
+	socklen_t kernel_len;                /* 0: it was not the kernel's */
+	int flags;                           /* MSG_TRUNC */
 };
 
 /* The kernel half of a UDP socket bound to any address. */
 static ssize_t receive_kernel(int fd, const struct iovec *iov, int n, int flags, struct incoming *in)
 {
 	struct msghdr msg = {
-		.msg_name = &in->from,
-		.msg_namelen = sizeof(in->from),
+		.msg_name = &in->kernel_from,
+		.msg_namelen = sizeof(in->kernel_from),
 		.msg_iov = (struct iovec *)iov,
 		.msg_iovlen = n,
 	};
@@ -87,7 +89,7 @@ static ssize_t receive_kernel(int fd, const struct iovec *iov, int n, int flags,
 
 	if (r < 0)
 		return -errno;
-	in->has_from = true;
+	in->kernel_len = msg.msg_namelen;
 	in->flags = msg.msg_flags & MSG_TRUNC;
 	return r;
 }
@@ -144,6 +146,7 @@ static ssize_t receive(struct file *f, int fd, const struct iovec *iov, size_t n
 	ssize_t total, r;
 
 	in->has_from = false;
+	in->kernel_len = 0;
 	in->flags = 0;
 	if (flags & MSG_OOB)
 		return -EINVAL;
@@ -166,6 +169,19 @@ static ssize_t receive(struct file *f, int fd, const struct iovec *iov, size_t n
 	if (r > 0)
 		cursor_advance(&c, r);
 	return receive_wait(f, fd, c, flags, in, r > 0 ? r : 0);
+}
+
+/* Where a datagram came from; for a stream the length becomes 0, as in Linux. */
+static int copy_source(const struct file *f, const struct incoming *in, struct sockaddr *addr,
+	socklen_t *addrlen)
+{
+	if (in->has_from)
+		return socket_copy_addr(f, &in->from, addr, addrlen);
+	if (addrlen == NULL)
+		return -EFAULT;
+	memcpy(addr, &in->kernel_from, *addrlen < in->kernel_len ? *addrlen : in->kernel_len);
+	*addrlen = in->kernel_len;
+	return 0;
 }
 
 static bool is_kernel_only(struct file *f)
@@ -209,12 +225,9 @@ long on_recvfrom(struct file *f, int fd, void *buf, size_t n, int flags, struct 
 		return -EIO;
 	r = receive(f, fd, &iov, 1, flags, &in);
 	if (r >= 0 && addr) {
-		int err = in.has_from ? socket_copy_addr(&in.from, addr, addrlen) : 0;
+		int err = copy_source(f, &in, addr, addrlen);
 
-		if (err < 0)
-			return err;
-		if (!in.has_from && addrlen)
-			*addrlen = 0;
+		return err < 0 ? err : r;
 	}
 	return r;
 }
@@ -233,11 +246,12 @@ long on_recvmsg(struct file *f, int fd, struct msghdr *msg, int flags)
 		return r;
 	msg->msg_flags = in.flags;
 	msg->msg_controllen = 0;
-	if (msg->msg_name && in.has_from)
-		return socket_copy_addr(&in.from, msg->msg_name, &msg->msg_namelen) < 0 ? -EINVAL :
-											  r;
-	msg->msg_namelen = 0;
-	return r;
+	if (msg->msg_name == NULL) {
+		msg->msg_namelen = 0;
+		return r;
+	}
+	int err = copy_source(f, &in, msg->msg_name, &msg->msg_namelen);
+	return err < 0 ? err : r;
 }
 
 long on_recvmmsg(struct file *f, int fd, struct mmsghdr *msgs, unsigned int n, int flags,
@@ -336,11 +350,10 @@ static bool leaves_by_kernel(struct file *f, const struct sockaddr *addr, sockle
 
 	if (!(f->sock.halves & HALF_KERNEL))
 		return false;
-	if (!(f->sock.halves & HALF_STACK) || !f->sock.is_udp || addr == NULL ||
-		addrlen < sizeof(in))
+	if (!(f->sock.halves & HALF_STACK) || !f->sock.is_udp || addr == NULL)
 		return true;
-	memcpy(&in, addr, sizeof(in));
-	if (in.sin_family == AF_INET && route_to_stack(in.sin_addr.s_addr) && socket_stack(f))
+	if (socket_ipv4(f, addr, addrlen, &in) && route_to_stack(in.sin_addr.s_addr) &&
+		socket_stack(f))
 		return false;
 	f->sock.kernel_active = true; /* answers will come to the kernel half */
 	return true;
@@ -356,12 +369,8 @@ static ssize_t transmit_to(struct file *f, int fd, const struct iovec *iov, size
 	/* Streams ignore an address, as in Linux. */
 	if (addr == NULL || !f->sock.is_udp)
 		return transmit(f, fd, iov, n, flags, NULL);
-	if (addrlen < sizeof(to))
-		return -EINVAL;
-	memcpy(&to, addr, sizeof(to));
-	if (to.sin_family != AF_INET && to.sin_family != AF_UNSPEC)
-		return -EAFNOSUPPORT;
-	to.sin_family = AF_INET;
+	if (!socket_ipv4(f, addr, addrlen, &to))
+		return addrlen < sizeof(to) ? -EINVAL : -EAFNOSUPPORT;
 	return transmit(f, fd, iov, n, flags, &to);
 }
 

@@ -14,6 +14,7 @@
 #include "stack/sock.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -156,13 +157,15 @@ static int put_timeout(uint64_t ns, void *val, socklen_t *len)
 /* What is known here without asking the stack. -ENOPROTOOPT: it is not. */
 static int get_known(struct file *f, int level, int name, void *val, socklen_t *len)
 {
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && f->sock.is_v6)
+		return put_int(0, val, len);
 	if (level != SOL_SOCKET)
 		return -ENOPROTOOPT;
 	switch (name) {
 	case SO_TYPE:
 		return put_int(f->sock.is_udp ? SOCK_DGRAM : SOCK_STREAM, val, len);
 	case SO_DOMAIN:
-		return put_int(AF_INET, val, len);
+		return put_int(f->sock.is_v6 ? AF_INET6 : AF_INET, val, len);
 	case SO_PROTOCOL:
 		return put_int(f->sock.is_udp ? IPPROTO_UDP : IPPROTO_TCP, val, len);
 	case SO_ACCEPTCONN:

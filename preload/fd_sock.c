@@ -18,7 +18,7 @@ enum { TYPE_FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC };
 
 static bool can_be_ours(int domain, int type, int protocol)
 {
-	if (domain != AF_INET)
+	if (domain != AF_INET && domain != AF_INET6)
 		return false;
 	switch (type & ~TYPE_FLAGS) {
 	case SOCK_STREAM:
@@ -45,6 +45,7 @@ long on_socket(int domain, int type, int protocol)
 	if (f == NULL)
 		return fd; /* without memory for more: the kernel's alone */
 	f->sock.is_udp = (type & ~TYPE_FLAGS) == SOCK_DGRAM;
+	f->sock.is_v6 = domain == AF_INET6;
 	f->sock.is_nonblock = (type & SOCK_NONBLOCK) != 0;
 	r = fd_install(fd, f);
 	if (r < 0)
@@ -55,16 +56,22 @@ long on_socket(int domain, int type, int protocol)
 /* After the kernel half was bound: the program's address with the port the kernel chose. */
 static void take_kernel_name(struct file *f, int fd)
 {
-	socklen_t len = sizeof(f->sock.local);
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} name = {.any.sa_family = AF_UNSPEC};
+	socklen_t len = sizeof(name);
 
-	libc.getsockname(fd, (struct sockaddr *)&f->sock.local, &len);
+	libc.getsockname(fd, &name.any, &len);
+	socket_ipv4(f, &name.any, len, &f->sock.local);
 	f->sock.is_bound = true;
 	f->sock.kernel_active = true;
 }
 
-static int bind_both(struct file *f, int fd, const struct sockaddr_in *addr)
+static int bind_both(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
 {
-	if (libc.bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
+	if (libc.bind(fd, addr, addrlen) < 0)
 		return -errno;
 	take_kernel_name(f, fd);
 	/* TCP makes its half with listen() or connect(), when it is known to be needed. */
@@ -97,30 +104,44 @@ static int bind_stack(struct file *f, const struct sockaddr_in *addr)
 	return 0;
 }
 
+static enum route_bind bind_where(const struct file *f, int fd, const struct sockaddr *addr,
+	socklen_t addrlen, struct sockaddr_in *in)
+{
+	socklen_t len = sizeof(int);
+	int v6only = 0;
+
+	if (!socket_ipv4(f, addr, addrlen, in)) {
+		/* As the kernel does: AF_UNSPEC with 0.0.0.0 is an old way to write AF_INET. */
+		if (f->sock.is_v6 || in->sin_family != AF_UNSPEC || addrlen < sizeof(*in) ||
+			in->sin_addr.s_addr != INADDR_ANY)
+			return ROUTE_BIND_KERNEL;
+		in->sin_family = AF_INET;
+	}
+	if (f->sock.is_v6)
+		libc.getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len);
+	return v6only ? ROUTE_BIND_KERNEL : route_bind(in->sin_addr.s_addr);
+}
+
 long on_bind(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
 {
+	enum route_bind where;
 	struct sockaddr_in in;
 	int r;
 
 	if (f->sock.is_dead)
 		return -EIO;
-	if (!(f->sock.halves & HALF_STACK) || addr == NULL || addrlen < sizeof(in))
+	if (!(f->sock.halves & HALF_STACK))
 		return libc_result(libc.bind(fd, addr, addrlen));
-	memcpy(&in, addr, sizeof(in));
-	/* As the kernel does: AF_UNSPEC with 0.0.0.0 is an old way to write AF_INET. */
-	if (in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == INADDR_ANY)
-		in.sin_family = AF_INET;
-	if (in.sin_family != AF_INET)
-		return libc_result(libc.bind(fd, addr, addrlen));
+	where = bind_where(f, fd, addr, addrlen, &in);
 
 	fd_lock();
-	switch (route_bind(in.sin_addr.s_addr)) {
+	switch (where) {
 	case ROUTE_BIND_STACK:
 		r = bind_stack(f, &in);
 		break;
 	case ROUTE_BIND_ANY:
 		if (f->sock.halves & HALF_KERNEL) {
-			r = bind_both(f, fd, &in);
+			r = bind_both(f, fd, addr, addrlen);
 			break;
 		}
 		r = bind_stack(f, &in);
@@ -197,7 +218,7 @@ static bool is_for_stack(const struct file *f, const struct sockaddr_in *in)
 
 static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
 {
-	if (f->sock.halves & HALF_STACK && addr && addr->sa_family == AF_INET) {
+	if (f->sock.halves & HALF_STACK && addr && addr->sa_family != AF_UNSPEC) {
 		fd_lock();
 		socket_to_kernel(f);
 		fd_unlock();
@@ -207,16 +228,15 @@ static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, 
 
 long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
 {
-	struct sockaddr_in in = {.sin_family = AF_UNSPEC};
+	struct sockaddr_in in;
 	struct sock *s;
 	int r;
 
 	if (f->sock.is_dead)
 		return -EIO;
-	if (addr && addrlen >= sizeof(in))
-		memcpy(&in, addr, sizeof(in));
-	else if (!(f->sock.halves & HALF_KERNEL) && (addr == NULL || addr->sa_family != AF_UNSPEC))
-		return addr ? -EINVAL : -EFAULT;
+	if (!socket_ipv4(f, addr, addrlen, &in) && !(f->sock.halves & HALF_KERNEL) &&
+		(addr == NULL || addr->sa_family != AF_UNSPEC))
+		return addr == NULL ? -EFAULT : addrlen < sizeof(in) ? -EINVAL : -EAFNOSUPPORT;
 	if (!is_for_stack(f, &in))
 		return connect_kernel(f, fd, addr, addrlen);
 	s = socket_stack(f);
@@ -252,6 +272,7 @@ static long accept_install(const struct file *listener, struct sock *s, int flag
 	}
 	f->pooled_fd = fd;
 	f->sock.halves = HALF_STACK;
+	f->sock.is_v6 = listener->sock.is_v6;
 	f->sock.is_bound = true;
 	f->sock.is_nonblock = (flags & SOCK_NONBLOCK) != 0;
 	f->sock.recv_timeout_ns = listener->sock.recv_timeout_ns;
@@ -286,7 +307,7 @@ static long accept_now(struct file *f, int fd, struct sock *s, struct sockaddr *
 	if (r == 0) {
 		long got = accept_install(f, conn, flags);
 
-		if (got >= 0 && addr && socket_copy_addr(&peer, addr, addrlen) < 0)
+		if (got >= 0 && addr && socket_copy_addr(f, &peer, addr, addrlen) < 0)
 			return on_close((int)got), -EFAULT;
 		return got;
 	}
@@ -367,7 +388,7 @@ long on_getsockname(struct file *f, int fd, struct sockaddr *addr, socklen_t *ad
 		s = socket_stack(f);
 	if (s)
 		sock_name(s, &in);
-	return socket_copy_addr(&in, addr, addrlen);
+	return socket_copy_addr(f, &in, addr, addrlen);
 }
 
 long on_getpeername(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
@@ -383,5 +404,5 @@ long on_getpeername(struct file *f, int fd, struct sockaddr *addr, socklen_t *ad
 	r = sock_peer(s, &in);
 	if (r < 0)
 		return r;
-	return addr ? socket_copy_addr(&in, addr, addrlen) : -EFAULT;
+	return addr ? socket_copy_addr(f, &in, addr, addrlen) : -EFAULT;
 }

@@ -94,12 +94,25 @@ static void set_kernel_nonblock(const struct file *f, bool on)
 		libc.fcntl(f->fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
+static struct sockaddr_in6 mapped(const struct sockaddr_in *in)
+{
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = in->sin_port};
+
+	if (in->sin_addr.s_addr == INADDR_ANY)
+		return in6;
+	in6.sin6_addr.s6_addr[10] = in6.sin6_addr.s6_addr[11] = 0xff;
+	memcpy(&in6.sin6_addr.s6_addr[12], &in->sin_addr, sizeof(in->sin_addr));
+	return in6;
+}
+
 /* Bound to the stack's address only, and there is no stack: the kernel may have the address, too. */
 static void move_to_kernel(struct file *f)
 {
 	struct file_sock *fs = &f->sock;
+	struct sockaddr_in6 in6 = mapped(&fs->local);
+	const void *addr = fs->is_v6 ? (const void *)&in6 : &fs->local;
 
-	if (libc.bind(f->fd, (struct sockaddr *)&fs->local, sizeof(fs->local)) < 0 ||
+	if (libc.bind(f->fd, addr, fs->is_v6 ? sizeof(in6) : sizeof(fs->local)) < 0 ||
 		(fs->is_listening && libc.listen(f->fd, fs->backlog) < 0))
 		boot_say("descriptor %d: %s:%u cannot be served by the kernel: %s", f->fd,
 			inet_ntoa(fs->local.sin_addr), ntohs(fs->local.sin_port), strerror(errno));
@@ -210,15 +223,43 @@ bool socket_ask_kernel(struct file *f)
 	return true;
 }
 
-int socket_copy_addr(const struct sockaddr_in *from, struct sockaddr *to, socklen_t *len)
+bool socket_ipv4(const struct file *f, const struct sockaddr *addr, socklen_t len,
+	struct sockaddr_in *in)
 {
+	struct sockaddr_in6 in6;
+
+	memset(in, 0, sizeof(*in));
+	if (addr == NULL || len < sizeof(*in))
+		return false;
+	if (!f->sock.is_v6) {
+		memcpy(in, addr, sizeof(*in));
+		return in->sin_family == AF_INET;
+	}
+	if (addr->sa_family != AF_INET6 || len < sizeof(in6))
+		return false;
+	memcpy(&in6, addr, sizeof(in6));
+	if (!IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && !IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr))
+		return false;
+	in->sin_family = AF_INET;
+	in->sin_port = in6.sin6_port;
+	memcpy(&in->sin_addr, &in6.sin6_addr.s6_addr[12], sizeof(in->sin_addr));
+	return true;
+}
+
+int socket_copy_addr(const struct file *f, const struct sockaddr_in *from, struct sockaddr *to,
+	socklen_t *len)
+{
+	struct sockaddr_in6 in6 = mapped(from);
+	const void *src = f->sock.is_v6 ? (const void *)&in6 : from;
+	socklen_t size = f->sock.is_v6 ? sizeof(in6) : sizeof(*from);
+
 	if (to == NULL)
 		return 0;
 	if (len == NULL)
 		return -EFAULT;
 	if ((int)*len < 0)
 		return -EINVAL;
-	memcpy(to, from, *len < sizeof(*from) ? *len : sizeof(*from));
-	*len = sizeof(*from);
+	memcpy(to, src, *len < size ? *len : size);
+	*len = size;
 	return 0;
 }

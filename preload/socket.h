@@ -58,7 +58,13 @@ static inline bool socket_has_kernel(const struct file *f)
 /* Worth a system call? */
 bool socket_ask_kernel(struct file *f);
 
-/* Copy an address out, cut to *len, as the kernel does. 0 or -EFAULT. */
-int socket_copy_addr(const struct sockaddr_in *from, struct sockaddr *to, socklen_t *len);
+/* --- addresses: IPv6 sockets write IPv4 as ::ffff:a.b.c.d ---------------------------------------- */
+
+/* The IPv4 address in what the program gave; false: it is none (`in` then has family AF_UNSPEC). */
+bool socket_ipv4(const struct file *f, const struct sockaddr *addr, socklen_t len,
+	struct sockaddr_in *in);
+/* Copy an address out, cut to *len, as the kernel does. 0, -EFAULT or -EINVAL. */
+int socket_copy_addr(const struct file *f, const struct sockaddr_in *from, struct sockaddr *to,
+	socklen_t *len);
 
 #endif

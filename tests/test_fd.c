@@ -19,7 +19,8 @@ static void only_ipv4_streams_and_datagrams_are_ours(void)
 		{AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP, true},
 		{AF_INET, SOCK_DGRAM, 0, true},
 		{AF_INET, SOCK_DGRAM, IPPROTO_ICMP, false},
-		{AF_INET6, SOCK_STREAM, 0, false},
+		{AF_INET6, SOCK_STREAM, 0, true}, /* it can carry IPv4 */
+		{AF_INET6, SOCK_RAW, IPPROTO_TCP, false},
 		{AF_UNIX, SOCK_STREAM, 0, false},
 	};
 

@@ -364,6 +364,38 @@ BOTH_MODES(datagrams_go_to_the_half_that_the_address_names)
 	close(b);
 }
 
+BOTH_MODES(an_ipv6_listener_takes_ipv4_from_the_stack)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6}, name;
+	int fd = socket(AF_INET6, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), server;
+	socklen_t len = sizeof(name);
+
+	if (fd < 0)
+		return; /* IPv6 may be switched off */
+	CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	CU_ASSERT_EQUAL(listen(fd, 4), 0);
+	CU_ASSERT_EQUAL(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+	CU_ASSERT_EQUAL(connect_to(client, FAKE_ADDR, ntohs(name.sin6_port)), 0);
+	len = sizeof(name);
+	server = accept(fd, (struct sockaddr *)&name, &len);
+	CU_ASSERT(server >= 0 && fd_peek(server) != NULL);
+	CU_ASSERT_EQUAL(len, sizeof(name));
+	CU_ASSERT_EQUAL(name.sin6_family, AF_INET6);
+	CU_ASSERT(IN6_IS_ADDR_V4MAPPED(&name.sin6_addr));
+	close(server);
+	close(client);
+	/* and connects to a mapped address through it */
+	client = socket(AF_INET6, SOCK_STREAM, 0);
+	getsockname(fd, (struct sockaddr *)&name, &len);
+	inet_pton(AF_INET6, "::ffff:" FAKE_ADDR, &name.sin6_addr);
+	CU_ASSERT_EQUAL(connect(client, (struct sockaddr *)&name, sizeof(name)), 0);
+	server = accept(fd, NULL, NULL);
+	CU_ASSERT(fd_peek(server) != NULL);
+	close(server);
+	close(client);
+	close(fd);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(nothing_is_attached_before_packets_are_needed),
 	CUNIT_TEST(a_listener_on_any_takes_connections_from_both),
@@ -377,6 +409,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(sigaction_reports_the_programs_own_handler),
 	CUNIT_TEST(options_are_kept_and_answered),
 	CUNIT_TEST(sendfile_copies_and_moves_the_offset),
+	CUNIT_TEST(an_ipv6_listener_takes_ipv4_from_the_stack),
 	CUNIT_TEST(datagrams_go_to_the_half_that_the_address_names),
 };
 CUNIT_MAIN("socket", tests, NULL, NULL)
