@@ -87,7 +87,7 @@ static const struct ctl_handler handlers[] = {
 
 static struct ctl_server_params params = {
 	.prefix = "", .kind = CTL_KIND_LSTACK, .addr = "198.18.0.1", .version = "0.1.0",
-	.handlers = handlers, .n_handlers = 3, .timeout_ms = 200,
+	.handlers = handlers, .n_handlers = 3, .timeout_ms = 1000,
 };
 
 static inline void
