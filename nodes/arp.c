@@ -320,10 +320,10 @@ arp_take_announcement(struct arp_table *t, uint64_t now)
 	return true;
 }
 
-bool
-arp_is_due(const struct arp_table *t, uint64_t now)
+uint64_t
+arp_due(const struct arp_table *t)
 {
-	return now >= t->due;
+	return t->due;
 }
 
 struct arp_entry *

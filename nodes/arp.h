@@ -133,7 +133,7 @@ void arp_remove(struct arp_table *t, struct arp_entry *e); /* its queue must be 
 bool arp_take_request(struct arp_table *t, struct arp_entry *e, uint64_t now);
 bool arp_take_announcement(struct arp_table *t, uint64_t now);
 
-bool arp_is_due(const struct arp_table *t, uint64_t now); /* cheap: every walk asks */
+uint64_t arp_due(const struct arp_table *t); /* when something is due; UINT64_MAX: never */
 /*
  * Visit what is due: start with *pos = 0, until NULL. The caller sends a request for each entry
  * (arp_take_request), or, once `tries` has reached ARP_TRIES, empties and removes it.

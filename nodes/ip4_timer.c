@@ -88,11 +88,15 @@ static uint16_t
 process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct worker *w = node_worker(node);
-	uint64_t now = rte_get_tsc_cycles();
+	uint64_t arp = arp_due(w->arp), reass = w->reass != NULL ? reass_due(w->reass) : UINT64_MAX;
+	uint64_t now;
 
-	if (unlikely(w->reass != NULL && reass_is_due(w->reass, now)))
+	if (likely((arp & reass) == UINT64_MAX)) /* reading the clock costs more than the rest */
+		return 0;
+	now = rte_get_tsc_cycles();
+	if (now >= reass)
 		graph_count(node, IP4_TIMER_REASS_TIMEOUT, reass_expire(w->reass, now));
-	return unlikely(arp_is_due(w->arp, now)) ? serve_neighbours(rg, node, w, now) : 0;
+	return now >= arp ? serve_neighbours(rg, node, w, now) : 0;
 }
 
 static struct graph_node ip4_timer = {

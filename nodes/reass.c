@@ -338,10 +338,10 @@ reass_evicted(struct reass *r)
 	return n;
 }
 
-bool
-reass_is_due(const struct reass *r, uint64_t now)
+uint64_t
+reass_due(const struct reass *r)
 {
-	return r->oldest != NONE && now >= r->datagram[r->oldest].deadline;
+	return r->oldest != NONE ? r->datagram[r->oldest].deadline : UINT64_MAX;
 }
 
 uint64_t
@@ -349,7 +349,7 @@ reass_expire(struct reass *r, uint64_t now)
 {
 	uint64_t n = 0;
 
-	while (reass_is_due(r, now)) {
+	while (now >= reass_due(r) && r->oldest != NONE) {
 		struct datagram *d = &r->datagram[r->oldest];
 
 		n += empty(r, d);

@@ -47,7 +47,7 @@ enum reass_result reass_add(struct reass *r, struct rte_mbuf *m, uint64_t now,
 
 /* Fragments freed since the last call to make room; datagrams they belonged to are lost. */
 uint64_t reass_evicted(struct reass *r);
-bool reass_is_due(const struct reass *r, uint64_t now); /* cheap: every walk asks */
+uint64_t reass_due(const struct reass *r); /* when a datagram times out; UINT64_MAX: never */
 /* Give up datagrams whose time is over; returns the fragments freed. */
 uint64_t reass_expire(struct reass *r, uint64_t now);
 
