@@ -134,7 +134,7 @@ static void attach_sockets(void)
 
 	while ((f = file_next(&pos)) != NULL) {
 		if (f->kind == FILE_SOCK && socket_wants_stack(f))
-			socket_materialise(f);
+			socket_materialise_late(f);
 		file_put(f);
 	}
 }

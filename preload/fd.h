@@ -49,6 +49,7 @@ struct file_sock {
 	bool is_udp;
 	bool is_v6; /* an IPv6 socket: the stack half serves the IPv4 it can carry */
 	bool is_listening;
+	bool is_connecting; /* a non-blocking connect() has begun; the next one reports it */
 	bool is_bound;      /* `local` is what the program asked for, with the port chosen */
 	bool is_dead;       /* inherited by fork(): the stack stayed with the parent */
 	bool kernel_active; /* the kernel half is bound or has sent: it may have something for us */

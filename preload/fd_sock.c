@@ -247,11 +247,14 @@ long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t a
 	socket_to_stack(f);
 	fd_unlock();
 	r = sock_connect(s, &in);
+	if (r == -EISCONN && f->sock.is_connecting) {
+		f->sock.is_connecting = false; /* Linux says 0 once, then EISCONN */
+		return 0;
+	}
 	if (r != -EINPROGRESS && r != -EALREADY)
 		return r;
-	if (f->sock.is_nonblock)
-		return r;
-	return connect_wait(f, fd, s);
+	f->sock.is_connecting = f->sock.is_nonblock;
+	return f->sock.is_nonblock ? r : connect_wait(f, fd, s);
 }
 
 /* A connection of the stack becomes a descriptor. */

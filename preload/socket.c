@@ -53,8 +53,6 @@ int socket_materialise(struct file *f)
 		return r;
 	r = repeat_calls(f, s);
 	if (r < 0) {
-		boot_say("descriptor %d: no socket on %s:%u in the stack: %s", f->fd,
-			inet_ntoa(fs->local.sin_addr), ntohs(fs->local.sin_port), strerror(-r));
 		sock_close(s);
 		return r;
 	}
@@ -65,6 +63,16 @@ int socket_materialise(struct file *f)
 	return 0;
 }
 
+void socket_materialise_late(struct file *f)
+{
+	int r = socket_materialise(f);
+
+	if (r < 0)
+		boot_say("descriptor %d: no socket on %s:%u in the stack: %s", f->fd,
+			inet_ntoa(f->sock.local.sin_addr), ntohs(f->sock.local.sin_port),
+			strerror(-r));
+}
+
 struct sock *socket_stack(struct file *f)
 {
 	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_acquire);
@@ -73,7 +81,7 @@ struct sock *socket_stack(struct file *f)
 		return s;
 	fd_lock();
 	if (f->sock.halves & HALF_STACK)
-		socket_materialise(f);
+		socket_materialise_late(f);
 	s = atomic_load(&f->sock.sock);
 	fd_unlock();
 	return s;

@@ -33,6 +33,8 @@ struct sock *socket_stack_for_data(struct file *f);
 bool socket_wants_stack(const struct file *f);
 /* Make the stack half and repeat what the program has done so far. 0 or -errno. */
 int socket_materialise(struct file *f);
+/* The same where the call that asked for it has returned long ago: a failure is only said. */
+void socket_materialise_late(struct file *f);
 void socket_to_kernel(struct file *f);
 void socket_to_stack(struct file *f);
 void socket_orphan(struct file *f);
