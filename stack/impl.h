@@ -385,7 +385,6 @@ struct pkt *edge_alloc(struct stack *st, uint32_t want); /* data, len = room; NU
 void edge_free(struct pkt *p);                          /* any thread */
 void edge_thread_enter(void); /* give this thread a packet cache of its own */
 uint64_t edge_tsc_hz(void);
-void edge_prefetch(const struct pkt *p);
 int edge_attach(struct stack *st); /* lwIP image, netif */
 void edge_detach(struct stack *st);
 

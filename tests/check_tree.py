@@ -29,6 +29,7 @@ MAY_INCLUDE = (
                          "ctl/", "numa.h") + DPDK),
     ("nodes/*", ("nodes/", "graph/", "stack/edge.h") + DPDK),
     ("stack/edge.c", ("stack/",) + LWIP + DPDK),
+    ("stack/edge_*", ("stack/",) + DPDK),
     ("stack/port/*", ("stack/",) + LWIP),
     ("stack/*", ("stack/",) + LWIP),
     ("preload/*", ("preload/", "nodes/instance.h", "stack/sock.h", "stack/ready.h", "conf/")),

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A packet's two views: DPDK's mbuf, and our struct pkt in its private area. For edge*.c only. */
+#ifndef STACK_EDGE_MBUF_H
+#define STACK_EDGE_MBUF_H
+
+#include <rte_mbuf.h>
+
+#include "stack/impl.h"
+
+static inline struct rte_mbuf *
+pkt_mbuf(struct pkt *p)
+{
+	return (struct rte_mbuf *)((char *)p - sizeof(struct rte_mbuf));
+}
+
+static inline struct pkt *
+mbuf_pkt(struct rte_mbuf *m)
+{
+	return rte_mbuf_to_priv(m);
+}
+
+#endif

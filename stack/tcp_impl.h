@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the tcp_*.c files share. Holder only; see tcp.c. */
+#ifndef STACK_TCP_IMPL_H
+#define STACK_TCP_IMPL_H
+
+#include "stack/lwip_image.h"
+
+struct sock;
+struct stack;
+
+/* tcp.c */
+extern const struct tcp_ext_arg_callbacks tcp_ext_callbacks; /* birth and death of pcbs */
+err_t tcp_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
+err_t tcp_on_connected(void *arg, struct tcp_pcb *pcb, err_t err);
+void tcp_lists_clear(struct stack *st);
+void tcp_listener_put(struct sock *l);
+void tcp_pcb_adopt(struct stack *st, struct sock *s, struct tcp_pcb *pcb);
+void tcp_options_apply(struct sock *s);
+
+/* tcp_rx.c */
+void tcp_report_recved(struct stack *st, struct sock *s);
+
+/* tcp_tx.c */
+void tcp_tx_collect(struct sock *s); /* take what the program has queued */
+void tcp_tx_drop(struct sock *s);
+void tcp_finish_if_fed(struct stack *st, struct sock *s); /* FIN behind the last byte */
+void tcp_pending_add(struct stack *st, struct sock *s);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The program's calls on TCP sockets, as the holder executes them. */
+#include "stack/impl.h"
+#include "stack/lwip_image.h"
+#include "stack/tcp_impl.h"
+
+#include <errno.h>
+
+int
+tcp_sock_listen(struct stack *st, struct sock *s)
+{
+	const struct lwip_image *lw = st->lw;
+	ip_addr_t any = {0};
+	struct tcp_pcb *pcb, *lpcb;
+	err_t err;
+
+	if (s->listen_pcbs[st->index] != NULL)
+		return 0;
+	tcp_lists_clear(st);
+	pcb = lw->tcp_new();
+	if (pcb == NULL)
+		return -ENOMEM;
+	lw->ext_arg_set_callbacks(pcb, st->ext_id, &tcp_ext_callbacks);
+	lw->ext_arg_set(pcb, st->ext_id, NULL);
+	lw->tcp_arg(pcb, &s->links[st->index]);
+	ip_set_option(pcb, SOF_REUSEADDR);
+	lw->tcp_bind(pcb, &any, lwip_ntohs(s->lport));
+	lpcb = lw->listen(pcb, 255, &err);
+	tcp_lists_clear(st);
+	if (lpcb == NULL) {
+		lw->tcp_close(pcb);
+		tcp_lists_clear(st);
+		return -ENOMEM;
+	}
+	lw->tcp_accept(lpcb, tcp_on_accept);
+	s->listen_pcbs[st->index] = lpcb;
+	st->counters.listeners++;
+	return 0;
+}
+
+/* Embryonic connections of the listener on this stack are reset, as Linux does. */
+void
+tcp_listener_close(struct stack *st, struct sock *l)
+{
+	struct tcp_pcb *lpcb = l->listen_pcbs[st->index];
+	struct sock *s, *next;
+
+	if (lpcb == NULL)
+		return;
+	for (s = st->all; s != NULL; s = next) {
+		next = s->all_next;
+		if (s->listener == l && s->pcb != NULL && s->pcb->state == SYN_RCVD)
+			tcp_sock_abort(st, s, ECONNABORTED);
+	}
+	l->listen_pcbs[st->index] = NULL;
+	tcp_lists_clear(st);
+	lpcb->next = NULL;
+	st->lw->listen_pcbs->pcbs = lpcb;
+	st->lw->tcp_close(lpcb);
+	tcp_lists_clear(st);
+	st->counters.listeners--;
+}
+
+int
+tcp_sock_connect(struct stack *st, struct sock *s)
+{
+	const struct lwip_image *lw = st->lw;
+	ip_addr_t remote = {s->raddr}, local = {s->laddr};
+	struct tcp_pcb *pcb;
+	err_t err;
+
+	if (st->n_conns >= st->group->params.conn_max)
+		return -ENOBUFS;
+	tcp_lists_clear(st);
+	pcb = lw->tcp_new();
+	if (pcb == NULL)
+		return -ENOBUFS;
+	tcp_pcb_adopt(st, s, pcb);
+	tcp_options_apply(s);
+	ip_set_option(pcb, SOF_REUSEADDR);
+	lw->tcp_bind(pcb, &local, lwip_ntohs(s->lport));
+	table_insert(st, s);
+	sock_flag_set(s, SF_CONNECTING);
+	tcp_enter(st, s);
+	err = lw->tcp_connect(pcb, &remote, lwip_ntohs(s->rport), tcp_on_connected);
+	if (err != ERR_OK && s->pcb != NULL)
+		lw->tcp_abandon(pcb, 0);
+	tcp_leave(st, s);
+	return err == ERR_OK ? -EINPROGRESS : err == ERR_MEM ? -ENOBUFS : -ENETUNREACH;
+}
+
+void
+tcp_sock_abort(struct stack *st, struct sock *s, int err)
+{
+	if (s->pcb == NULL)
+		return;
+	s->fail_errno = err;
+	tcp_enter(st, s);
+	st->lw->tcp_abort(s->pcb);
+	tcp_leave(st, s);
+}
+
+/* The program has closed the socket: FIN when all is sent; RST when it left data unread. */
+static void
+serve_close(struct stack *st, struct sock *s)
+{
+	bool unread;
+
+	s->closed = true;
+	if (s->listener != NULL) {
+		tcp_listener_put(s->listener);
+		s->listener = NULL;
+	}
+	if (s->pcb == NULL) {
+		sock_retire(st, s);
+		return;
+	}
+	unread = atomic_load(&s->rx_bytes_in) != atomic_load(&s->rx_bytes_out);
+	sock_free_pkts(s);
+	if (s->pcb->state == SYN_SENT || unread || s->linger_s == 0) {
+		st->lw->tcp_abandon(s->pcb, s->pcb->state != SYN_SENT);
+		return;
+	}
+	s->fin_wanted = true;
+	tcp_finish_if_fed(st, s);
+}
+
+void
+tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
+{
+	if ((reasons & SD_CLOSE) && s->pcb == NULL) {
+		serve_close(st, s);
+		if (st->zombies != NULL)
+			sock_reap(st);
+		return;
+	}
+	if (s->pcb == NULL) {
+		tcp_tx_collect(s);
+		return;
+	}
+	tcp_enter(st, s);
+	if (s->pcb->state != SYN_SENT)
+		tcp_report_recved(st, s);
+	if (reasons & SD_OPT)
+		tcp_options_apply(s);
+	if (reasons & SD_MEM)
+		s->mem_wait = true;
+	if (reasons & SD_SHUT)
+		s->fin_wanted = true;
+	tcp_sock_output(st, s);
+	if (reasons & SD_CLOSE)
+		serve_close(st, s);
+	tcp_leave(st, s);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Sending: from the program's pieces to lwIP.
+ *
+ * The pieces wait in tx_head .. tx_tail; lwIP gets only what the window admits, because its queues
+ * are lists that it walks to the end. Pieces before tx_feed are lwIP's until they are acknowledged.
+ */
+#include "stack/impl.h"
+#include "stack/lwip_image.h"
+#include "stack/tcp_impl.h"
+
+/* Smaller writes are copied into lwIP's own pbuf: cheaper than a chain of two. */
+#define WRITE_COPY_MAX 512
+#define WRITE_MAX 0x8000u /* tcp_write() counts in 16 bits */
+
+/* Nothing will be sent or acknowledged any more. */
+void
+tcp_tx_drop(struct sock *s)
+{
+	uint64_t charge = atomic_load_explicit(&s->tx_charge_acked, memory_order_relaxed);
+	struct pkt *p;
+
+	while ((p = s->tx_head) != NULL) {
+		s->tx_head = p->next;
+		charge += p->charge;
+		edge_free(p);
+	}
+	s->tx_tail = s->tx_feed = s->tx_out = NULL;
+	atomic_store_explicit(&s->tx_charge_acked, charge, memory_order_release);
+}
+
+/* Take what the program has queued since the last time, in order. */
+void
+tcp_tx_collect(struct sock *s)
+{
+	struct pkt *in = atomic_exchange_explicit(&s->tx_in, NULL, memory_order_acquire);
+	struct pkt *first = NULL, *last = in;
+
+	if (in == NULL)
+		return;
+	while (in != NULL) {
+		struct pkt *next = in->next;
+
+		in->next = first;
+		first = in;
+		in = next;
+	}
+	if (s->tx_tail != NULL)
+		s->tx_tail->next = first;
+	else
+		s->tx_head = first;
+	s->tx_tail = last;
+	if (s->tx_feed == NULL)
+		s->tx_feed = first;
+}
+
+/* Bytes lwIP may be given now, for a piece with `left` bytes; 0: wait for an ACK. */
+static uint32_t
+feed_budget(const struct sock *s, uint64_t left)
+{
+	const struct tcp_pcb *pcb = s->pcb;
+	uint32_t window = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
+	uint32_t used = pcb->snd_lbb - pcb->lastack;
+	uint32_t room = window > used ? window - used : 0;
+
+	/* A closed window: one segment starts lwIP's persist timer. */
+	if (room == 0 && pcb->unsent == NULL && pcb->unacked == NULL)
+		return pcb->mss;
+	/* RFC 9293 3.8.6.2.1: no silly window from our side either. */
+	if (room < left && room < pcb->mss && pcb->unacked != NULL)
+		return 0;
+	if ((sock_flags(s) & SF_CORK) != 0 && left < pcb->mss)
+		return 0;
+	return room;
+}
+
+static uint64_t
+tx_unfed(const struct sock *s)
+{
+	return s->tx_tail != NULL ? s->tx_tail->end - s->tx_fed : 0;
+}
+
+static void
+tx_feed(struct stack *st, struct sock *s)
+{
+	while (s->tx_feed != NULL) {
+		struct pkt *p = s->tx_feed;
+		uint64_t unfed = tx_unfed(s);
+		uint32_t n = p->len - p->off;
+		uint32_t budget = feed_budget(s, unfed);
+		u8_t flags = 0;
+
+		if (budget == 0)
+			break;
+		if (n > budget)
+			n = budget;
+		if (n > WRITE_MAX)
+			n = WRITE_MAX;
+		if (n <= WRITE_COPY_MAX)
+			flags |= TCP_WRITE_FLAG_COPY;
+		if (n < unfed)
+			flags |= TCP_WRITE_FLAG_MORE;
+		if (st->lw->tcp_write(s->pcb, p->data + p->off, n, flags) != ERR_OK) {
+			s->mem_wait = true; /* the timer tries again */
+			break;
+		}
+		p->off += n;
+		s->tx_fed += n;
+		if (p->off == p->len)
+			s->tx_feed = p->next;
+	}
+}
+
+void
+tcp_finish_if_fed(struct stack *st, struct sock *s)
+{
+	if (!s->fin_wanted || s->tx_feed != NULL || s->pcb == NULL)
+		return;
+	s->fin_wanted = false;
+	if (s->closed)
+		st->lw->tcp_close(s->pcb);
+	else
+		st->lw->tcp_shutdown(s->pcb, 0, 1);
+}
+
+static bool
+may_send(const struct tcp_pcb *pcb)
+{
+	return pcb->state == ESTABLISHED || pcb->state == CLOSE_WAIT;
+}
+
+void
+tcp_sock_output(struct stack *st, struct sock *s)
+{
+	tcp_tx_collect(s);
+	if (s->pcb == NULL || !may_send(s->pcb))
+		return;
+	if (s->tx_feed != NULL) {
+		tx_feed(st, s);
+		st->lw->tcp_output(s->pcb);
+	}
+	tcp_finish_if_fed(st, s);
+}
+
+/* Serve `s` at the end of the vector that is being received. */
+void
+tcp_pending_add(struct stack *st, struct sock *s)
+{
+	if (s->pending)
+		return;
+	s->pending = true;
+	s->pending_next = st->pending;
+	st->pending = s;
+}
+
+void
+tcp_feed_pending(struct stack *st)
+{
+	struct sock *s;
+
+	while ((s = st->pending) != NULL) {
+		st->pending = s->pending_next;
+		s->pending = false;
+		if (s->pcb == NULL)
+			continue;
+		tcp_enter(st, s);
+		tcp_sock_output(st, s);
+		tcp_leave(st, s);
+	}
+	if (st->zombies != NULL)
+		sock_reap(st);
+}
