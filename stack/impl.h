@@ -134,11 +134,13 @@ struct sock {
 	struct spin rx_lock;
 	struct pkt *rx_head, *rx_tail;   /* app, oldest first */
 	uint64_t rx_told;                /* app: rx_bytes_out at the last SD_RX */
+	_Atomic uint64_t n_reads;        /* app: calls that brought something */
 
 	/* send: pushed by the program under tx_lock, drained by the holder */
 	struct spin tx_lock __attribute__((aligned(CACHE_LINE)));
 	_Atomic(struct pkt *) tx_in;      /* newest first */
 	_Atomic uint64_t tx_bytes_in;     /* app */
+	_Atomic uint64_t n_writes;        /* app: calls that took something */
 	_Atomic uint64_t tx_charge_in;    /* app */
 	_Atomic uint64_t tx_bytes_acked;  /* holder */
 	_Atomic uint64_t tx_charge_acked; /* holder */
@@ -173,6 +175,9 @@ struct sock {
 	uint32_t rtt_seq, recover;
 	bool rtt_active, ack_armed, persist_armed, in_recovery;
 	uint32_t retransmits;
+
+	/* holder: what stack_counters already has of the program's calls */
+	uint64_t counted_reads, counted_writes, counted_read_bytes, counted_write_bytes;
 
 	/* listener */
 	struct tcp_pcb **listen_pcbs;  /* per stack; holder of each */
@@ -378,6 +383,9 @@ bool sock_writable(const struct sock *s);
 void sock_notify(struct sock *s, uint32_t bits);
 void sock_all_add(struct stack *st, struct sock *s);
 void sock_all_remove(struct sock *s); /* may be repeated */
+/* Add the program's calls since last time to the stack's counters; whenever it is served, close
+ * included. */
+void sock_count_calls(struct stack *st, struct sock *s);
 
 /* --- edge.c: the meeting of mbuf and pbuf -------------------------------------------------------------------- */
 

@@ -90,6 +90,14 @@ iov_total(const struct iovec *iov, int iovcnt)
 	return total;
 }
 
+/* Under the lock of the socket's side: there is one writer. */
+static void
+count_call(_Atomic uint64_t *n)
+{
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+}
+
 static size_t
 recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 {
@@ -122,6 +130,7 @@ recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 	if (total > 0 && (flags & MSG_PEEK) == 0) {
 		out = atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed) + total;
 		atomic_store_explicit(&s->rx_bytes_out, out, memory_order_release);
+		count_call(&s->n_reads);
 		if (out - s->rx_told >= TELL_BYTES) {
 			s->rx_told = out;
 			stack_mark_dirty(s, SD_RX);
@@ -208,6 +217,7 @@ recv_datagram(struct sock *s, struct cursor *c, int flags, struct sockaddr_in *f
 	if ((flags & MSG_PEEK) == 0) {
 		atomic_fetch_add_explicit(&s->rx_bytes_out, total, memory_order_release);
 		atomic_fetch_add_explicit(&s->rx_pkts_out, 1, memory_order_release);
+		count_call(&s->n_reads);
 	}
 	spin_unlock(&s->rx_lock);
 	if (out_flags != NULL)
@@ -365,6 +375,8 @@ send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 		else if (tx_full(s, n < 0))
 			break;
 	}
+	if (total > 0)
+		count_call(&s->n_writes);
 	spin_unlock(&s->tx_lock);
 	if (flags & MSG_MORE)
 		sock_flag_set(s, SF_CORK);
@@ -447,8 +459,10 @@ send_udp(struct sock *s, const struct iovec *iov, int iovcnt, const struct socka
 		return -EAGAIN;
 	}
 	rc = build_datagram(s, &c, len, to, &newest, &oldest);
-	if (rc == 0)
+	if (rc == 0) {
 		tx_publish(s, newest, oldest);
+		count_call(&s->n_writes);
+	}
 	spin_unlock(&s->tx_lock);
 	if (rc != 0)
 		return rc;

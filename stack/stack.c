@@ -209,6 +209,7 @@ serve_dirty(struct stack *st)
 		/* From here on the program may push it again. */
 		reasons = atomic_exchange_explicit(&s->dirty, 0, memory_order_acq_rel);
 		st->worked = true;
+		sock_count_calls(st, s);
 		if (s->kind == SOCK_TCP)
 			tcp_sock_serve(st, s, reasons);
 		else
@@ -246,6 +247,17 @@ stack_run_locked(struct stack *st)
 	return st->worked;
 }
 
+/* Asked of the kernel once per thread. */
+static int
+thread_id(void)
+{
+	static __thread int tid;
+
+	if (tid == 0)
+		tid = gettid();
+	return tid;
+}
+
 bool
 stack_try_run(struct stack *st)
 {
@@ -253,6 +265,7 @@ stack_try_run(struct stack *st)
 
 	if (!stack_trylock(st))
 		return false;
+	st->counters.tid = thread_id();
 	worked = stack_run_locked(st);
 	stack_unlock(st);
 	while (posted(st) && stack_trylock(st)) {
