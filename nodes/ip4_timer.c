@@ -2,22 +2,29 @@
 /*
  * Source node ip4-timer: what the IPv4 nodes do by the clock. The neighbour table repeats requests,
  * confirms neighbours in use, gives up on silent ones and announces our address at start (RFC 5227
- * 2.3); incomplete datagrams are given up. One node for both: it runs in every walk.
+ * 2.3); incomplete datagrams are given up, with word to their senders (RFC 1122 3.3.2). One node
+ * for both: it runs in every walk.
  *
  * Expects  nothing; costs two comparisons while nothing is due.
- * Next     tx (requests); drop (packets that waited in vain).
+ * Next     tx (requests); ip4-output (ICMP time exceeded); drop (packets that waited in vain).
  * Drops    unresolved; fragments of datagrams whose time is over (row reass-timeout).
  * Runs on  every core; the first one announces.
  */
+#include <netinet/in.h>
+
 #include <rte_cycles.h>
+#include <rte_icmp.h>
+#include <rte_ip.h>
 
 #include "nodes/arp_node.h"
+#include "nodes/icmp_error.h"
 #include "nodes/reass.h"
 
-enum edge { EDGE_TX, EDGE_DROP, EDGES };
+enum edge { EDGE_TX, EDGE_IP4_OUTPUT, EDGE_DROP, EDGES };
 
 static const char *const edges[EDGES] = {
 	[EDGE_TX] = NODE_TX,
+	[EDGE_IP4_OUTPUT] = NODE_IP4_OUTPUT,
 	[EDGE_DROP] = NODE_DROP,
 };
 
@@ -26,6 +33,7 @@ enum error {
 	IP4_TIMER_NEIGHBOUR_LOST,
 	IP4_TIMER_NO_MEMORY,
 	IP4_TIMER_REASS_TIMEOUT,
+	IP4_TIMER_ICMP_RATE,
 	IP4_TIMER_ERRORS
 };
 
@@ -34,6 +42,7 @@ static const struct graph_error errors[IP4_TIMER_ERRORS] = {
 	[IP4_TIMER_NEIGHBOUR_LOST] = {"neighbour-lost", GRAPH_ODD, "neighbours forgotten after three requests"},
 	[IP4_TIMER_NO_MEMORY] = {"no-memory", GRAPH_BROKEN, "no packet for a request; it is tried again"},
 	[IP4_TIMER_REASS_TIMEOUT] = {"reass-timeout", GRAPH_ODD, "fragments of datagrams that never became whole"},
+	[IP4_TIMER_ICMP_RATE] = {"icmp-rate", GRAPH_ODD, "time exceeded not sent: rate limit"},
 };
 
 static uint16_t
@@ -85,6 +94,58 @@ serve_neighbours(struct rte_graph *rg, struct rte_node *node, struct worker *w, 
 }
 
 static uint16_t
+send_time_exceeded(struct rte_graph *rg, struct rte_node *node, struct worker *w,
+	const struct rte_mbuf *first, uint64_t now)
+{
+	struct rte_mbuf *m;
+
+	if (!icmp_error_take(&w->icmp_errors, now, rte_get_tsc_hz())) {
+		graph_count(node, IP4_TIMER_ICMP_RATE, 1);
+		return 0;
+	}
+	m = icmp_error_build(w, first, ICMP_ERROR_TIME_EXCEEDED, ICMP_ERROR_REASSEMBLY);
+	if (m == NULL) {
+		graph_count(node, IP4_TIMER_NO_MEMORY, 1);
+		return 0;
+	}
+	graph_trace_mark(node, &m, 1);
+	rte_node_enqueue_x1(rg, node, EDGE_IP4_OUTPUT, m);
+	return 1;
+}
+
+/* RFC 1122 3.2.2: no errors about broadcasts, and none about ICMP errors. */
+static bool
+may_answer(const struct worker *w, const struct rte_mbuf *first)
+{
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(first, const struct rte_ipv4_hdr *, first->l2_len);
+	uint16_t l4_off = first->l2_len + first->l3_len;
+
+	if (ip->next_proto_id == IPPROTO_ICMP && (first->data_len <= l4_off ||
+		*rte_pktmbuf_mtod_offset(first, uint8_t *, l4_off) != RTE_IP_ICMP_ECHO_REQUEST))
+		return false;
+	return ip->dst_addr == w->addr;
+}
+
+static uint16_t
+give_up_datagrams(struct rte_graph *rg, struct rte_node *node, struct worker *w, uint64_t now)
+{
+	struct rte_mbuf *first;
+	uint64_t lost = 0;
+	uint16_t n = 0;
+
+	while (reass_expire(w->reass, now, &lost, &first)) {
+		if (first == NULL)
+			continue;
+		if (may_answer(w, first))
+			n += send_time_exceeded(rg, node, w, first, now);
+		rte_pktmbuf_free(first);
+	}
+	graph_count(node, IP4_TIMER_REASS_TIMEOUT, lost);
+	return n;
+}
+
+static uint16_t
 process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct worker *w = node_worker(node);
@@ -94,9 +155,10 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	if (likely((arp & reass) == UINT64_MAX)) /* reading the clock costs more than the rest */
 		return 0;
 	now = rte_get_tsc_cycles();
-	if (now >= reass)
-		graph_count(node, IP4_TIMER_REASS_TIMEOUT, reass_expire(w->reass, now));
-	return now >= arp ? serve_neighbours(rg, node, w, now) : 0;
+	n = now >= reass ? give_up_datagrams(rg, node, w, now) : 0;
+	if (now >= arp)
+		n += serve_neighbours(rg, node, w, now);
+	return n;
 }
 
 static struct graph_node ip4_timer = {

@@ -12,7 +12,7 @@
  *	out   socket-tx ─► ip4-output ─┬► ip4-frag ─► arp-resolve
  *	                               ├► arp-resolve ─► (gso/tso) ─► (bond) ─► tx
  *	                               └► classify (own address)
- *	clock ip4-timer ─► tx, drop    (ARP requests; what waited in vain)
+ *	clock ip4-timer ─► tx (ARP requests), ip4-output (ICMP errors), drop (what waited in vain)
  *
  * Names in brackets have a place and no node yet.
  *

@@ -344,18 +344,22 @@ reass_due(const struct reass *r)
 	return r->oldest != NONE ? r->datagram[r->oldest].deadline : UINT64_MAX;
 }
 
-uint64_t
-reass_expire(struct reass *r, uint64_t now)
+bool
+reass_expire(struct reass *r, uint64_t now, uint64_t *n, struct rte_mbuf **first)
 {
-	uint64_t n = 0;
+	struct datagram *d;
 
-	while (now >= reass_due(r) && r->oldest != NONE) {
-		struct datagram *d = &r->datagram[r->oldest];
-
-		n += empty(r, d);
-		forget(r, d);
+	if (r->oldest == NONE || now < reass_due(r))
+		return false;
+	d = &r->datagram[r->oldest];
+	*first = NULL;
+	if (d->first != NONE && r->slot[d->first].begin == 0) {
+		*first = r->slot[d->first].m;
+		r->slot[d->first].m = NULL; /* empty() frees the others */
 	}
-	return n;
+	*n += empty(r, d);
+	forget(r, d);
+	return true;
 }
 
 unsigned int

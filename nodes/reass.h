@@ -48,8 +48,12 @@ enum reass_result reass_add(struct reass *r, struct rte_mbuf *m, uint64_t now,
 /* Fragments freed since the last call to make room; datagrams they belonged to are lost. */
 uint64_t reass_evicted(struct reass *r);
 uint64_t reass_due(const struct reass *r); /* when a datagram times out; UINT64_MAX: never */
-/* Give up datagrams whose time is over; returns the fragments freed. */
-uint64_t reass_expire(struct reass *r, uint64_t now);
+/*
+ * Give up the oldest datagram if its time is over; false: it is not. Adds the fragments given up to
+ * *n. *first is the caller's: the fragment with offset 0, the only one an ICMP error may be sent
+ * about (RFC 1122 3.3.2), or NULL if it never came.
+ */
+bool reass_expire(struct reass *r, uint64_t now, uint64_t *n, struct rte_mbuf **first);
 
 unsigned int reass_count(const struct reass *r);      /* datagrams, poisoned ones included */
 unsigned int reass_count_held(const struct reass *r); /* fragments */

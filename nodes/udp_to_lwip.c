@@ -7,24 +7,15 @@
  * Expects: UDP as `classify` leaves it, owned by this core. Next: ip4-output (ICMP), kernel-tx,
  * drop. Runs on: every core.
  */
-#include "nodes/udp_to_lwip.h"
-
 #include <netinet/in.h>
 
 #include <rte_cycles.h>
-#include <rte_icmp.h>
 #include <rte_ip.h>
-#include <rte_udp.h>
 
+#include "nodes/icmp_error.h"
 #include "nodes/nodes.h"
 #include "stack/edge.h"
 
-#define ICMP_DEST_UNREACHABLE 3
-#define ICMP_PORT_UNREACHABLE 3
-#define ICMP_QUOTE_MAX (576 - sizeof(struct rte_ipv4_hdr) - sizeof(struct rte_icmp_hdr)) /* RFC 1812 */
-#define ICMP_RATE 1000 /* errors per second and core, as Linux's icmp_msgs_per_sec */
-#define ICMP_BURST 50
-#define ICMP_TTL 64
 
 enum udp_edge { UDP_OUTPUT, UDP_KERNEL, UDP_DROP };
 
@@ -43,68 +34,6 @@ static const struct graph_error udp_rows[] = {
 	[UDP_ICMP_RATE] = { "icmp-rate", GRAPH_ODD, "port unreachable not sent: rate limit" },
 };
 
-bool
-udp_take_token(struct icmp_bucket *b, uint64_t now, uint64_t hz)
-{
-	uint64_t per_token = hz / ICMP_RATE, n = (now - b->refill_tsc) / per_token;
-
-	if (n >= ICMP_BURST) {
-		b->tokens = ICMP_BURST;
-		b->refill_tsc = now;
-	} else if (n > 0) {
-		b->tokens = RTE_MIN(b->tokens + (uint32_t)n, (uint32_t)ICMP_BURST);
-		b->refill_tsc += n * per_token;
-	}
-	if (b->tokens == 0)
-		return false;
-	b->tokens--;
-	return true;
-}
-
-struct rte_mbuf *
-udp_build_unreachable(const struct worker *w, const struct rte_mbuf *m)
-{
-	const struct rte_ipv4_hdr *from;
-	struct rte_mbuf *reply = rte_pktmbuf_alloc(w->pool);
-	struct rte_icmp_hdr *icmp;
-	struct rte_ipv4_hdr *ip;
-	const void *quoted;
-	uint16_t quote;
-
-	if (reply == NULL)
-		return NULL;
-	from = rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, m->l2_len);
-	quote = RTE_MIN(m->pkt_len - m->l2_len, ICMP_QUOTE_MAX);
-	ip = (void *)rte_pktmbuf_append(reply, sizeof(*ip) + sizeof(*icmp) + quote);
-	if (ip == NULL) {
-		rte_pktmbuf_free(reply);
-		return NULL;
-	}
-	icmp = (struct rte_icmp_hdr *)(ip + 1);
-	quoted = rte_pktmbuf_read(m, m->l2_len, quote, icmp + 1);
-	if (quoted != icmp + 1)
-		memcpy(icmp + 1, quoted, quote);
-	*ip = (struct rte_ipv4_hdr){
-		.version_ihl = RTE_IPV4_VHL_DEF,
-		.type_of_service = 0xc0, /* internetwork control: RFC 1812 4.3.2.5 */
-		.total_length = htons(reply->pkt_len),
-		.time_to_live = ICMP_TTL,
-		.next_proto_id = IPPROTO_ICMP,
-		.src_addr = w->addr,
-		.dst_addr = from->src_addr,
-	};
-	*icmp = (struct rte_icmp_hdr){
-		.icmp_type = ICMP_DEST_UNREACHABLE,
-		.icmp_code = ICMP_PORT_UNREACHABLE,
-	};
-	icmp->icmp_cksum = ~rte_raw_cksum(icmp, sizeof(*icmp) + quote);
-	reply->l2_len = 0;
-	reply->l3_len = sizeof(*ip);
-	reply->l4_len = sizeof(*icmp);
-	reply->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
-	return reply;
-}
-
 /* Answer where RFC 1122 3.2.2 allows it: never a broadcast. */
 static void
 answer(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte_mbuf *m)
@@ -115,11 +44,11 @@ answer(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte
 
 	if (ip->dst_addr != w->addr)
 		return;
-	if (!udp_take_token(&w->icmp_errors, rte_rdtsc(), rte_get_tsc_hz())) {
+	if (!icmp_error_take(&w->icmp_errors, rte_rdtsc(), rte_get_tsc_hz())) {
 		graph_count(node, UDP_ICMP_RATE, 1);
 		return;
 	}
-	reply = udp_build_unreachable(w, m);
+	reply = icmp_error_build(w, m, ICMP_ERROR_UNREACHABLE, ICMP_ERROR_PORT);
 	if (reply == NULL) {
 		graph_count(node, UDP_NO_MEMORY, 1);
 		return;

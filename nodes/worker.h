@@ -30,7 +30,7 @@ struct tx_backlog {
 	struct rte_mbuf *pkts[WORKER_TX_BACKLOG];
 };
 
-/* Token bucket of ICMP errors (RFC 1122 3.2.2.1, RFC 1812 4.3.2.8), see udp_to_lwip.c. */
+/* Token bucket of ICMP errors (RFC 1122 3.2.2.1, RFC 1812 4.3.2.8), see icmp_error.c. */
 struct icmp_bucket {
 	uint32_t tokens;
 	uint64_t refill_tsc;

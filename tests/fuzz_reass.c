@@ -47,11 +47,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned int available = rte_mempool_avail_count(harness_pool());
 	struct reass *r = reass_create(HZ, 1);
-	uint64_t now = 0;
+	uint64_t now = 0, lost = 0;
 
 	for (; r != NULL && size >= RECORD; data += RECORD, size -= RECORD) {
 		uint8_t b[RECORD];
-		struct rte_mbuf *whole = NULL;
+		struct rte_mbuf *whole = NULL, *first;
 
 		for (unsigned int i = 0; i < RECORD; i++)
 			b[i] = data[i] ^ ' ';
@@ -65,8 +65,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (reass_add(r, harness_ip4_packet(&h, NULL, len, b[5] & SEGMENTS ? 77 : 0), now,
 			    &whole) == REASS_DONE)
 			check_whole(whole);
-		if (b[5] & LATER)
-			reass_expire(r, now);
+		while ((b[5] & LATER) && reass_expire(r, now, &lost, &first))
+			rte_pktmbuf_free(first);
 		require(reass_count(r) <= REASS_DATAGRAMS_MAX, "too many datagrams");
 		require(reass_count_held(r) <= REASS_HELD_MAX, "too many fragments");
 	}

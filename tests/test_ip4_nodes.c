@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <rte_cycles.h>
+#include <rte_icmp.h>
 #include <rte_udp.h>
 
 #include "nodes/arp.h"
@@ -414,15 +415,30 @@ bad_fragments_have_their_row(void)
 }
 
 static void
-old_fragments_are_given_up_by_the_clock(void)
+old_fragments_are_given_up_and_their_sender_told(void)
 {
-	struct rte_mbuf *whole;
+	uint64_t past = rte_get_tsc_cycles() - (REASS_TIMEOUT_S + 1) * rte_get_tsc_hz();
+	const struct rte_icmp_hdr *icmp;
+	struct rte_mbuf *whole, *m;
 
-	reass_add(w.reass, fragment(1, 0, 8, true),
-		rte_get_tsc_cycles() - (REASS_TIMEOUT_S + 1) * rte_get_tsc_hz(), &whole);
+	swallow_announcement();
+	meet_peer();
+	reass_add(w.reass, fragment(1, 0, 1480, true), past, &whole);
+	reass_add(w.reass, fragment(2, 8, 8, true), past, &whole); /* no first part: no error */
 	rig_walk(NULL, NULL);
-	CU_ASSERT_EQUAL(rig_count(NODE_IP4_TIMER, "reass-timeout"), 1);
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_TIMER, "reass-timeout"), 2);
 	CU_ASSERT_EQUAL(reass_count(w.reass), 0);
+	m = rig_take(NODE_TX);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	icmp = rte_pktmbuf_mtod_offset(m, const struct rte_icmp_hdr *, 34);
+	CU_ASSERT_EQUAL(icmp->icmp_type, 11);
+	CU_ASSERT_EQUAL(icmp->icmp_code, 1);
+	CU_ASSERT_EQUAL(m->pkt_len, RTE_ETHER_HDR_LEN + 576);
+	rte_pktmbuf_free(m);
+	for (uint16_t id = 0; id < 100; id++)
+		reass_add(w.reass, fragment(id, 0, 8, true), past, &whole);
+	rig_walk(NULL, NULL);
+	CU_ASSERT_TRUE(rig_count(NODE_IP4_TIMER, "icmp-rate") > 40);
 }
 
 static void
@@ -502,7 +518,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(empty_pool_is_counted_and_survived),
 	CUNIT_TEST(fragments_become_one_packet_for_classify),
 	CUNIT_TEST(bad_fragments_have_their_row),
-	CUNIT_TEST(old_fragments_are_given_up_by_the_clock),
+	CUNIT_TEST(old_fragments_are_given_up_and_their_sender_told),
 	CUNIT_TEST(kernel_gets_frames_with_their_checksum),
 	CUNIT_TEST(kernel_frames_go_out_unchanged),
 	CUNIT_TEST(kernel_that_does_not_take_is_counted),

@@ -15,7 +15,7 @@
 
 #include "graph/graph.h"
 #include "nodes/nodes.h"
-#include "nodes/udp_to_lwip.h"
+#include "nodes/icmp_error.h"
 
 #define N_WORKERS 2
 
@@ -250,10 +250,10 @@ icmp_errors_have_a_rate(void)
 	unsigned int n = 0;
 
 	for (int i = 0; i < 1000; i++) /* one second in one go: the burst */
-		n += udp_take_token(&b, 1000000000, 1000000000);
+		n += icmp_error_take(&b, 1000000000, 1000000000);
 	CU_ASSERT_EQUAL(n, 50);
 	for (uint64_t us = 1; us <= 100001; us += 10)
-		n += udp_take_token(&b, 1000000000 + us * 1000, 1000000000);
+		n += icmp_error_take(&b, 1000000000 + us * 1000, 1000000000);
 	CU_ASSERT_EQUAL(n, 50 + 100);
 	stack[0].verdict = STACK_NO_SOCKET;
 	for (int i = 0; i < 60; i++)

@@ -265,15 +265,24 @@ tiny_fragments_are_limited_in_number(void)
 static void
 incomplete_datagram_times_out(void)
 {
+	struct rte_mbuf *first;
+	uint64_t n = 0;
 	const uint64_t end = START + REASS_TIMEOUT_S * HZ;
 
 	add(1, 0, 8, true);
 	add_at(end - 1, 1, 8, 8, true); /* does not prolong it */
 	CU_ASSERT_EQUAL(reass_due(r), end);
-	CU_ASSERT_EQUAL(reass_expire(r, end - 1), 0);
-	CU_ASSERT_EQUAL(reass_expire(r, end), 2);
+	CU_ASSERT_FALSE(reass_expire(r, end - 1, &n, &first));
+	CU_ASSERT_TRUE(reass_expire(r, end, &n, &first));
+	CU_ASSERT_FALSE(reass_expire(r, end, &n, &first));
+	CU_ASSERT_EQUAL(n, 2);
+	CU_ASSERT_PTR_NOT_NULL(first); /* its sender will be told */
+	rte_pktmbuf_free(first);
 	CU_ASSERT_EQUAL(reass_count(r), 0);
 	CU_ASSERT_EQUAL(reass_due(r), UINT64_MAX);
+	add(2, 8, 8, true);
+	CU_ASSERT_TRUE(reass_expire(r, end, &n, &first));
+	CU_ASSERT_PTR_NULL(first);
 	/* an old one the timer has not met yet does not mix with a new one */
 	add(1, 0, 8, true);
 	CU_ASSERT_EQUAL(add_at(end, 1, 8, 8, false), REASS_HELD);
