@@ -12,6 +12,10 @@
  * attached process the stack is not running and its memory must not be touched: sockets that have a
  * stack half only are dead there (EIO; close works), listening sockets go on with their kernel half,
  * and new sockets are the kernel's. fd_lock is held across fork(), so the table is consistent.
+ *
+ * exit(): other threads may still be inside the library. Those that wait are parked where they are
+ * (boot_park), those that move data come to a wait soon: they get EXIT_GRACE_US. Then every socket
+ * is dead, as in a child of fork(), and the stack can go.
  */
 #include "preload/boot.h"
 #include "conf/conf.h"
@@ -31,7 +35,10 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { EXIT_GRACE_US = 2000 };
+
 _Atomic(enum boot_state) boot_state = BOOT_INACTIVE;
+_Atomic bool boot_is_ending;
 
 static struct {
 	pthread_mutex_t lock; /* held while the data path starts */
@@ -44,6 +51,7 @@ static struct {
 
 /* Not zero while this thread starts or stops the data path: its sockets are the kernel's. */
 static __thread int inside;
+static __thread bool ending_thread;
 
 void boot_say(const char *format, ...)
 {
@@ -66,6 +74,12 @@ void boot_say(const char *format, ...)
 static void report(void *arg, bool is_error, const char *line)
 {
 	boot_say("%s%s", is_error ? "" : "warning: ", line);
+}
+
+void boot_park(void)
+{
+	while (!ending_thread)
+		pause();
 }
 
 const struct conf *boot_conf(void)
@@ -209,19 +223,13 @@ static void after_fork_in_parent(void)
 	pthread_mutex_unlock(&boot.lock);
 }
 
-static void after_fork_in_child(void)
+/* No file touches the stack from here on. */
+static void leave_stack(void)
 {
 	struct file *f;
 	size_t pos = 0;
 
-	file_memory_unlock();
-	fd_pool_unlock();
-	fd_lock_in_child();
-	pthread_mutex_unlock(&boot.lock);
-	if (!boot_is_up())
-		return;
 	atomic_store(&boot_state, BOOT_ORPHAN);
-	boot.instance = NULL;
 	fd_lock();
 	wait_orphan();
 	poll_orphan();
@@ -233,6 +241,18 @@ static void after_fork_in_child(void)
 		file_put(f);
 	}
 	fd_unlock();
+}
+
+static void after_fork_in_child(void)
+{
+	file_memory_unlock();
+	fd_pool_unlock();
+	fd_lock_in_child();
+	pthread_mutex_unlock(&boot.lock);
+	if (!boot_is_up())
+		return;
+	boot.instance = NULL;
+	leave_stack();
 }
 
 static void __attribute__((constructor)) boot_init(void)
@@ -267,5 +287,9 @@ static void __attribute__((destructor)) boot_exit(void)
 	if (!boot_is_up() || boot.owner != getpid())
 		return;
 	inside++;
+	ending_thread = true;
+	atomic_store(&boot_is_ending, true);
+	usleep(EXIT_GRACE_US);
+	leave_stack();
 	instance_stop(boot.instance);
 }

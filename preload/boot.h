@@ -15,7 +15,7 @@ enum boot_state {
 	BOOT_INACTIVE, /* not our program, or the data path could not start: everything is libc's */
 	BOOT_IDLE,     /* settings are read; the data path starts at the first call that needs it */
 	BOOT_UP,
-	BOOT_ORPHAN, /* child of an attached process: the stack stayed with the parent */
+	BOOT_ORPHAN, /* child of an attached process: the stack stayed with the parent; or at exit */
 };
 
 extern _Atomic(enum boot_state) boot_state;
@@ -40,6 +40,16 @@ struct stack_group *boot_attach(void);
 
 /* This thread starts or stops the data path: its calls come from DPDK. */
 bool boot_is_starting(void);
+
+/* The process ends: a thread that comes here while another runs exit() stays here. */
+void boot_park(void);
+extern _Atomic bool boot_is_ending;
+
+static inline void boot_check_end(void)
+{
+	if (__builtin_expect(atomic_load_explicit(&boot_is_ending, memory_order_relaxed), 0))
+		boot_park();
+}
 
 /* May what the calling thread creates become ours? (active; GAZELLE_THREAD_NAME; not the start of
  * the data path itself) */

@@ -371,6 +371,7 @@ static long epoll_wait_ns(struct file *f, int epfd, struct epoll_event *evs, int
 		return -EINVAL;
 	if (evs == NULL)
 		return -EFAULT;
+	boot_check_end();
 	if (must_attach(f))
 		boot_attach();
 	wait_begin(&w, ns, false);

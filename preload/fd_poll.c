@@ -271,6 +271,7 @@ static long call_wait(struct call *c, uint64_t timeout_ns)
 	struct wait w;
 	int n, r;
 
+	boot_check_end();
 	wait_rested();
 	wait_begin(&w, timeout_ns, false);
 	for (;;) {

@@ -7,6 +7,7 @@
  * events decide; the set only says which stacks to run, or where to sleep.
  */
 #include "preload/wait.h"
+#include "preload/boot.h"
 #include "preload/fd.h"
 #include "preload/socket.h"
 #include "preload/watch.h"
@@ -92,6 +93,7 @@ int wait_check(struct wait *w)
 {
 	uint64_t now;
 
+	boot_check_end();
 	if (is_interrupted(w))
 		return -EINTR;
 	if (w->timeout_ns == 0)
@@ -126,6 +128,7 @@ void wait_sleep(struct wait *w, struct pollfd *fds, nfds_t n)
 			w->was_broken = true;
 	}
 	signals_sleep_end();
+	boot_check_end();
 }
 
 static void thread_exit(void *arg)

@@ -129,7 +129,7 @@ static int so_error(int fd)
 
 static void probe_unconnected(void)
 {
-	struct sockaddr_in a;
+	struct sockaddr_in a = address(1);
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	char c = 0;
