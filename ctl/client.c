@@ -134,8 +134,10 @@ find_places(const struct ctl_client *c, const char *kind, struct ctl_place **out
 		return n;
 	glob("/tmp/gazelle-*", GLOB_ONLYDIR, NULL, &others);
 	glob("/run/user/*/gazelle", GLOB_ONLYDIR | GLOB_APPEND, NULL, &others);
-	for (size_t i = 0; i < others.gl_pathc && n >= 0; i++)
-		n = ctl_places_add(others.gl_pathv[i], kind, out, n);
+	for (size_t i = 0; i < others.gl_pathc && n >= 0; i++) {
+		if (ctl_run_dir_is_private(others.gl_pathv[i]))
+			n = ctl_places_add(others.gl_pathv[i], kind, out, n);
+	}
 	globfree(&others);
 	return n;
 }

@@ -48,6 +48,14 @@ ctl_run_dir_make(const char *dir)
 }
 
 bool
+ctl_run_dir_is_private(const char *dir)
+{
+	struct stat st;
+
+	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 0777) == 0700;
+}
+
+bool
 ctl_name_parse(const char *name, const char *kind, struct ctl_place *out)
 {
 	const char *digits = strrchr(name, '_'), *start;

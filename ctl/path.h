@@ -30,6 +30,9 @@ int ctl_run_dir(char *buf, size_t len);
 /* Make `dir` if needed and see that nobody else can put names into it. 0 or -errno. */
 int ctl_run_dir_make(const char *dir);
 
+/* A real directory in which only its owner can make names. */
+bool ctl_run_dir_is_private(const char *dir);
+
 /* "redis-lstack_12.sock" with kind "lstack": prefix "redis-", pid 12. False: no such name. */
 bool ctl_name_parse(const char *name, const char *kind, struct ctl_place *out);
 
