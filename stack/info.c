@@ -108,7 +108,9 @@ op_counters(struct stack *st, void *arg)
 {
 	struct stack_counters *out = arg;
 
-	*out = st->counters;
+	*out = st->counters; /* of sockets that are gone, too */
+	for (const struct sock *s = st->all; s != NULL; s = s->all_next)
+		sock_count(s, out);
 }
 
 void

@@ -120,11 +120,23 @@ sock_count_calls(struct stack *st, struct sock *s)
 }
 
 void
+sock_count(const struct sock *s, struct stack_counters *c)
+{
+	struct sock *m = (struct sock *)s;
+
+	c->app_reads += s->reads;
+	c->app_writes += s->writes;
+	c->app_read_bytes += atomic_load_explicit(&m->rx_bytes_out, memory_order_relaxed);
+	c->app_write_bytes += atomic_load_explicit(&m->tx_bytes_in, memory_order_relaxed);
+}
+
+void
 sock_retire(struct stack *st, struct sock *s)
 {
 	if (s->zombie)
 		return;
 	s->zombie = true;
+	sock_count(s, &st->counters);
 	sock_all_remove(s);
 	s->acc_next = st->zombies;
 	st->zombies = s;

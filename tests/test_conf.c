@@ -76,15 +76,15 @@ defaults_are_those_of_the_guide(void)
 	CU_ASSERT_FALSE(c.use_ltran || c.kni_switch || c.low_power_mode || c.listen_shadow);
 	CU_ASSERT_FALSE(c.main_thread_affinity || c.has_devices);
 	CU_ASSERT_TRUE(c.app_bind_numa && c.udp_enable);
-	CU_ASSERT_EQUAL(c.send_connect_number, 4);
-	CU_ASSERT_EQUAL(c.read_connect_number, 4);
-	CU_ASSERT_EQUAL(c.rpc_number, 4);
+	CU_ASSERT_EQUAL(c.send_connect_number, 0);
+	CU_ASSERT_EQUAL(c.read_connect_number, 0);
+	CU_ASSERT_EQUAL(c.rpc_number, 0);
 	CU_ASSERT_EQUAL(c.nic_read_num, 128);
 	CU_ASSERT_EQUAL(c.nic_rxqueue_size, 4096);
 	CU_ASSERT_EQUAL(c.nic_txqueue_size, 2048);
 	CU_ASSERT_EQUAL(c.mbuf_pool_size, 0);
 	CU_ASSERT_EQUAL(c.mbuf_count_per_conn, 0);
-	CU_ASSERT_EQUAL(c.mem_cache_num, 32);
+	CU_ASSERT_EQUAL(c.mem_cache_num, 256);
 	CU_ASSERT_EQUAL(c.mtu, 1500);
 	CU_ASSERT_EQUAL(c.stack_num, 1);
 	CU_ASSERT_EQUAL(c.stack_thread_mode, CONF_MODE_RUN_TO_COMPLETION);
@@ -154,7 +154,7 @@ static const struct {
 	{"nic_read_num=0", "nic_read_num = 0: out of range"},
 	{"nic_read_number=0", "nic_read_number = 0: out of range"},
 	{"nic_read_num=1 nic_read_number=2", "nic_read_number: given before as nic_read_num in line 3"},
-	{"send_connect_number=0", "send_connect_number = 0: out of range"},
+	{"send_connect_number=-1", "send_connect_number = -1: out of range"},
 	{"read_connect_number=-4", "read_connect_number = -4: out of range"},
 	{"rpc_number=\"4\"", "rpc_number = \"4\": a number is wanted, without quotes"},
 	{"tcp_conn_count=0", "tcp_conn_count = 0: out of range (legal: 1 to 10000000 connections)"},
@@ -246,13 +246,13 @@ missing_mandatory_keys_are_named(void)
 static void
 all_problems_are_reported_at_once(void)
 {
-	CU_ASSERT_EQUAL(load(ADDRS "mtu=1\nrpc_number=0\nnum_cpu=\"1\"\non_error=\"exit\"\n"
+	CU_ASSERT_EQUAL(load(ADDRS "mtu=1\nrpc_number=-1\nnum_cpu=\"1\"\non_error=\"exit\"\n"
 				   "use_ltran=1\n"),
 		-EINVAL);
 	CU_ASSERT_EQUAL(n_errors, 3);
 	CU_ASSERT_EQUAL(n_warnings, 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:3: mtu = 1"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:4: rpc_number = 0"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:4: rpc_number = -1"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:7: use_ltran = 1"));
 	/* Defaults, but the wish how to fail is kept. */
 	CU_ASSERT_EQUAL(c.on_error, CONF_ON_ERROR_EXIT);

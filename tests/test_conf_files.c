@@ -106,7 +106,7 @@ dump_is_yaml_with_defaults_marked(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "host_addr: \"192.168.1.10\"\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "mtu: 1400\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "num_cpus: \"1,2\"\n"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, "rpc_number: 4 # default\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "rpc_number: 0 # default\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "devices: null # default\n"));
 	free(text);
 }

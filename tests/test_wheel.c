@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The timer wheel: when entries fire, and what a callback may do. Time is an argument. */
+#include "stack/wheel.h"
+#include "tests/cunit_main.h"
+
+#include <stdlib.h>
+
+#define START 0xfffffff0u /* near the wrap of 32-bit milliseconds */
+
+static struct wheel w;
+static struct wheel_entry e[8];
+static int fired[8];
+
+static void
+on_fire(void *arg, struct wheel_entry *x)
+{
+	fired[x - e]++;
+}
+
+static void
+setup(void)
+{
+	wheel_init(&w, START);
+	memset(e, 0, sizeof(e));
+	memset(fired, 0, sizeof(fired));
+}
+
+static void
+advance(uint32_t to)
+{
+	wheel_advance(&w, to, on_fire, NULL);
+}
+
+static void
+fires_at_its_deadline_and_not_before(void)
+{
+	wheel_arm(&w, &e[0], START + 40);
+	advance(START + 39);
+	CU_ASSERT_EQUAL(fired[0], 0);
+	advance(START + 40);
+	CU_ASSERT_EQUAL(fired[0], 1);
+	CU_ASSERT_FALSE(wheel_armed(&e[0]));
+	advance(START + 20000);
+	CU_ASSERT_EQUAL(fired[0], 1);
+}
+
+static void
+deadline_in_the_past_fires_at_the_next_tick(void)
+{
+	wheel_arm(&w, &e[0], START - 5);
+	wheel_arm(&w, &e[1], START);
+	advance(START + 1);
+	CU_ASSERT_EQUAL(fired[0], 1);
+	CU_ASSERT_EQUAL(fired[1], 1);
+}
+
+static void
+beyond_one_turn_waits_for_its_turn(void)
+{
+	wheel_arm(&w, &e[0], START + 3 * WHEEL_SLOTS + 7);
+	advance(START + 7);
+	advance(START + WHEEL_SLOTS + 7);
+	advance(START + 3 * WHEEL_SLOTS + 6);
+	CU_ASSERT_EQUAL(fired[0], 0);
+	advance(START + 3 * WHEEL_SLOTS + 7);
+	CU_ASSERT_EQUAL(fired[0], 1);
+}
+
+static void
+long_pause_fires_everything_due_once(void)
+{
+	for (int i = 0; i < 8; i++)
+		wheel_arm(&w, &e[i], START + 1 + 1000u * i);
+	advance(START + 100000);
+	for (int i = 0; i < 8; i++)
+		CU_ASSERT_EQUAL(fired[i], 1);
+	CU_ASSERT_EQUAL(w.armed, 0);
+}
+
+static void
+rearm_moves_and_cancel_removes(void)
+{
+	wheel_arm(&w, &e[0], START + 10);
+	wheel_arm(&w, &e[0], START + 20);
+	wheel_arm(&w, &e[1], START + 10);
+	wheel_cancel(&w, &e[1]);
+	wheel_cancel(&w, &e[1]);
+	advance(START + 19);
+	CU_ASSERT_EQUAL(fired[0] + fired[1], 0);
+	advance(START + 20);
+	CU_ASSERT_EQUAL(fired[0], 1);
+	CU_ASSERT_EQUAL(fired[1], 0);
+}
+
+/* The callback cancels a neighbour of its own slot and arms itself one turn ahead. */
+static void
+meddle(void *arg, struct wheel_entry *x)
+{
+	fired[x - e]++;
+	if (x == &e[1]) {
+		wheel_cancel(&w, &e[0]);
+		wheel_arm(&w, &e[1], w.now_ms + WHEEL_SLOTS);
+	}
+}
+
+static void
+callback_may_arm_and_cancel_in_its_own_slot(void)
+{
+	wheel_arm(&w, &e[0], START + 5);
+	wheel_arm(&w, &e[1], START + 5); /* newest first: fires before e[0] */
+	wheel_advance(&w, START + 5, meddle, NULL);
+	CU_ASSERT_EQUAL(fired[1], 1);
+	CU_ASSERT_EQUAL(fired[0], 0);
+	wheel_advance(&w, START + 5 + WHEEL_SLOTS, meddle, NULL);
+	CU_ASSERT_EQUAL(fired[1], 2);
+}
+
+static void
+idle_time_is_the_next_used_slot(void)
+{
+	CU_ASSERT_EQUAL(wheel_idle_ms(&w, 500), 500);
+	wheel_arm(&w, &e[0], START + 33);
+	CU_ASSERT_EQUAL(wheel_idle_ms(&w, 500), 33);
+	CU_ASSERT_EQUAL(wheel_idle_ms(&w, 10), 10);
+}
+
+static const struct cunit_test tests[] = {
+	CUNIT_TEST(fires_at_its_deadline_and_not_before),
+	CUNIT_TEST(deadline_in_the_past_fires_at_the_next_tick),
+	CUNIT_TEST(beyond_one_turn_waits_for_its_turn),
+	CUNIT_TEST(long_pause_fires_everything_due_once),
+	CUNIT_TEST(rearm_moves_and_cancel_removes),
+	CUNIT_TEST(callback_may_arm_and_cancel_in_its_own_slot),
+	CUNIT_TEST(idle_time_is_the_next_used_slot),
+};
+CUNIT_MAIN("wheel", tests, setup, NULL)
