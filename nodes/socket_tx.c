@@ -3,12 +3,14 @@
  * socket-tx: the start of the way out. Lets the stack do its work (posted operations, timers, sends)
  * and takes the packets that result.
  *
- * Sets: trace handle. Next: ip4-output; tx for packets the port did not take in the last walk, which
- * leave before newer ones. While the port is behind, the stack is asked for fewer packets, down to
- * none: data waits in send buffers, where it is accounted, and is not lost. Runs on: every core.
+ * Sets: trace handle. Next: ip4-output; tx, to be dropped, for packets of a port that stands still.
+ * Packets the port did not take in the last walk leave here, before newer ones. While the port is
+ * behind, the stack is asked for fewer packets, down to none: data waits in send buffers, where it
+ * is accounted, and is not lost. Runs on: every core.
  */
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
+#include "nodes/tx.h"
 #include "stack/edge.h"
 
 enum socket_tx_edge { SOCKET_TX_OUTPUT, SOCKET_TX_AGAIN };
@@ -27,9 +29,11 @@ socket_tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint
 	uint16_t room = GRAPH_VECTOR_MAX;
 
 	if (unlikely(b->n > 0)) {
+		if (!tx_send_waiting(w)) {
+			rte_node_enqueue(rg, node, SOCKET_TX_AGAIN, (void **)b->pkts, b->n);
+			b->n = 0;
+		}
 		room = RTE_MIN(room, WORKER_TX_BACKLOG - b->n);
-		rte_node_enqueue(rg, node, SOCKET_TX_AGAIN, (void **)b->pkts, b->n);
-		b->n = 0;
 	}
 	n = stack_tx(w->stack, pkts, room);
 	if (n == 0)

@@ -5,11 +5,11 @@
  * Expects: frames (nodes.h). Next: drop. Runs on: every core; cores that share a queue take its
  * lock.
  *
- * A port that takes no more is asked again a few times, then the rest waits in the worker's
- * backlog: socket-tx sends it here again at the next walk and keeps the stack from producing more
- * meanwhile. Nothing is lost between TCP and the port unless the port stands still for
- * STALL_MS (peer of a virtual wire gone): then the backlog is dropped, or replies made by nodes
- * (ARP, ICMP, resets) would fill it for ever.
+ * What a port does not take waits in the worker's backlog: socket-tx offers it again at every walk
+ * (tx_send_waiting(), a few packets first, since a full ring is the rule then) and keeps the stack
+ * from producing more meanwhile. Nothing is lost between TCP and the port unless the port stands
+ * still for TX_STALL_MS (peer of a virtual wire gone): then the backlog is dropped, or replies made by
+ * nodes (ARP, ICMP, resets) would fill it for ever.
  */
 #include "nodes/cksum.h"
 #include "nodes/tx.h"
@@ -23,8 +23,7 @@
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
 
-#define TX_RETRIES 4
-#define STALL_MS 20
+#define PROBE 8 /* waiting packets offered before the rest */
 
 enum tx_edge { TX_DROP };
 static const char *const tx_edges[] = { [TX_DROP] = NODE_DROP };
@@ -34,7 +33,7 @@ enum tx_error { TX_NO_MEMORY, TX_RING_FULL, TX_STALLED };
 static const struct graph_error tx_rows[] = {
 	[TX_NO_MEMORY] = { "tx-no-memory", GRAPH_BROKEN, "no buffer to join segments" },
 	[TX_RING_FULL] = { "tx-ring-full", GRAPH_ODD, "port and backlog full" },
-	[TX_STALLED] = { "tx-stalled", GRAPH_ODD, "port took nothing for 20 ms" },
+	[TX_STALLED] = { "tx-stalled", GRAPH_ODD, "port took nothing for 500 ms" },
 };
 
 static void
@@ -95,19 +94,43 @@ tx_prepare(struct rte_mbuf *m, uint64_t offloads)
 	return m;
 }
 
+/* Offer packets until the port takes no more. */
 static uint16_t
 send_burst(const struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 {
-	uint16_t sent = 0;
-	int tries;
+	uint16_t sent = 0, taken;
 
 	if (w->tx_lock != NULL)
 		rte_spinlock_lock(w->tx_lock);
-	for (tries = 0; sent < n && tries < TX_RETRIES; tries++)
-		sent += rte_eth_tx_burst(w->port, w->txq, pkts + sent, n - sent);
+	do {
+		taken = rte_eth_tx_burst(w->port, w->txq, pkts + sent, n - sent);
+		sent += taken;
+	} while (taken > 0 && sent < n);
 	if (w->tx_lock != NULL)
 		rte_spinlock_unlock(w->tx_lock);
 	return sent;
+}
+
+static bool
+is_stalled(const struct tx_backlog *b)
+{
+	return rte_rdtsc() - b->since_tsc > rte_get_tsc_hz() / 1000 * TX_STALL_MS;
+}
+
+bool
+tx_send_waiting(struct worker *w)
+{
+	struct tx_backlog *b = &w->tx_backlog;
+	uint16_t n = RTE_MIN(b->n, PROBE), sent = send_burst(w, b->pkts, n);
+
+	if (sent == n && n < b->n)
+		sent += send_burst(w, b->pkts + n, b->n - n);
+	if (sent == 0)
+		return !is_stalled(b);
+	b->n -= sent;
+	memmove(b->pkts, b->pkts + sent, b->n * sizeof(b->pkts[0]));
+	b->since_tsc = b->n > 0 ? rte_rdtsc() : 0;
+	return true;
 }
 
 /* What the port did not take: wait, or go. */
@@ -119,7 +142,7 @@ keep_or_drop(struct rte_graph *rg, struct rte_node *node, struct worker *w, stru
 	enum tx_error reason = TX_RING_FULL;
 	uint16_t kept = 0;
 
-	if (rte_rdtsc() - b->since_tsc > rte_get_tsc_hz() / 1000 * STALL_MS)
+	if (is_stalled(b))
 		reason = TX_STALLED;
 	else
 		kept = RTE_MIN(n, WORKER_TX_BACKLOG - b->n);

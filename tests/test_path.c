@@ -16,6 +16,7 @@
 #include "graph/graph.h"
 #include "nodes/nodes.h"
 #include "nodes/icmp_error.h"
+#include "nodes/tx.h"
 
 #define N_WORKERS 2
 
@@ -423,7 +424,7 @@ dead_port_drops_what_waits(void)
 	stack[0].out[stack[0].n_out++] = outgoing();
 	walk(0);
 	CU_ASSERT(is_or_one_more(worker[0].tx_backlog.n, 1));
-	rte_delay_us_sleep(25000);
+	rte_delay_us_sleep((TX_STALL_MS + 5) * 1000);
 	walk(0);
 	CU_ASSERT_EQUAL(worker[0].tx_backlog.n, 0);
 	dropped = row(0, NODE_TX, "tx-stalled");
