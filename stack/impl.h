@@ -29,6 +29,7 @@ struct lwip_image;
 struct netif;
 struct rte_mbuf;
 struct tcp_pcb;
+struct tcp_seg;
 struct udp_pcb;
 
 /* --- small helpers ----------------------------------------------------------------------------- */
@@ -157,6 +158,9 @@ struct sock {
 	struct pkt *tx_head, *tx_tail; /* oldest not yet acknowledged .. newest */
 	struct pkt *tx_feed;           /* first piece not wholly given to lwIP */
 	struct pkt *tx_out;            /* where the last attached payload was found */
+	struct tcp_seg *unacked_tail;  /* see tcp_tail.c */
+	uint32_t unacked_end;          /* sequence number behind it */
+	uint32_t small_end;            /* sequence number behind the last segment below the MSS */
 	uint64_t tx_fed;               /* stream offset given to lwIP */
 	uint64_t rx_recved;            /* bytes reported by tcp_recved() */
 	struct wheel_entry timer;

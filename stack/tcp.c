@@ -272,10 +272,7 @@ tcp_options_apply(struct sock *s)
 	struct tcp_pcb *pcb = s->pcb;
 	uint32_t f = sock_flags(s);
 
-	if (f & SF_NODELAY)
-		tcp_nagle_disable(pcb);
-	else
-		tcp_nagle_enable(pcb);
+	tcp_nagle_disable(pcb); /* decided before lwIP sees the data, see tcp_tx.c */
 	if (f & SF_KEEPALIVE)
 		ip_set_option(pcb, SOF_KEEPALIVE);
 	else

@@ -95,6 +95,7 @@ newreno(struct stack *st, struct sock *s, uint32_t una_before)
 	if (pcb->lastack == una_before)
 		return;
 	tcp_set_flags(pcb, TF_INFR);
+	tcp_tail_forget(s);
 	if (st->lw->rexmit(pcb) == ERR_OK)
 		st->lw->tcp_output(pcb);
 }

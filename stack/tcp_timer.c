@@ -14,6 +14,7 @@
  */
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
+#include "stack/tcp_impl.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -169,6 +170,7 @@ fire_rto(struct stack *st, struct sock *s)
 	s->rtt_active = false;
 	s->in_recovery = false;
 	s->rto_start_ms = st->now_ms;
+	tcp_tail_forget(s);
 	if (st->lw->rexmit_rto_prepare(pcb) != ERR_OK && (pcb->unacked != NULL || pcb->unsent == NULL))
 		return;
 	pcb->rtime = 0;
@@ -190,6 +192,7 @@ fire_persist(struct stack *st, struct sock *s)
 		return;
 	}
 	s->persist_start_ms = st->now_ms;
+	tcp_tail_forget(s);
 	if (pcb->snd_wnd == 0)
 		st->lw->zero_window_probe(pcb);
 	else if (st->lw->split_unsent_seg(pcb, (u16_t)LWIP_MIN(pcb->snd_wnd, 0xffffu)) == ERR_OK)

@@ -54,51 +54,66 @@ tcp_tx_collect(struct sock *s)
 		s->tx_feed = first;
 }
 
-/* Bytes lwIP may be given now, for a piece with `left` bytes; 0: wait for an ACK. */
-static uint32_t
-feed_budget(const struct sock *s, uint64_t left)
-{
-	const struct tcp_pcb *pcb = s->pcb;
-	uint32_t window = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
-	uint32_t used = pcb->snd_lbb - pcb->lastack;
-	uint32_t room = window > used ? window - used : 0;
-
-	/* A closed window: one segment starts lwIP's persist timer. */
-	if (room == 0 && pcb->unsent == NULL && pcb->unacked == NULL)
-		return pcb->mss;
-	/* RFC 9293 3.8.6.2.1: no silly window from our side either. */
-	if (room < left && room < pcb->mss && pcb->unacked != NULL)
-		return 0;
-	if ((sock_flags(s) & SF_CORK) != 0 && left < pcb->mss)
-		return 0;
-	return room;
-}
-
 static uint64_t
 tx_unfed(const struct sock *s)
 {
 	return s->tx_tail != NULL ? s->tx_tail->end - s->tx_fed : 0;
 }
 
+/* Nagle as Linux has it (Minshall): a small segment waits only while another one is in flight. */
+static bool
+small_must_wait(const struct sock *s, bool idle)
+{
+	uint32_t flags = sock_flags(s);
+
+	if (s->fin_wanted)
+		return false;
+	if (flags & SF_CORK)
+		return true;
+	return !idle && (flags & SF_NODELAY) == 0 &&
+	       (int32_t)(s->small_end - s->pcb->lastack) > 0;
+}
+
+/*
+ * Bytes lwIP may be given now. What may not be sent yet stays here: lwIP calls tcp_output() after
+ * every segment received, and that is only cheap while its unsent list is empty.
+ */
+static uint64_t
+feed_allowance(const struct sock *s)
+{
+	const struct tcp_pcb *pcb = s->pcb;
+	uint32_t window = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
+	uint32_t used = pcb->snd_lbb - pcb->lastack;
+	uint32_t room = window > used ? window - used : 0;
+	uint64_t unfed = tx_unfed(s), n = room < unfed ? room : unfed, whole = n - n % pcb->mss;
+	bool idle = pcb->unsent == NULL && pcb->unacked == NULL;
+
+	/* A closed window: one segment starts lwIP's persist timer. */
+	if (room == 0 && idle)
+		return pcb->mss;
+	if (n < unfed) /* RFC 9293 3.8.6.2.1: no silly window from our side */
+		return whole > 0 || !idle ? whole : n;
+	return small_must_wait(s, idle) ? whole : n;
+}
+
 static void
 tx_feed(struct stack *st, struct sock *s)
 {
-	while (s->tx_feed != NULL) {
+	uint64_t left = feed_allowance(s);
+	bool ends_small = left % s->pcb->mss != 0;
+
+	while (s->tx_feed != NULL && left > 0) {
 		struct pkt *p = s->tx_feed;
-		uint64_t unfed = tx_unfed(s);
 		uint32_t n = p->len - p->off;
-		uint32_t budget = feed_budget(s, unfed);
 		u8_t flags = 0;
 
-		if (budget == 0)
-			break;
-		if (n > budget)
-			n = budget;
+		if (n > left)
+			n = left;
 		if (n > WRITE_MAX)
 			n = WRITE_MAX;
 		if (n <= WRITE_COPY_MAX)
 			flags |= TCP_WRITE_FLAG_COPY;
-		if (n < unfed)
+		if (n < tx_unfed(s))
 			flags |= TCP_WRITE_FLAG_MORE;
 		if (st->lw->tcp_write(s->pcb, p->data + p->off, n, flags) != ERR_OK) {
 			s->mem_wait = true; /* the timer tries again */
@@ -106,9 +121,12 @@ tx_feed(struct stack *st, struct sock *s)
 		}
 		p->off += n;
 		s->tx_fed += n;
+		left -= n;
 		if (p->off == p->len)
 			s->tx_feed = p->next;
 	}
+	if (ends_small)
+		s->small_end = s->pcb->snd_lbb;
 }
 
 void
@@ -137,7 +155,7 @@ tcp_sock_output(struct stack *st, struct sock *s)
 		return;
 	if (s->tx_feed != NULL) {
 		tx_feed(st, s);
-		st->lw->tcp_output(s->pcb);
+		tcp_tail_output(st, s);
 	}
 	tcp_finish_if_fed(st, s);
 }
