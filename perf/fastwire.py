@@ -224,6 +224,7 @@ class Gazelle:
 
     def __init__(self, scratch, huge, mode="run-to-completion", keys=None, cpus=None):
         self.scratch, self.huge, self.mode = pathlib.Path(scratch), huge, mode
+        self.wire_options = os.environ.get("GAZELLE_WIRE", WIRE_OPTIONS)
         self.keys, self.cpus = keys or {}, cpus or {"server": 0, "client": 1}
         self.socket = self.scratch / "wire.sock"
         self.lib = find_built("liblstack.so", "preload", "GAZELLE_LIB")
@@ -235,7 +236,7 @@ class Gazelle:
     def wire_vdev(self, side):
         """The virtual device of one end of the fast wire."""
         if side == "server":
-            return f"net_virtio_user0,path={self.socket},server=1,{WIRE_OPTIONS}"
+            return f"net_virtio_user0,path={self.socket},server=1,{self.wire_options}"
         return f"net_vhost0,iface={self.socket},client=1"
 
     def write_conf(self, side, vdev, name=None):
