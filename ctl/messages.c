@@ -148,6 +148,7 @@ static const cyaml_schema_field_t conns_request_fields[] = {
 
 static const cyaml_schema_field_t conn_fields[] = {
 	UINT(ctl_conn, stack),
+	INT(ctl_conn, tid),
 	TEXT(ctl_conn, proto),
 	TEXT(ctl_conn, local),
 	TEXT(ctl_conn, peer),

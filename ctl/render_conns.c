@@ -82,7 +82,7 @@ render_conns(FILE *out, const struct ctl_conns *c)
 		const struct ctl_conn *conn = &c->conns[i];
 
 		if (i == 0 || conn->stack != c->conns[i - 1].stack) {
-			fprintf(out, "------ stack %" PRIu32 " ------\n", conn->stack);
+			fprintf(out, "------ stack tid: %" PRId32 " ------\n", conn->tid);
 			render_head(out, &w);
 		}
 		render_row(out, conn, i, &w);

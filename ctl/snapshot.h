@@ -131,6 +131,7 @@ struct ctl_conns_request {
 
 struct ctl_conn {
 	uint32_t stack; /* index */
+	int32_t tid;    /* thread that ran it last */
 	char proto[CTL_NAME_MAX], local[CTL_ADDR_MAX], peer[CTL_ADDR_MAX], state[CTL_NAME_MAX];
 	int32_t fd;
 	uint32_t recv_queue, send_queue, in_flight, cwnd, rcv_wnd, snd_wnd, mss; /* bytes */

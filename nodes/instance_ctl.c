@@ -276,10 +276,10 @@ format_addr(char *buf, size_t len, const struct sockaddr_in *a)
 }
 
 static void
-fill_conn(struct ctl_conn *to, uint32_t stack, const struct stack_conn_info *from)
+fill_conn(struct ctl_conn *to, uint32_t stack, int tid, const struct stack_conn_info *from)
 {
 	*to = (struct ctl_conn){
-		.stack = stack, .fd = from->fd,
+		.stack = stack, .tid = tid, .fd = from->fd,
 		.recv_queue = from->recv_queue, .send_queue = from->send_queue,
 		.in_flight = from->in_flight, .cwnd = from->cwnd,
 		.rcv_wnd = from->rcv_wnd, .snd_wnd = from->snd_wnd, .mss = from->mss,
@@ -308,8 +308,10 @@ answer_lstack_conns(void *arg, const void *request, void *answer, char *err, siz
 	for (unsigned int i = 0; i < in->n_workers; i++) {
 		struct stack *s = in->workers[i]->stack;
 		uint32_t room = stack_conns(s, NULL, 0), n;
+		struct stack_counters counters;
 		struct ctl_conn *grown;
 
+		stack_counters_read(s, &counters);
 		if (room > r->max)
 			room = r->max;
 		info = calloc(room + 1, sizeof(*info));
@@ -323,7 +325,7 @@ answer_lstack_conns(void *arg, const void *request, void *answer, char *err, siz
 		n = stack_conns(s, info, room);
 		c->total += n;
 		for (uint32_t k = 0; k < n && k < room; k++)
-			fill_conn(&c->conns[c->conns_count++], i, &info[k]);
+			fill_conn(&c->conns[c->conns_count++], i, counters.tid, &info[k]);
 		free(info);
 	}
 	return 0;

@@ -116,29 +116,29 @@ static void
 connections_of_every_kind_have_a_row(void)
 {
 	struct ctl_conn conns[] = {
-		{.proto = "tcp", .local = "0.0.0.0:6379", .peer = "0.0.0.0:*", .state = "LISTEN",
+		{.tid = 4711, .proto = "tcp", .local = "0.0.0.0:6379", .peer = "0.0.0.0:*", .state = "LISTEN",
 			.fd = 6, .accept_queue = 2},
-		{.stack = 1, .proto = "tcp", .local = "198.18.0.1:6379", .peer = "198.18.0.2:54321",
+		{.stack = 1, .tid = 4712, .proto = "tcp", .local = "198.18.0.1:6379", .peer = "198.18.0.2:54321",
 			.state = "ESTABLISHED", .fd = 8, .recv_queue = 10, .send_queue = 20,
 			.in_flight = 5, .cwnd = 14600, .rcv_wnd = 65535, .snd_wnd = 64240,
 			.snd_nxt = 4294967295, .lastack = 1, .rcv_nxt = 2, .srtt_us = 35,
 			.rto_ms = 200, .retransmits = 1, .keepalive = true, .keep_idle_s = 300,
 			.keep_intvl_s = 100, .keep_cnt = 3},
-		{.stack = 1, .proto = "udp", .local = "0.0.0.0:53", .peer = "0.0.0.0:*",
+		{.stack = 1, .tid = 4712, .proto = "udp", .local = "0.0.0.0:53", .peer = "0.0.0.0:*",
 			.state = "UDP", .fd = -1},
 	};
 	struct ctl_conns c = {5, conns, 3};
 
 	render_conns(out, &c);
 	expect("Active Internet connections (servers and established)\n"
-	       "------ stack 0 ------\n"
+	       "------ stack tid: 4711 ------\n"
 	       "No.   Proto  recv-q   send-q  in_send      cwn  rcv_wnd  snd_wnd    snd_nxt    lastack"
 	       "    rcv_nxt  rtt(us)  rto(ms)  retrans    fd  Local Address    Foreign Address   State"
 	       "        keep-alive(idle,intvl,cnt)\n"
 	       "0     tcp         2        0        -        -        -        -          -          -"
 	       "          -        -        -        -     6  0.0.0.0:6379     0.0.0.0:*         LISTEN"
 	       "       off\n"
-	       "------ stack 1 ------\n"
+	       "------ stack tid: 4712 ------\n"
 	       "No.   Proto  recv-q   send-q  in_send      cwn  rcv_wnd  snd_wnd    snd_nxt    lastack"
 	       "    rcv_nxt  rtt(us)  rto(ms)  retrans    fd  Local Address    Foreign Address   State"
 	       "        keep-alive(idle,intvl,cnt)\n"
