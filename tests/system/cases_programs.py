@@ -109,7 +109,8 @@ def memcached_threads(bed):
 
 def iperf3(bed, run, host, *more):
     """One short run; returns bits per second as received."""
-    output = bed.until(run, ["iperf3", "-c", host, "-t", "2", "-J", *more], '"end"')
+    output = bed.until(run, ["iperf3", "-c", host, "-t", "2", "-J", *more],
+                       '"sum_received"')
     result = json.loads(output[output.index("{"):])
     if "error" in result:
         raise Failure(f"iperf3: {result['error']}")

@@ -184,21 +184,28 @@ def cmd_echo_many(host, port, count=32, hold_seconds=0):
 def cmd_udp_sizes(host, port, *sizes):
     """Echo of datagrams of each size; a lost one is sent again, a changed one is an error."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.settimeout(0.5)
+    earlier = set()
     for number, size in enumerate(int(s) for s in sizes):
         sent = random.Random(number).randbytes(size)
         for _ in range(20):
-            sock.sendto(sent, (host, int(port)))
+            deadline = time.monotonic() + 0.5
             try:
-                got, peer = sock.recvfrom(65536)
-            except (socket.timeout, ConnectionError):
-                continue
-            if got == sent and peer == (host, int(port)):
+                sock.sendto(sent, (host, int(port)))
+                while (left := deadline - time.monotonic()) > 0:
+                    sock.settimeout(left)
+                    got, peer = sock.recvfrom(65536)
+                    if got == sent and peer == (host, int(port)):
+                        break
+                    if got not in earlier:
+                        raise ValueError(f"{size} bytes came back as {len(got)} others from {peer}")
+                else:
+                    continue
                 break
-            if len(got) == size:
-                raise ValueError(f"datagram of {size} bytes came back changed, from {peer}")
+            except OSError:
+                time.sleep(max(0, deadline - time.monotonic()))
         else:
             raise ValueError(f"no echo of {size} bytes")
+        earlier.add(sent)
 
 
 def cmd_memcached(host, port):
