@@ -50,6 +50,12 @@ choose_port(struct instance *in, char *err, size_t err_len)
 }
 
 static bool
+is_tap(const struct rte_eth_dev_info *info)
+{
+	return strcmp(info->driver_name, "net_tap") == 0;
+}
+
+static bool
 is_virtual(const struct rte_eth_dev_info *info)
 {
 	return strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") == 0;
@@ -64,6 +70,9 @@ configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 	conf.rxmode.mtu = RTE_MIN(in->conf->mtu, info->max_mtu);
 	/* TCP_TSO joins here with the issue that cuts segments at the end of the graph. */
 	conf.txmode.offloads = info->tx_offload_capa & TX_OFFLOADS;
+	/* The tap driver's checksums are software too, and wrong behind a segment of odd length. */
+	if (is_tap(info))
+		conf.txmode.offloads &= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (in->n_rxq > 1 && (info->flow_type_rss_offloads & RSS_FUNCTIONS) != 0) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & RSS_FUNCTIONS;
@@ -130,6 +139,10 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 		return ret;
 	}
 	in->port_ready = true;
+	/* The driver and the kernel's end of a tap have the same address: with it, the kernel's ARP
+	 * would look like our own coming back. */
+	if (is_tap(&info))
+		in->mac.addr_bytes[5] ^= 1;
 	/* Virtual wires deliver everything anyway, or filter on an address nobody gave them. */
 	if (is_virtual(&info))
 		rte_eth_promiscuous_enable(in->port);
