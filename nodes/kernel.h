@@ -2,6 +2,10 @@
 /*
  * The exception path (kni_switch): a tap device through which the kernel's stack shares our port
  * with us, under the same addresses.
+ *
+ * Where the wire is a device of this host (af_packet), its frames reach the kernel a second time, by
+ * that device, and it would answer them beside us. The sysctls rp_filter=1 and arp_ignore=1 of the
+ * device keep the kernel to the tap.
  */
 #ifndef NODES_KERNEL_H
 #define NODES_KERNEL_H
