@@ -27,8 +27,10 @@
 #include <rte_errno.h>
 
 #include "nodes/instance_args.h"
+#include "nodes/instance_peer.h"
 
 #define FILE_PREFIX "gazelle_"
+#define HUGEPAGES_MIN_MB 256 /* fewer would only make small pools */
 
 static void __attribute__((format(printf, 1, 2)))
 notice(const char *format, ...)
@@ -88,12 +90,12 @@ static const char *
 hugepage_obstacle(const struct args_seen *seen, char *buf, size_t len)
 {
 	unsigned long mb = free_hugepage_mb();
+	unsigned int need = seen->memory_mb > 0 ? seen->memory_mb : HUGEPAGES_MIN_MB;
 
 	if (mb == 0)
 		return "no hugepage is free";
-	if (mb < seen->memory_mb) {
-		snprintf(buf, len, "only %lu MB of hugepages are free, %u are asked for", mb,
-			seen->memory_mb);
+	if (mb < need) {
+		snprintf(buf, len, "only %lu MB of hugepages are free, %u are needed", mb, need);
 		return buf;
 	}
 	if (seen->huge_dir != NULL && access(seen->huge_dir, W_OK) != 0) {
@@ -255,6 +257,7 @@ instance_eal_start(struct instance *in, char *err, size_t err_len)
 {
 	struct args a = { .v = in->argv, .max = INSTANCE_ARGS_MAX };
 	char *argv[INSTANCE_ARGS_MAX]; /* EAL reorders its copy */
+	struct peer_watch watch;
 	cpu_set_t cpus;
 	int ret;
 
@@ -267,16 +270,20 @@ instance_eal_start(struct instance *in, char *err, size_t err_len)
 	}
 	memcpy(argv, in->argv, sizeof(argv));
 	pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	peer_watch_start(&watch, in->conf);
 	ret = rte_eal_init(in->argc, argv);
+	in->eal_ready = ret >= 0;
+	if (peer_watch_stop(&watch)) {
+		snprintf(err, err_len, "no vhost peer came to %s in %d s", watch.addr.sun_path,
+			PEER_WAIT_S);
+		ret = -ETIMEDOUT;
+	}
 	if (!in->conf->main_thread_affinity)
 		pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
-	if (ret < 0) {
-		snprintf(err, err_len, "DPDK does not start: %s (dpdk_args)",
-			rte_strerror(rte_errno));
-		return rte_errno > 0 ? -rte_errno : -EIO;
-	}
-	in->eal_ready = true;
-	return 0;
+	if (ret >= 0 || ret == -ETIMEDOUT)
+		return RTE_MIN(ret, 0);
+	snprintf(err, err_len, "DPDK does not start: %s (dpdk_args)", rte_strerror(rte_errno));
+	return rte_errno > 0 ? -rte_errno : -EIO;
 }
 
 void

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Bounds the wait for the other end of a virtio-user server socket. */
+#ifndef NODES_INSTANCE_PEER_H
+#define NODES_INSTANCE_PEER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/un.h>
+
+#define PEER_NOTICE_S 2
+#define PEER_WAIT_S 30
+
+struct conf;
+
+struct peer_watch {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct sockaddr_un addr;
+	bool is_running, is_over, gave_up; /* lock */
+};
+
+/* Around rte_eal_init(); does nothing where dpdk_args has no virtio-user server. */
+void peer_watch_start(struct peer_watch *w, const struct conf *c);
+/* True: nobody came in time. */
+bool peer_watch_stop(struct peer_watch *w);
+
+#endif
