@@ -135,7 +135,6 @@ struct sock {
 	struct spin rx_lock;
 	struct pkt *rx_head, *rx_tail;   /* app, oldest first */
 	uint64_t rx_told;                /* app: rx_bytes_out at the last SD_RX */
-	uint64_t reads;                  /* app, under rx_lock: calls that took something */
 	_Atomic uint64_t n_reads;        /* app: calls that brought something */
 
 	/* send: pushed by the program under tx_lock, drained by the holder */
@@ -147,7 +146,6 @@ struct sock {
 	_Atomic uint64_t tx_bytes_acked;  /* holder */
 	_Atomic uint64_t tx_charge_acked; /* holder */
 	uint32_t sndbuf, rcvbuf;          /* bytes; app */
-	uint64_t writes;                  /* app, under tx_lock */
 
 	/* holder: connection */
 	struct tcp_pcb *pcb __attribute__((aligned(CACHE_LINE)));
@@ -182,8 +180,6 @@ struct sock {
 	bool rtt_active, ack_armed, persist_armed, in_recovery;
 	uint32_t retransmits;
 
-	/* holder: what stack_counters already has of the program's calls */
-	uint64_t counted_reads, counted_writes, counted_read_bytes, counted_write_bytes;
 
 	/* listener */
 	struct tcp_pcb **listen_pcbs;  /* per stack; holder of each */
@@ -391,9 +387,6 @@ void sock_all_add(struct stack *st, struct sock *s);
 void sock_all_remove(struct sock *s); /* may be repeated */
 /* Add what the program has done with `s` to the counters. */
 void sock_count(const struct sock *s, struct stack_counters *c);
-/* Add the program's calls since last time to the stack's counters; whenever it is served, close
- * included. */
-void sock_count_calls(struct stack *st, struct sock *s);
 
 /* --- edge.c: the meeting of mbuf and pbuf -------------------------------------------------------------------- */
 

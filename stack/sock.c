@@ -99,33 +99,13 @@ sock_all_remove(struct sock *s)
 	s->all_prev = NULL;
 }
 
-static uint64_t
-count_since(_Atomic uint64_t *now, uint64_t *counted)
-{
-	uint64_t v = atomic_load_explicit(now, memory_order_relaxed), n = v - *counted;
-
-	*counted = v;
-	return n;
-}
-
-void
-sock_count_calls(struct stack *st, struct sock *s)
-{
-	struct stack_counters *c = &st->counters;
-
-	c->app_reads += count_since(&s->n_reads, &s->counted_reads);
-	c->app_writes += count_since(&s->n_writes, &s->counted_writes);
-	c->app_read_bytes += count_since(&s->rx_bytes_out, &s->counted_read_bytes);
-	c->app_write_bytes += count_since(&s->tx_bytes_in, &s->counted_write_bytes);
-}
-
 void
 sock_count(const struct sock *s, struct stack_counters *c)
 {
 	struct sock *m = (struct sock *)s;
 
-	c->app_reads += s->reads;
-	c->app_writes += s->writes;
+	c->app_reads += atomic_load_explicit(&m->n_reads, memory_order_relaxed);
+	c->app_writes += atomic_load_explicit(&m->n_writes, memory_order_relaxed);
 	c->app_read_bytes += atomic_load_explicit(&m->rx_bytes_out, memory_order_relaxed);
 	c->app_write_bytes += atomic_load_explicit(&m->tx_bytes_in, memory_order_relaxed);
 }

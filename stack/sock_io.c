@@ -128,7 +128,6 @@ recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 		p = s->rx_head;
 	}
 	if (total > 0 && (flags & MSG_PEEK) == 0) {
-		s->reads++;
 		out = atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed) + total;
 		atomic_store_explicit(&s->rx_bytes_out, out, memory_order_release);
 		count_call(&s->n_reads);
@@ -216,7 +215,6 @@ recv_datagram(struct sock *s, struct cursor *c, int flags, struct sockaddr_in *f
 		p = next;
 	} while (more);
 	if ((flags & MSG_PEEK) == 0) {
-		s->reads++;
 		atomic_fetch_add_explicit(&s->rx_bytes_out, total, memory_order_release);
 		atomic_fetch_add_explicit(&s->rx_pkts_out, 1, memory_order_release);
 		count_call(&s->n_reads);
@@ -379,7 +377,6 @@ send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 	}
 	if (total > 0)
 		count_call(&s->n_writes);
-	s->writes += total > 0;
 	spin_unlock(&s->tx_lock);
 	if (flags & MSG_MORE)
 		sock_flag_set(s, SF_CORK);

@@ -55,6 +55,8 @@ stack_unlock(struct stack *st)
 uint64_t
 stack_tsc_us(const struct stack_group *g)
 {
+	if (g->params.clock_us != NULL)
+		return g->params.clock_us();
 	return (uint64_t)(((unsigned __int128)(stack_tsc() - g->tsc_start) * g->us_per_tsc_32) >> 32);
 }
 
@@ -209,7 +211,6 @@ serve_dirty(struct stack *st)
 		/* From here on the program may push it again. */
 		reasons = atomic_exchange_explicit(&s->dirty, 0, memory_order_acq_rel);
 		st->worked = true;
-		sock_count_calls(st, s);
 		if (s->kind == SOCK_TCP)
 			tcp_sock_serve(st, s, reasons);
 		else

@@ -33,6 +33,7 @@ struct stack_params {
 	bool udp_enable;
 	uint32_t send_connect_number, read_connect_number, rpc_number; /* work per loop */
 	uint32_t conn_max; /* connections per stack; more are refused, never a crash */
+	uint64_t (*clock_us)(void); /* NULL: the TSC; tests bring their own time */
 };
 
 /* What one stack needs from the outside, given by the composition root. */

@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,7 +72,6 @@ stack_main(void *p)
 	edge_thread_enter();
 	while (!stack_trylock(st))
 		sched_yield();
-	st->counters.tid = (int)syscall(SYS_gettid);
 	while (atomic_load_explicit(&g->running, memory_order_relaxed)) {
 		if (stack_run_locked(st)) {
 			idle = 0;

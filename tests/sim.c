@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The simulated wire of sim.h. */
+#include "tests/sim.h"
+
+#include <CUnit/CUnit.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stack/edge.h"
+#include "tests/eal.h"
+
+#define WIRE_MAX 8192
+#define STEP_US 100
+
+struct frame {
+	struct rte_mbuf *m;
+	uint64_t due_us;
+};
+
+struct side {
+	struct stack_group *group;
+	struct frame in[WIRE_MAX]; /* on the way to this side, in order of arrival */
+	unsigned int n_in;
+};
+
+struct sim_wire sim_wire;
+uint64_t sim_now_us = 1000000;
+
+static struct side sides[2];
+static struct rte_mempool *pool, *bulk;
+static uint64_t seed;
+static unsigned int settled;
+
+static uint32_t
+chance(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 20) % 1000;
+}
+
+static uint64_t
+clock_us(void)
+{
+	return sim_now_us;
+}
+
+/* What port, classify and checksums do between two hosts: a fresh, plain, unshared packet. */
+static struct rte_mbuf *
+carry(struct rte_mbuf *m)
+{
+	struct rte_mbuf *c = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+	struct rte_ipv4_hdr *ip;
+
+	rte_pktmbuf_free(m);
+	if (c == NULL)
+		return NULL;
+	rte_pktmbuf_prepend(c, RTE_ETHER_HDR_LEN);
+	ip = rte_pktmbuf_mtod_offset(c, struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+	c->l2_len = RTE_ETHER_HDR_LEN;
+	c->l3_len = rte_ipv4_hdr_len(ip);
+	c->ol_flags = 0;
+	return c;
+}
+
+static void
+send_frames(int from)
+{
+	struct side *to = &sides[1 - from];
+	struct rte_mbuf *m;
+
+	while (stack_tx(stack_group_get(sides[from].group, 0), &m, 1) == 1) {
+		struct frame f = {.due_us = sim_now_us + sim_wire.delay_us};
+		unsigned int at = to->n_in;
+
+		if (sim_wire.cut || chance() < sim_wire.loss_permille || at == WIRE_MAX) {
+			sim_wire.lost++;
+			rte_pktmbuf_free(m);
+			continue;
+		}
+		sim_wire.passed++;
+		f.m = carry(m);
+		if (f.m == NULL)
+			continue;
+		if (at > 0 && chance() < sim_wire.reorder_permille) {
+			to->in[at] = to->in[at - 1];
+			at--;
+		}
+		to->in[at] = f;
+		to->n_in++;
+	}
+}
+
+static void
+deliver(int to, struct rte_mbuf *m)
+{
+	struct stack *st = stack_group_get(sides[to].group, 0);
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
+	uint64_t counts[STACK_VERDICTS] = {0};
+
+	if (ip->next_proto_id == IPPROTO_TCP)
+		stack_rx_tcp(st, &m, 1, counts, NULL, NULL);
+	else if (ip->next_proto_id == IPPROTO_UDP)
+		stack_rx_udp(st, &m, 1, counts, NULL, NULL);
+	else
+		stack_rx_icmp(st, &m, 1, counts);
+}
+
+/* One walk of one side: what has arrived goes in, what the stack has sent goes out. */
+static void
+walk(void *arg)
+{
+	int me = (int)(intptr_t)arg;
+	struct side *s = &sides[me];
+	unsigned int n = 0;
+
+	while (n < s->n_in && s->in[n].due_us <= sim_now_us)
+		deliver(me, s->in[n++].m);
+	memmove(s->in, s->in + n, (s->n_in - n) * sizeof(s->in[0]));
+	s->n_in -= n;
+	send_frames(me);
+}
+
+static void
+make_side(int me)
+{
+	struct stack_params p = {.n_stacks = 1,
+		.mode = STACK_RUN_TO_COMPLETION,
+		.addr = sim_addr(me, 0).sin_addr.s_addr,
+		.mask = htonl(0xffffff00),
+		.mtu = 1500,
+		.udp_enable = true,
+		.conn_max = 5000,
+		.clock_us = clock_us};
+	struct stack_wiring w = {
+		.walk = walk, .walk_arg = (void *)(intptr_t)me, .pool = pool, .bulk = bulk};
+
+	if (stack_group_create(&p, &sides[me].group) != 0) {
+		fprintf(stderr, "sim: no stack\n");
+		exit(2);
+	}
+	stack_wire(stack_group_get(sides[me].group, 0), &w);
+}
+
+unsigned int
+sim_packets_out(void)
+{
+	return rte_mempool_in_use_count(pool) + rte_mempool_in_use_count(bulk);
+}
+
+void
+sim_setup(void)
+{
+	if (pool == NULL) {
+		if (eal_test_start() < 0) {
+			fprintf(stderr, "sim: no EAL\n");
+			exit(2);
+		}
+		pool = rte_pktmbuf_pool_create("sim", 8191, 0, stack_priv_size(),
+			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		bulk = rte_pktmbuf_pool_create("sim-bulk", 511, 0, stack_priv_size(),
+			16384 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+		if (pool == NULL || bulk == NULL) {
+			fprintf(stderr, "sim: no pool\n");
+			exit(2);
+		}
+		make_side(SIM_A);
+		make_side(SIM_B);
+	}
+	seed = 0x9e3779b97f4a7c15ull;
+	memset(&sim_wire, 0, sizeof(sim_wire));
+	sim_wire.delay_us = 20;
+	settled = sim_packets_out();
+}
+
+void
+sim_teardown(void)
+{
+	struct stack_conn_info i;
+
+	memset(&sim_wire, 0, sizeof(sim_wire));
+	for (int s = 0; s < 130; s++) { /* TIME_WAIT, and FINs that were lost */
+		sim_run(1000);
+		sim_now_us += 1000000;
+	}
+	sim_run(10000);
+	CU_ASSERT_EQUAL(stack_conns(sim_stack(SIM_A), &i, 1), 0);
+	CU_ASSERT_EQUAL(stack_conns(sim_stack(SIM_B), &i, 1), 0);
+	CU_ASSERT_EQUAL(sim_packets_out(), settled);
+}
+
+struct stack_group *
+sim_group(int side)
+{
+	return sides[side].group;
+}
+
+struct stack *
+sim_stack(int side)
+{
+	return stack_group_get(sides[side].group, 0);
+}
+
+struct sockaddr_in
+sim_addr(int side, uint16_t port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(0xc6120001u + (uint32_t)side)};
+}
+
+void
+sim_run(uint64_t us)
+{
+	struct ready_set *sets[2];
+
+	for (int i = 0; i < 2; i++)
+		ready_create(sides[i].group, &sets[i]);
+	for (uint64_t end = sim_now_us + us; sim_now_us < end; sim_now_us += STEP_US) {
+		ready_run(sets[SIM_A]);
+		ready_run(sets[SIM_B]);
+	}
+	ready_destroy(sets[SIM_A]);
+	ready_destroy(sets[SIM_B]);
+}
+
+void
+sim_connect(uint16_t port, struct sock **a, struct sock **b, struct sock **listener)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, port);
+
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_B), SOCK_TCP, listener), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_bind(*listener, &at), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_listen(*listener, 64), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_A), SOCK_TCP, a), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_connect(*a, &at), -EINPROGRESS);
+	for (int i = 0; i < 100; i++) {
+		sim_run(100000);
+		if (sock_accept(*listener, b, NULL) == 0)
+			return;
+	}
+	CU_FAIL_FATAL("connection not accepted");
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Two stacks in one process on a simulated wire: seeded loss and reordering, virtual time, no
+ * threads. A and B are at 198.18.0.1 and 198.18.0.2.
+ */
+#ifndef TESTS_SIM_H
+#define TESTS_SIM_H
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+#include "stack/ready.h"
+#include "stack/sock.h"
+#include "stack/stack.h"
+
+enum { SIM_A, SIM_B };
+
+struct sim_wire {
+	uint32_t loss_permille; /* each way */
+	uint32_t reorder_permille;
+	uint32_t delay_us; /* one way */
+	int cut;           /* nothing passes */
+	uint64_t passed, lost;
+};
+
+extern struct sim_wire sim_wire;
+extern uint64_t sim_now_us;
+
+void sim_setup(void);    /* new wire settings; the stacks are made once */
+void sim_teardown(void); /* lets TIME_WAIT end; every packet must be back in its pool */
+struct stack_group *sim_group(int side);
+struct stack *sim_stack(int side);
+struct sockaddr_in sim_addr(int side, uint16_t port);
+/* Run both stacks for `us` of virtual time. */
+void sim_run(uint64_t us);
+/* A connection from A to a listener on B at `port`, accepted. */
+void sim_connect(uint16_t port, struct sock **a, struct sock **b, struct sock **listener);
+unsigned int sim_packets_out(void); /* packets taken from the pools */
+
+#endif
