@@ -15,7 +15,7 @@
  *
  * exit(): other threads may still be inside the library. Those that wait are parked where they are
  * (boot_park), those that move data come to a wait soon: they get EXIT_GRACE_US. Then every socket
- * is dead, as in a child of fork(), and the stack can go.
+ * is closed, as the kernel would close it, and the stack can go.
  */
 #include "preload/boot.h"
 #include "conf/conf.h"
@@ -24,6 +24,7 @@
 #include "preload/fd.h"
 #include "preload/libc.h"
 #include "preload/route.h"
+#include "preload/signals.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 
@@ -200,8 +201,10 @@ struct stack_group *boot_attach(void)
 	if (!boot_is_up() && !inside) {
 		/* The second of two threads waits for the first. */
 		pthread_mutex_lock(&boot.lock);
+		signals_hold();
 		if (boot_is_idle())
 			start();
+		signals_release();
 		pthread_mutex_unlock(&boot.lock);
 	}
 	return boot_group();
@@ -221,6 +224,21 @@ static void after_fork_in_parent(void)
 	fd_pool_unlock();
 	fd_unlock();
 	pthread_mutex_unlock(&boot.lock);
+}
+
+/* What the program left open ends as after close(): what was sent still arrives. */
+static void close_sockets(void)
+{
+	struct file *f;
+	size_t pos = 0;
+
+	fd_lock();
+	while ((f = file_next(&pos)) != NULL) {
+		if (f->kind == FILE_SOCK)
+			socket_close_stack(f);
+		file_put(f);
+	}
+	fd_unlock();
 }
 
 /* No file touches the stack from here on. */
@@ -290,6 +308,7 @@ static void __attribute__((destructor)) boot_exit(void)
 	ending_thread = true;
 	atomic_store(&boot_is_ending, true);
 	usleep(EXIT_GRACE_US);
+	close_sockets();
 	leave_stack();
 	instance_stop(boot.instance);
 }

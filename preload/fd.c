@@ -10,6 +10,7 @@
 #include "preload/fd.h"
 #include "preload/epoll.h"
 #include "preload/libc.h"
+#include "preload/signals.h"
 #include "preload/socket.h"
 
 #include <pthread.h>
@@ -29,28 +30,33 @@ static struct file *free_files;
 
 void fd_lock(void)
 {
+	signals_hold();
 	pthread_mutex_lock(&table_lock);
 }
 
 void fd_unlock(void)
 {
 	pthread_mutex_unlock(&table_lock);
+	signals_release();
 }
 
 /* Its owner, the thread that forked, has another id in the child. */
 void fd_lock_in_child(void)
 {
 	table_lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+	signals_release();
 }
 
 void file_memory_lock(void)
 {
+	signals_hold();
 	pthread_mutex_lock(&memory_lock);
 }
 
 void file_memory_unlock(void)
 {
 	pthread_mutex_unlock(&memory_lock);
+	signals_release();
 }
 
 static bool grow_files(void)
@@ -74,12 +80,12 @@ struct file *file_new(enum file_kind kind)
 {
 	struct file *f = NULL;
 
-	pthread_mutex_lock(&memory_lock);
+	file_memory_lock();
 	if (free_files || grow_files()) {
 		f = free_files;
 		free_files = f->next_free;
 	}
-	pthread_mutex_unlock(&memory_lock);
+	file_memory_unlock();
 	if (f == NULL)
 		return NULL;
 
@@ -98,24 +104,26 @@ struct file *file_new(enum file_kind kind)
 
 void file_release(struct file *f)
 {
+	signals_hold();
 	if (f->kind == FILE_SOCK)
 		socket_destroy(f);
 	else
 		epoll_destroy(f);
 
-	pthread_mutex_lock(&memory_lock);
+	file_memory_lock();
 	f->next_free = free_files;
 	free_files = f;
-	pthread_mutex_unlock(&memory_lock);
+	file_memory_unlock();
+	signals_release();
 }
 
 struct file *file_next(size_t *pos)
 {
 	struct file *f = NULL;
 
-	pthread_mutex_lock(&memory_lock);
+	file_memory_lock();
 	size_t end = n_chunks * FILES_PER_CHUNK;
-	pthread_mutex_unlock(&memory_lock);
+	file_memory_unlock();
 	while (*pos < end) {
 		f = &chunks[*pos / FILES_PER_CHUNK][*pos % FILES_PER_CHUNK];
 		(*pos)++;

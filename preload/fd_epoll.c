@@ -245,7 +245,7 @@ static int ask_kernel(struct file *f, int epfd, struct epoll_event *evs, int max
 static int collect(struct ready_set *set, struct epoll_event *evs, int max)
 {
 	struct ready_event ready[COLLECT_MAX];
-	int n = ready_collect(set, ready, max < COLLECT_MAX ? max : COLLECT_MAX);
+	int n = HELD(ready_collect(set, ready, max < COLLECT_MAX ? max : COLLECT_MAX));
 
 	for (int i = 0; i < n; i++) {
 		evs[i].events = ready[i].events;
@@ -281,10 +281,10 @@ static int sleep_both(struct file *f, int epfd, struct ready_set *set, struct wa
 		{.fd = epfd, .events = POLLIN},
 	};
 
-	if (!ready_arm(set))
+	if (!HELD(ready_arm(set)))
 		return 0;
 	wait_sleep(w, fds, has_kernel ? 2 : 1);
-	ready_disarm(set);
+	wait_disarm(set);
 	return fds[1].revents;
 }
 
@@ -299,7 +299,7 @@ static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max
 		bool spins = ready_spins(set);
 
 		if (spins)
-			ready_run(set);
+			HELD(ready_run(set));
 		n = gather(f, epfd, set, evs, max, exact);
 		if (n > 0)
 			return n;

@@ -98,7 +98,7 @@ static ssize_t receive_now(struct file *f, int fd, const struct iovec *iov, int 
 	struct incoming *in)
 {
 	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_relaxed);
-	ssize_t r = sock_recv(s, iov, n, flags & (MSG_PEEK | MSG_TRUNC), &in->from, &in->flags);
+	ssize_t r = HELD(sock_recv(s, iov, n, flags & (MSG_PEEK | MSG_TRUNC), &in->from, &in->flags));
 
 	if (r == -EAGAIN && f->sock.is_udp && socket_ask_kernel(f))
 		return receive_kernel(fd, iov, n, flags, in);
@@ -308,7 +308,7 @@ static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
 			break;
 		}
 		iov = cursor_view(&c, &part, &n);
-		r = sock_send(s, iov, n, flags & MSG_MORE, to);
+		r = HELD(sock_send(s, iov, n, flags & MSG_MORE, to));
 		if (r == -EAGAIN)
 			continue;
 		if (r < 0)
@@ -333,7 +333,7 @@ static ssize_t transmit(struct file *f, int fd, const struct iovec *iov, size_t 
 	total = iov_total(iov, n);
 	if (total < 0)
 		return total;
-	r = sock_send(s, iov, (int)n, flags & MSG_MORE, to);
+	r = HELD(sock_send(s, iov, (int)n, flags & MSG_MORE, to));
 	if (r == total || f->sock.is_nonblock || (flags & MSG_DONTWAIT))
 		return r < 0 ? broken_pipe(f, flags, r) : r;
 	if (r < 0 && r != -EAGAIN)

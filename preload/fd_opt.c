@@ -171,7 +171,7 @@ static int get_known(struct file *f, int level, int name, void *val, socklen_t *
 	case SO_ACCEPTCONN:
 		return put_int(f->sock.is_listening, val, len);
 	case SO_ERROR:
-		return put_int(sock_take_error(atomic_load(&f->sock.sock)), val, len);
+		return put_int(HELD(sock_take_error(atomic_load(&f->sock.sock))), val, len);
 	case SO_RCVTIMEO:
 		return put_timeout(f->sock.recv_timeout_ns, val, len);
 	case SO_SNDTIMEO:
@@ -195,7 +195,7 @@ long on_getsockopt(struct file *f, int fd, int level, int name, void *val, sockl
 	if ((int)*len < 0)
 		return -EINVAL;
 	r = get_known(f, level, name, val, len);
-	return r == -ENOPROTOOPT ? sock_getopt(s, level, name, val, len) : r;
+	return r == -ENOPROTOOPT ? HELD(sock_getopt(s, level, name, val, len)) : r;
 }
 
 /* --- fcntl ------------------------------------------------------------------------------------------ */
@@ -277,11 +277,11 @@ static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 	if (request == FIONREAD) {
 		if (f->sock.is_listening)
 			return -EINVAL;
-		*(int *)arg = (int)sock_inq(s);
+		*(int *)arg = HELD((int)sock_inq(s));
 		if (*(int *)arg == 0 && socket_has_kernel(f))
 			return libc_result(libc.ioctl(fd, request, arg));
 	} else {
-		*(int *)arg = request == SIOCOUTQ ? (int)sock_outq(s) : 0;
+		*(int *)arg = request == SIOCOUTQ ? HELD((int)sock_outq(s)) : 0;
 	}
 	return 0;
 }

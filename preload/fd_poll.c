@@ -252,8 +252,8 @@ static void call_sleep(struct call *c, struct ready_set *set, struct wait *w)
 	struct pollfd wake = {.fd = ready_fd(set), .events = POLLIN};
 	struct ready_event stale;
 
-	if (!ready_arm(set)) {
-		ready_collect(set, &stale, 1); /* what is no longer true leaves the set */
+	if (!HELD(ready_arm(set))) {
+		HELD(ready_collect(set, &stale, 1)); /* what is no longer true leaves the set */
 		return;
 	}
 	/* wait_sleep() expects the eventfd first. */
@@ -261,7 +261,7 @@ static void call_sleep(struct call *c, struct ready_set *set, struct wait *w)
 	c->kernel[0] = wake;
 	wait_sleep(w, c->kernel, c->has_kernel ? c->n + 1 : 1);
 	memmove(c->kernel, c->kernel + 1, c->n * sizeof(*c->kernel));
-	ready_disarm(set);
+	wait_disarm(set);
 }
 
 static long call_wait(struct call *c, uint64_t timeout_ns)
@@ -285,7 +285,7 @@ static long call_wait(struct call *c, uint64_t timeout_ns)
 		if (set == NULL) /* undecided sockets only */
 			return -EAGAIN;
 		if (ready_spins(set)) {
-			ready_run(set);
+			HELD(ready_run(set));
 			ask_kernel = clock_ticks() - c->kernel_asked >= clock_kernel_ticks;
 		} else {
 			if (timeout_ns != 0)

@@ -10,6 +10,7 @@
  */
 #include "preload/fd.h"
 #include "preload/libc.h"
+#include "preload/signals.h"
 
 #include <pthread.h>
 #include <sys/resource.h>
@@ -25,12 +26,14 @@ static struct {
 
 void fd_pool_lock(void)
 {
+	signals_hold();
 	pthread_mutex_lock(&pool.lock);
 }
 
 void fd_pool_unlock(void)
 {
 	pthread_mutex_unlock(&pool.lock);
+	signals_release();
 }
 
 static int pool_max(void)
@@ -73,9 +76,9 @@ static int refill(void)
 
 bool fd_pool_has(void)
 {
-	pthread_mutex_lock(&pool.lock);
+	fd_pool_lock();
 	bool has = pool.n > 0 || refill() == 0;
-	pthread_mutex_unlock(&pool.lock);
+	fd_pool_unlock();
 	return has;
 }
 
@@ -83,13 +86,13 @@ int fd_pool_take(void)
 {
 	int fd;
 
-	pthread_mutex_lock(&pool.lock);
+	fd_pool_lock();
 	fd = pool.n ? 0 : refill();
 	if (fd == 0) {
 		fd = pool.fds[--pool.n];
 		fd_set_free(fd, false);
 	}
-	pthread_mutex_unlock(&pool.lock);
+	fd_pool_unlock();
 	return fd;
 }
 
@@ -97,25 +100,25 @@ void fd_pool_give(int fd)
 {
 	bool is_full;
 
-	pthread_mutex_lock(&pool.lock);
+	fd_pool_lock();
 	is_full = pool.n >= pool_max();
 	if (!is_full) {
 		fd_set_free(fd, true);
 		pool.fds[pool.n++] = fd;
 	}
-	pthread_mutex_unlock(&pool.lock);
+	fd_pool_unlock();
 	if (is_full)
 		libc.close(fd);
 }
 
 void fd_pool_forget(int fd)
 {
-	pthread_mutex_lock(&pool.lock);
+	fd_pool_lock();
 	for (int i = 0; i < pool.n; i++)
 		if (pool.fds[i] == fd) {
 			pool.fds[i] = pool.fds[--pool.n];
 			fd_set_free(fd, false);
 			break;
 		}
-	pthread_mutex_unlock(&pool.lock);
+	fd_pool_unlock();
 }

@@ -204,7 +204,7 @@ static int connect_wait(struct file *f, int fd, struct sock *s)
 	r = wait_socket(&w, f, fd, EPOLLOUT);
 	if (r < 0)
 		return r == -ETIMEDOUT ? -EINPROGRESS : r;
-	return -sock_take_error(s);
+	return -HELD(sock_take_error(s));
 }
 
 static bool is_for_stack(const struct file *f, const struct sockaddr_in *in)
@@ -246,7 +246,7 @@ long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t a
 	fd_lock();
 	socket_to_stack(f);
 	fd_unlock();
-	r = sock_connect(s, &in);
+	r = HELD(sock_connect(s, &in));
 	if (r == -EISCONN && f->sock.is_connecting) {
 		f->sock.is_connecting = false; /* Linux says 0 once, then EISCONN */
 		return 0;
@@ -257,6 +257,13 @@ long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t a
 	return f->sock.is_nonblock ? r : connect_wait(f, fd, s);
 }
 
+static void refuse(struct sock *conn)
+{
+	signals_hold();
+	sock_close(conn);
+	signals_release();
+}
+
 /* A connection of the stack becomes a descriptor. */
 static long accept_install(const struct file *listener, struct sock *s, int flags)
 {
@@ -264,13 +271,13 @@ static long accept_install(const struct file *listener, struct sock *s, int flag
 	struct file *f;
 
 	if (fd < 0) {
-		sock_close(s);
+		refuse(s);
 		return fd;
 	}
 	f = file_new(FILE_SOCK);
 	if (f == NULL) {
 		fd_pool_give(fd);
-		sock_close(s);
+		refuse(s);
 		return -ENOMEM;
 	}
 	f->pooled_fd = fd;
@@ -306,7 +313,7 @@ static long accept_now(struct file *f, int fd, struct sock *s, struct sockaddr *
 
 	if (!fd_pool_has())
 		return -EMFILE;
-	r = sock_accept(s, &conn, addr ? &peer : NULL);
+	r = HELD(sock_accept(s, &conn, addr ? &peer : NULL));
 	if (r == 0) {
 		long got = accept_install(f, conn, flags);
 
@@ -367,7 +374,7 @@ long on_shutdown(struct file *f, int fd, int how)
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
 	if (s)
-		r = sock_shutdown(s, how);
+		r = HELD(sock_shutdown(s, how));
 	if (f->sock.halves & HALF_KERNEL) {
 		long k = libc_result(libc.shutdown(fd, how));
 
@@ -390,7 +397,7 @@ long on_getsockname(struct file *f, int fd, struct sockaddr *addr, socklen_t *ad
 	if (s == NULL && in.sin_port == 0)
 		s = socket_stack(f);
 	if (s)
-		sock_name(s, &in);
+		HELD(sock_name(s, &in));
 	return socket_copy_addr(f, &in, addr, addrlen);
 }
 
@@ -404,7 +411,7 @@ long on_getpeername(struct file *f, int fd, struct sockaddr *addr, socklen_t *ad
 		return libc_result(libc.getpeername(fd, addr, addrlen));
 	if (s == NULL)
 		return -ENOTCONN;
-	r = sock_peer(s, &in);
+	r = HELD(sock_peer(s, &in));
 	if (r < 0)
 		return r;
 	return addr ? socket_copy_addr(f, &in, addr, addrlen) : -EFAULT;

@@ -145,16 +145,23 @@ static void watch_by_kernel(struct watch *w)
 		atomic_fetch_add(&w->epoll->epoll.n_kernel, 1);
 }
 
-void socket_to_kernel(struct file *f)
+void socket_close_stack(struct file *f)
 {
-	struct file_sock *fs = &f->sock;
-	struct sock *s = atomic_exchange(&fs->sock, NULL);
+	struct sock *s = atomic_exchange(&f->sock.sock, NULL);
 	struct watch *w;
 
 	LIST_FOREACH(w, &f->watchers, in_file)
 		watch_detach(w);
 	if (s)
 		sock_close(s);
+}
+
+void socket_to_kernel(struct file *f)
+{
+	struct file_sock *fs = &f->sock;
+	struct watch *w;
+
+	socket_close_stack(f);
 	if (!(fs->halves & HALF_KERNEL) && fs->is_bound)
 		move_to_kernel(f);
 	fs->halves = HALF_KERNEL;

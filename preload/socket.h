@@ -38,6 +38,7 @@ void socket_materialise_late(struct file *f);
 void socket_to_kernel(struct file *f);
 void socket_to_stack(struct file *f);
 void socket_orphan(struct file *f);
+void socket_close_stack(struct file *f); /* its watches and its stack half */
 /* The last reference is gone. Takes fd_lock itself. */
 void socket_destroy(struct file *f);
 

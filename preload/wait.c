@@ -131,6 +131,13 @@ void wait_sleep(struct wait *w, struct pollfd *fds, nfds_t n)
 	boot_check_end();
 }
 
+void wait_disarm(struct ready_set *set)
+{
+	signals_hold();
+	ready_disarm(set);
+	signals_release();
+}
+
 static void thread_exit(void *arg)
 {
 	fd_lock();
@@ -206,18 +213,18 @@ int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events)
 		if (set == NULL)
 			return -ENOBUFS;
 		if (ready_spins(set)) {
-			ready_run(set);
-		} else if (ready_arm(set)) {
+			HELD(ready_run(set));
+		} else if (HELD(ready_arm(set))) {
 			fds[0] = (struct pollfd){.fd = ready_fd(set), .events = POLLIN};
 			fds[1] = (struct pollfd){.fd = fd, .events = (short)events};
 			wait_sleep(w, fds, socket_has_kernel(f) ? 2 : 1);
-			ready_disarm(set);
+			wait_disarm(set);
 			if (fds[1].revents && socket_has_kernel(f)) {
 				socket_kernel_spoke();
 				return 0;
 			}
 		} else {
-			ready_collect(set, &ignored, 1); /* stale: make it look again */
+			HELD(ready_collect(set, &ignored, 1)); /* stale: make it look again */
 		}
 	}
 }
@@ -230,7 +237,7 @@ void wait_nudge(struct file *f)
 		return;
 	set = watch_single(f, f->fd, EPOLLIN);
 	if (set && ready_spins(set))
-		ready_run(set);
+		HELD(ready_run(set));
 }
 
 void wait_rested(void)

@@ -80,6 +80,9 @@ int wait_check(struct wait *w);
  * of the armed ready set. */
 void wait_sleep(struct wait *w, struct pollfd *fds, nfds_t n);
 
+/* ready_disarm(), with signals put off. */
+void wait_disarm(struct ready_set *set);
+
 /* Wait until a socket of the stack has one of `events`, or its kernel half may have: 0, -EINTR,
  * -ETIMEDOUT or another error. */
 int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events);

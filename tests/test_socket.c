@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -266,6 +267,45 @@ BOTH_MODES(a_signal_interrupts_unless_its_handler_restarts)
 	pair_close(p);
 }
 
+static struct pair other;
+static sigjmp_buf jump;
+
+static void send_in_handler(int sig)
+{
+	send(other.client, "y", 1, MSG_DONTWAIT);
+	if (++n_signals == 50)
+		siglongjmp(jump, 1);
+}
+
+/* A handler that comes while this thread holds a lock of the stack would wait for itself. */
+BOTH_MODES(a_handler_may_use_sockets_and_jump_out)
+{
+	struct pair p = pair_open();
+	struct sigaction act = {.sa_handler = send_in_handler, .sa_flags = SA_RESTART};
+	struct itimerval every = {.it_interval.tv_usec = 500, .it_value.tv_usec = 500}, never = {0};
+	char buf[64];
+	ssize_t n;
+
+	other = pair_open();
+	n_signals = 0;
+	sigaction(SIGALRM, &act, NULL);
+	if (sigsetjmp(jump, 1) == 0) {
+		setitimer(ITIMER_REAL, &every, NULL);
+		n = recv(p.server, buf, 1, 0);
+		CU_FAIL("nobody sends");
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	n = recv(other.server, buf, sizeof(buf), MSG_DONTWAIT);
+	CU_ASSERT_EQUAL(n, 50);
+	CU_ASSERT_EQUAL(send(p.client, "x", 1, 0), 1);
+	CU_ASSERT_EQUAL(recv(p.server, buf, 1, 0), 1);
+	pair_close(other);
+	pair_close(p);
+	/* The call that was left by the jump still holds its socket. */
+	CU_ASSERT_EQUAL(fake_live, 1);
+	fake_live = 0;
+}
+
 static void take_info(int sig, siginfo_t *info, void *context)
 {
 	n_signals += info->si_signo == sig && context != NULL;
@@ -406,6 +446,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_blocking_send_takes_all_and_a_nonblocking_one_what_fits),
 	CUNIT_TEST(a_broken_pipe_raises_sigpipe),
 	CUNIT_TEST(a_signal_interrupts_unless_its_handler_restarts),
+	CUNIT_TEST(a_handler_may_use_sockets_and_jump_out),
 	CUNIT_TEST(sigaction_reports_the_programs_own_handler),
 	CUNIT_TEST(options_are_kept_and_answered),
 	CUNIT_TEST(sendfile_copies_and_moves_the_offset),
