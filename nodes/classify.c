@@ -292,7 +292,7 @@ source_ok(const struct worker *w, const struct rte_mbuf *m, uint32_t src)
 
 	if (is_loop(m))
 		return src == w->addr;
-	return host >> 24 != 0 && host >> 24 != 127 && host < RTE_IPV4(224, 0, 0, 0) &&
+	return host >> 24 != 0 && host >> 24 != 127 && host < 0xe0000000 &&
 		src != w->addr;
 }
 
