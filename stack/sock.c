@@ -182,6 +182,17 @@ sock_writable(const struct sock *s)
 	return held * 3 <= (uint64_t)s->sndbuf * 2;
 }
 
+/* Who is told "not writable" may now wait for it without a send that failed: note it, and look
+ * again, because room may have come in between (the other half is on_sent()). */
+static bool
+is_writable_or_noted(const struct sock *s)
+{
+	if (sock_writable(s))
+		return true;
+	sock_flag_set((struct sock *)s, SF_TX_FULL);
+	return sock_writable(s);
+}
+
 static uint32_t
 tcp_events(const struct sock *s, uint32_t f)
 {
@@ -202,7 +213,7 @@ tcp_events(const struct sock *s, uint32_t f)
 		ev |= EPOLLIN | EPOLLRDNORM;
 	if (f & (SF_EOF | SF_SHUT_RD))
 		ev |= EPOLLRDHUP;
-	if ((f & SF_SHUT_WR) != 0 || sock_writable(s))
+	if ((f & SF_SHUT_WR) != 0 || is_writable_or_noted(s))
 		ev |= EPOLLOUT | EPOLLWRNORM;
 	if ((f & SF_DEAD) || ((f & (SF_EOF | SF_SHUT_RD)) && (f & SF_SHUT_WR)))
 		ev |= EPOLLHUP;
@@ -218,7 +229,7 @@ sock_events(const struct sock *s)
 	if (s->kind == SOCK_TCP) {
 		ev = tcp_events(s, f);
 	} else {
-		ev = sock_writable(s) ? EPOLLOUT | EPOLLWRNORM : 0;
+		ev = is_writable_or_noted(s) ? EPOLLOUT | EPOLLWRNORM : 0;
 		if (atomic_load_explicit(&m->rx_pkts_in, memory_order_acquire) !=
 			    atomic_load_explicit(&m->rx_pkts_out, memory_order_relaxed) ||
 		    (f & SF_SHUT_RD))

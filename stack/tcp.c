@@ -196,6 +196,8 @@ on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 		s->tx_tail = NULL;
 	atomic_store_explicit(&s->tx_charge_acked, charge, memory_order_release);
 	atomic_store_explicit(&s->tx_bytes_acked, acked, memory_order_release);
+	/* A waiter sets the flag and then looks at the room; here it is the other way round. */
+	atomic_thread_fence(memory_order_seq_cst);
 	if ((sock_flags(s) & SF_TX_FULL) != 0 && sock_writable(s)) {
 		sock_flag_clear(s, SF_TX_FULL);
 		sock_notify(s, EPOLLOUT);

@@ -143,7 +143,7 @@ send_all(struct stack *st, struct sock *s)
 	}
 	s->tx_head = s->tx_out = NULL;
 	atomic_fetch_add_explicit(&s->tx_charge_acked, charge, memory_order_release);
-	atomic_fetch_add_explicit(&s->tx_bytes_acked, bytes, memory_order_release);
+	atomic_fetch_add_explicit(&s->tx_bytes_acked, bytes, memory_order_seq_cst);
 	if (sock_flags(s) & SF_TX_FULL) {
 		sock_flag_clear(s, SF_TX_FULL);
 		sock_notify(s, EPOLLOUT);
