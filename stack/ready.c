@@ -33,6 +33,7 @@ struct ready_watch {
 	struct ready_watch *in_next;              /* list `in` */
 	struct ready_watch *fifo_next, **fifo_prev; /* under set->lock; prev NULL: not there */
 	struct ready_watch *sock_next, **sock_prev; /* under sock->watch_lock */
+	struct ready_watch *set_next, **set_prev;   /* under set->lock: all of the set */
 };
 
 struct ready_set {
@@ -43,7 +44,7 @@ struct ready_set {
 	_Atomic bool armed;   /* a thread sleeps, or is about to */
 	_Atomic bool in_wakes; /* on a stack's wake list */
 	int eventfd;
-	unsigned int n_watches;
+	struct ready_watch *all; /* under lock */
 	unsigned int idle_runs;
 };
 
@@ -208,7 +209,13 @@ ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
 	w->sock_prev = (struct ready_watch **)&s->watches;
 	atomic_store_explicit(&s->watches, w, memory_order_release);
 	spin_unlock(&s->watch_lock);
-	set->n_watches++;
+	spin_lock(&set->lock);
+	w->set_next = set->all;
+	if (set->all != NULL)
+		set->all->set_prev = &w->set_next;
+	w->set_prev = &set->all;
+	set->all = w;
+	spin_unlock(&set->lock);
 	*out = w;
 	check_now(w);
 	return 0;
@@ -239,7 +246,9 @@ ready_del(struct ready_watch *w)
 	spin_lock(&set->lock);
 	fifo_collect(set);
 	fifo_remove(set, w);
-	set->n_watches--;
+	*w->set_prev = w->set_next;
+	if (w->set_next != NULL)
+		w->set_next->set_prev = w->set_prev;
 	spin_unlock(&set->lock);
 	free(w);
 }
@@ -249,10 +258,12 @@ op_nothing(struct stack *st, void *arg)
 {
 }
 
-/* The caller has deleted the watches of the set; afterwards no stack knows the set either. */
 void
 ready_destroy(struct ready_set *set)
 {
+	while (set->all != NULL)
+		ready_del(set->all);
+	/* No socket knows the set any more; now no stack and no waker may have it in hand. */
 	for (unsigned int i = 0; i < set->group->n; i++) {
 		if (atomic_load(&set->in_wakes))
 			stack_call(&set->group->stacks[i], op_nothing, NULL);

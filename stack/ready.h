@@ -37,7 +37,7 @@ struct ready_event {
 };
 
 int ready_create(struct stack_group *g, struct ready_set **out);
-void ready_destroy(struct ready_set *set); /* drops its watches */
+void ready_destroy(struct ready_set *set); /* deletes its watches first */
 
 /* `events`: EPOLL* bits with EPOLLET and EPOLLONESHOT; ERR and HUP are always watched.
  * The caller keeps the watch and must ready_del() it before sock_close(). 0 or -errno. */
