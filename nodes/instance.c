@@ -227,6 +227,8 @@ start_threads(struct instance *in, char *err, size_t err_len)
 		snprintf(err, err_len, "control socket: %s", strerror(-ret));
 		return ret;
 	}
+	if (in->opened != NULL)
+		in->opened(in->opened_arg, in->stacks);
 	ret = stack_group_start(in->stacks);
 	if (ret < 0)
 		snprintf(err, err_len, "stack threads: %s", strerror(-ret));
@@ -262,7 +264,8 @@ restore_signals(const sigset_t *old)
 }
 
 int
-instance_start(const struct conf *c, struct instance **out, char *err, size_t err_len)
+instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_group *stacks),
+	void *arg, struct instance **out, char *err, size_t err_len)
 {
 	struct instance *in = calloc(1, sizeof(*in));
 	sigset_t old;
@@ -274,6 +277,8 @@ instance_start(const struct conf *c, struct instance **out, char *err, size_t er
 		return -ENOMEM;
 	}
 	in->conf = c;
+	in->opened = opened;
+	in->opened_arg = arg;
 	in->kernel_fd = -1;
 	in->n_workers = c->num_cpus.n > 0 ? c->num_cpus.n : RTE_MAX(c->stack_num, 1u);
 	block_signals(&old);

@@ -19,8 +19,12 @@ struct stack_group;
  * affinity and signal mask as they were. All threads made here block every signal.
  * 0 or -errno, with one line for people in `err`. After a failure the process runs on without it.
  * `c` must live as long as the instance.
+ *
+ * `opened(arg, stacks)`, where not NULL, is called before the first packet is taken from the port:
+ * what listens by then refuses nobody who asked while the data path was starting.
  */
-int instance_start(const struct conf *c, struct instance **out, char *err, size_t err_len);
+int instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_group *stacks),
+	void *arg, struct instance **out, char *err, size_t err_len);
 struct stack_group *instance_stacks(struct instance *in);
 /* Stop threads, reset connections, close ports, remove the files made. Called at exit. */
 void instance_stop(struct instance *in);

@@ -46,6 +46,8 @@ struct instance {
 	unsigned int n_workers;
 	struct worker *workers[WORKERS_MAX]; /* each with its stack and graph */
 	struct stack_group *stacks;
+	void (*opened)(void *arg, struct stack_group *stacks); /* see instance_start() */
+	void *opened_arg;
 	struct ctl_server *ctl; /* owned by instance_ctl.c */
 };
 

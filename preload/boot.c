@@ -90,7 +90,7 @@ const struct conf *boot_conf(void)
 
 struct stack_group *boot_group(void)
 {
-	return boot_is_up() ? atomic_load_explicit(&boot.group, memory_order_relaxed) : NULL;
+	return atomic_load_explicit(&boot.group, memory_order_acquire);
 }
 
 bool boot_is_starting(void)
@@ -142,16 +142,19 @@ static bool is_our_process(void)
 }
 
 /* Every socket that already listens or receives gets its stack half now. */
-static void attach_sockets(void)
+static void attach_sockets(void *arg, struct stack_group *stacks)
 {
 	struct file *f;
 	size_t pos = 0;
 
+	fd_lock();
+	atomic_store(&boot.group, stacks);
 	while ((f = file_next(&pos)) != NULL) {
 		if (f->kind == FILE_SOCK && socket_wants_stack(f))
 			socket_materialise_late(f);
 		file_put(f);
 	}
+	fd_unlock();
 }
 
 static void surrender_sockets(void)
@@ -166,13 +169,34 @@ static void surrender_sockets(void)
 	}
 }
 
+/* No file touches the stack from here on. */
+static void leave_stack(void)
+{
+	struct file *f;
+	size_t pos = 0;
+
+	atomic_store(&boot_state, BOOT_ORPHAN);
+	fd_lock();
+	atomic_store(&boot.group, NULL);
+	wait_orphan();
+	poll_orphan();
+	while ((f = file_next(&pos)) != NULL) {
+		if (f->kind == FILE_SOCK)
+			socket_orphan(f);
+		else
+			epoll_orphan(f);
+		file_put(f);
+	}
+	fd_unlock();
+}
+
 static void start(void)
 {
 	char err[256] = "";
 	int r;
 
 	inside++;
-	r = instance_start(&boot.conf, &boot.instance, err, sizeof(err));
+	r = instance_start(&boot.conf, attach_sockets, NULL, &boot.instance, err, sizeof(err));
 	inside--;
 	if (r < 0) {
 		boot_say("cannot start: %s; %s", err[0] ? err : strerror(-r),
@@ -181,6 +205,10 @@ static void start(void)
 				"the program runs on the kernel's sockets");
 		if (boot.conf.on_error == CONF_ON_ERROR_EXIT)
 			_exit(1);
+		if (boot_group()) { /* the stacks have been there, and are not any more */
+			leave_stack();
+			return;
+		}
 		atomic_store(&boot_state, BOOT_INACTIVE);
 		fd_lock();
 		surrender_sockets();
@@ -189,11 +217,7 @@ static void start(void)
 	}
 	boot.owner = getpid();
 	clock_calibrate();
-	atomic_store(&boot.group, instance_stacks(boot.instance));
-	fd_lock();
 	atomic_store(&boot_state, BOOT_UP);
-	attach_sockets();
-	fd_unlock();
 }
 
 struct stack_group *boot_attach(void)
@@ -236,26 +260,6 @@ static void close_sockets(void)
 	while ((f = file_next(&pos)) != NULL) {
 		if (f->kind == FILE_SOCK)
 			socket_close_stack(f);
-		file_put(f);
-	}
-	fd_unlock();
-}
-
-/* No file touches the stack from here on. */
-static void leave_stack(void)
-{
-	struct file *f;
-	size_t pos = 0;
-
-	atomic_store(&boot_state, BOOT_ORPHAN);
-	fd_lock();
-	wait_orphan();
-	poll_orphan();
-	while ((f = file_next(&pos)) != NULL) {
-		if (f->kind == FILE_SOCK)
-			socket_orphan(f);
-		else
-			epoll_orphan(f);
 		file_put(f);
 	}
 	fd_unlock();

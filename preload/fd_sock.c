@@ -75,7 +75,7 @@ static int bind_both(struct file *f, int fd, const struct sockaddr *addr, sockle
 		return -errno;
 	take_kernel_name(f, fd);
 	/* TCP makes its half with listen() or connect(), when it is known to be needed. */
-	return boot_is_up() && f->sock.is_udp ? socket_materialise(f) : 0;
+	return boot_group() && f->sock.is_udp ? socket_materialise(f) : 0;
 }
 
 static int bind_stack(struct file *f, const struct sockaddr_in *addr)
@@ -94,7 +94,7 @@ static int bind_stack(struct file *f, const struct sockaddr_in *addr)
 	} else {
 		f->sock.local = *addr;
 		f->sock.is_bound = true;
-		r = boot_is_up() ? socket_materialise(f) : 0;
+		r = boot_group() ? socket_materialise(f) : 0;
 		if (r < 0) {
 			f->sock.is_bound = false;
 			return r;
@@ -187,7 +187,7 @@ long on_listen(struct file *f, int fd, int backlog)
 	if (r == 0) {
 		f->sock.backlog = backlog;
 		f->sock.is_listening = true;
-		if (boot_is_up() && s == NULL)
+		if (boot_group() && s == NULL)
 			r = socket_materialise(f);
 	}
 	fd_unlock();

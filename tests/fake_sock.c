@@ -55,6 +55,7 @@ struct sock {
 	bool is_connected, is_eof, is_cut, is_shut; /* eof: peer shut; cut: peer gone */
 	int error;
 	uint32_t edges;
+	_Atomic uint32_t events; /* for sock_events(), which takes no lock */
 };
 
 static LIST_HEAD(, sock) all = LIST_HEAD_INITIALIZER(all);
@@ -85,6 +86,20 @@ static uint32_t events_of(const struct sock *s)
 	return e;
 }
 
+static void publish(struct sock *s)
+{
+	s->events = events_of(s);
+}
+
+/* Ends a call on `s`. */
+static void done(struct sock *s)
+{
+	publish(s);
+	if (s->peer)
+		publish(s->peer);
+	pthread_mutex_unlock(&lock);
+}
+
 static bool is_ready(const struct ready_watch *w)
 {
 	return !w->is_off && (events_of(w->s) & (w->events | EPOLLERR | EPOLLHUP)) &&
@@ -104,6 +119,7 @@ static void edge(struct sock *s)
 	struct ready_watch *w;
 
 	s->edges++;
+	publish(s);
 	LIST_FOREACH(w, &s->watches, in_sock)
 		wake(w);
 }
@@ -241,7 +257,7 @@ int sock_open(struct stack_group *g, enum sock_kind kind, struct sock **out)
 	pthread_mutex_lock(&lock);
 	LIST_INSERT_HEAD(&all, s, in_all);
 	fake_live++;
-	pthread_mutex_unlock(&lock);
+	done(s);
 	*out = s;
 	return 0;
 }
@@ -302,13 +318,15 @@ int sock_bind(struct sock *s, const struct sockaddr_in *addr)
 {
 	pthread_mutex_lock(&lock);
 	int r = bind_locked(s, addr);
-	pthread_mutex_unlock(&lock);
+	done(s);
 	return r;
 }
 
 int sock_listen(struct sock *s, int backlog)
 {
+	pthread_mutex_lock(&lock);
 	s->backlog = backlog < 1 ? 1 : backlog;
+	done(s);
 	return 0;
 }
 
@@ -352,7 +370,7 @@ int sock_connect(struct sock *s, const struct sockaddr_in *addr)
 		edge(to);
 	}
 	edge(s);
-	pthread_mutex_unlock(&lock);
+	done(s);
 	return -EINPROGRESS;
 }
 
@@ -370,7 +388,7 @@ int sock_accept(struct sock *s, struct sock **out, struct sockaddr_in *peer)
 			*peer = (*out)->to;
 		r = 0;
 	}
-	pthread_mutex_unlock(&lock);
+	done(s);
 	return r;
 }
 
@@ -441,7 +459,7 @@ ssize_t sock_recv(struct sock *s, const struct iovec *iov, int iovcnt, int flags
 	} else {
 		r = s->is_eof ? 0 : -EAGAIN;
 	}
-	pthread_mutex_unlock(&lock);
+	done(s);
 	return r;
 }
 
@@ -492,7 +510,7 @@ ssize_t sock_send(struct sock *s, const struct iovec *iov, int iovcnt, int flags
 	} else {
 		r = s->peer ? put(s->peer, iov, iovcnt) : -ENOTCONN;
 	}
-	pthread_mutex_unlock(&lock);
+	done(s);
 	return r;
 }
 
@@ -511,7 +529,7 @@ int sock_shutdown(struct sock *s, int how)
 	if (how != SHUT_WR)
 		s->is_eof = true;
 	edge(s);
-	pthread_mutex_unlock(&lock);
+	done(s);
 	return 0;
 }
 
@@ -529,9 +547,12 @@ int sock_peer(struct sock *s, struct sockaddr_in *addr)
 
 int sock_take_error(struct sock *s)
 {
-	int err = s->error;
+	int err;
 
+	pthread_mutex_lock(&lock);
+	err = s->error;
 	s->error = 0;
+	done(s);
 	return err;
 }
 
@@ -557,10 +578,7 @@ int sock_getopt(struct sock *s, int level, int name, void *val, socklen_t *len)
 
 uint32_t sock_events(const struct sock *s)
 {
-	pthread_mutex_lock(&lock);
-	uint32_t events = events_of(s);
-	pthread_mutex_unlock(&lock);
-	return events;
+	return s->events;
 }
 
 bool sock_is_listening(const struct sock *s)
@@ -570,13 +588,17 @@ bool sock_is_listening(const struct sock *s)
 
 /* --- instance and settings ---------------------------------------------------------------------------- */
 
-int instance_start(const struct conf *c, struct instance **out, char *err, size_t err_len)
+int instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_group *stacks),
+	void *arg, struct instance **out, char *err, size_t err_len)
 {
 	static char instance;
 
 	fake_attached++;
 	*out = (struct instance *)&instance;
-	return fake_fails ? -ENODEV : 0;
+	if (fake_fails)
+		return -ENODEV;
+	opened(arg, (struct stack_group *)&instance);
+	return 0;
 }
 
 struct stack_group *instance_stacks(struct instance *in)
