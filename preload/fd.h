@@ -77,6 +77,8 @@ struct file_epoll {
 	_Atomic uint32_t n_kernel; /* entries of the kernel's set; may count closed ones, never less */
 	_Atomic uint32_t sleepers; /* threads asleep in the kernel's epoll_wait */
 	bool bell_hangs;           /* fd_lock: see fd_epoll.c */
+	_Atomic bool is_nested;    /* another epoll, poll or select looks at its descriptor */
+	bool nest_hangs;           /* fd_lock: the eventfd of the ready set is in the kernel's set */
 	_Atomic uint64_t kernel_asked; /* clock_ticks() */
 	_Atomic bool kernel_was_last;  /* the last answer had events of the kernel's half */
 };

@@ -13,6 +13,11 @@
  * The bell: a thread asleep in the kernel's epoll_wait alone cannot notice that another thread adds
  * the first socket of the stack. Then a descriptor that is always readable is put into the kernel's
  * set until the last sleeper has left; its data is an address of ours and never shown.
+ *
+ * Nesting: once the epoll descriptor itself is in another epoll, poll or select, the eventfd of the
+ * ready set stays in the kernel's set, armed whenever nobody waits here, so the kernel sees it
+ * readable when a stack half has something. In run-to-completion nobody but the caretaker runs the
+ * stack for such an outer wait, so it is late by up to a few milliseconds.
  */
 #include "preload/epoll.h"
 #include "preload/boot.h"
@@ -24,7 +29,6 @@
 
 #include <limits.h>
 #include <pthread.h>
-#include <string.h>
 #include <sys/eventfd.h>
 
 enum {
@@ -32,8 +36,39 @@ enum {
 	EVENTS_MAX = INT_MAX / (int)sizeof(struct epoll_event),
 };
 
-static const char bell_tag;
+static const char bell_tag, nest_tag;
 static int bell_fd = -1; /* fd_lock */
+
+/* --- nesting ---------------------------------------------------------------------------------------- */
+
+/* From here on the eventfd tells. */
+static void arm_nest(struct ready_set *set)
+{
+	const uint64_t one = 1;
+
+	if (!HELD(ready_arm(set)) && libc.write(ready_fd(set), &one, sizeof(one)) < 0)
+		return; /* full is readable as well */
+}
+
+/* fd_lock */
+static void hang_nest(struct file *f)
+{
+	struct ready_set *set = atomic_load(&f->epoll.set.ready);
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = (void *)&nest_tag};
+
+	if (set == NULL || f->epoll.nest_hangs)
+		return;
+	f->epoll.nest_hangs = libc.epoll_ctl(f->fd, EPOLL_CTL_ADD, ready_fd(set), &ev) == 0;
+	arm_nest(set);
+}
+
+void epoll_nest(struct file *f)
+{
+	fd_lock();
+	atomic_store(&f->epoll.is_nested, true);
+	hang_nest(f);
+	fd_unlock();
+}
 
 /* --- the bell -------------------------------------------------------------------------------------- */
 
@@ -42,6 +77,8 @@ void epoll_ring(struct file *f)
 	struct file_epoll *ep = &f->epoll;
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = (void *)&bell_tag};
 
+	if (atomic_load(&ep->is_nested))
+		hang_nest(f);
 	if (atomic_load(&ep->sleepers) == 0 || ep->bell_hangs)
 		return;
 	if (bell_fd < 0)
@@ -63,14 +100,15 @@ static void leave_sleep(struct file *f)
 	fd_unlock();
 }
 
-static int drop_bell(struct epoll_event *evs, int n)
+/* Take out what is only ours to see. */
+static int drop_tags(struct epoll_event *evs, int n)
 {
+	int kept = 0;
+
 	for (int i = 0; i < n; i++)
-		if (evs[i].data.ptr == &bell_tag) {
-			memmove(&evs[i], &evs[i + 1], (n - i - 1) * sizeof(*evs));
-			return n - 1;
-		}
-	return n;
+		if (evs[i].data.ptr != &bell_tag && evs[i].data.ptr != &nest_tag)
+			evs[kept++] = evs[i];
+	return kept;
 }
 
 /* --- create, control -------------------------------------------------------------------------------- */
@@ -184,6 +222,8 @@ long on_epoll_ctl(struct file *epoll, int epfd, int op, int fd, struct epoll_eve
 	if (f == &fd_free)
 		return -EBADF;
 	if (f == NULL || f->kind != FILE_SOCK) {
+		if (f && f != epoll && epoll_must_nest(f))
+			epoll_nest(f);
 		r = control_kernel(epoll, epfd, op, fd, ev);
 		if (f)
 			file_put(f);
@@ -236,7 +276,7 @@ static int ask_kernel(struct file *f, int epfd, struct epoll_event *evs, int max
 	atomic_store_explicit(&f->epoll.kernel_asked, clock_ticks(), memory_order_relaxed);
 	if (n <= 0)
 		return 0;
-	n = drop_bell(evs, n);
+	n = drop_tags(evs, n);
 	if (n > 0)
 		socket_kernel_spoke();
 	return n;
@@ -324,7 +364,11 @@ static long wait_both_masked(struct file *f, int epfd, struct epoll_event *evs, 
 
 	if (mask)
 		pthread_sigmask(SIG_SETMASK, mask, &old);
+	if (atomic_load_explicit(&f->epoll.is_nested, memory_order_relaxed))
+		wait_disarm(atomic_load(&f->epoll.set.ready));
 	n = wait_both(f, epfd, evs, max, w);
+	if (atomic_load_explicit(&f->epoll.is_nested, memory_order_relaxed))
+		arm_nest(atomic_load(&f->epoll.set.ready));
 	if (mask)
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return n;
@@ -342,6 +386,8 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 		w->deadline_ns > now		      ? w->deadline_ns - now :
 							0;
 
+	if (atomic_load(&f->epoll.is_nested) && atomic_load(&f->epoll.set.ready))
+		wait_disarm(atomic_load(&f->epoll.set.ready)); /* what it said is out of date */
 	atomic_fetch_add(&f->epoll.sleepers, 1);
 	if (atomic_load(&f->epoll.set.n_ready) > 0) {
 		leave_sleep(f);
@@ -354,7 +400,7 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 		return -err;
 	if (n > 0) {
 		socket_kernel_spoke();
-		n = drop_bell(evs, n);
+		n = drop_tags(evs, n);
 		if (n == 0)
 			return -EAGAIN;
 	}
@@ -416,6 +462,7 @@ void epoll_orphan(struct file *f)
 	watch_set_orphan(&f->epoll.set);
 	atomic_store(&f->epoll.sleepers, 0);
 	f->epoll.bell_hangs = false;
+	f->epoll.nest_hangs = false;
 }
 
 void epoll_destroy(struct file *f)

@@ -12,6 +12,7 @@
  */
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/epoll.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "preload/watch.h"
@@ -162,6 +163,14 @@ static bool is_ours(int fd)
 {
 	struct file *f = fd_peek(fd);
 
+	if (f && epoll_must_nest(f)) {
+		f = fd_get(fd);
+		if (f && epoll_must_nest(f))
+			epoll_nest(f);
+		if (f)
+			file_put(f);
+		f = fd_peek(fd);
+	}
 	return f && (f == &fd_free || f->kind == FILE_SOCK);
 }
 

@@ -253,6 +253,31 @@ BOTH_MODES(an_undecided_socket_added_early_follows_its_connect)
 	close(fd);
 }
 
+BOTH_MODES(an_epoll_inside_an_epoll_or_a_poll_tells_for_the_stack)
+{
+	struct pair p = pair_open();
+	int inner = epoll_create1(0), outer = epoll_create1(0);
+	struct pollfd pfd = {.fd = inner, .events = POLLIN};
+
+	CU_ASSERT_EQUAL(ctl(outer, EPOLL_CTL_ADD, inner, EPOLLIN), 0);
+	CU_ASSERT_EQUAL(ctl(inner, EPOLL_CTL_ADD, p.server, EPOLLIN), 0);
+	CU_ASSERT_EQUAL(ready(outer, inner, 0), 0);
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1);
+	CU_ASSERT_EQUAL(ready(outer, inner, 1000), EPOLLIN);
+	CU_ASSERT_EQUAL(poll(&pfd, 1, 1000), 1);
+	CU_ASSERT_EQUAL(ready(inner, p.server, 1000), EPOLLIN);
+	CU_ASSERT_EQUAL(ready(outer, inner, 1000), EPOLLIN); /* level */
+	drain(p.server);
+	CU_ASSERT_EQUAL(ready(inner, p.server, 0), 0);
+	CU_ASSERT_EQUAL(ready(outer, inner, 0), 0);
+	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0);
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1);
+	CU_ASSERT_EQUAL(ready(outer, inner, 1000), EPOLLIN);
+	close(outer);
+	close(inner);
+	pair_close(p);
+}
+
 static _Atomic int n_alarms;
 
 static void count_alarm(int sig)
@@ -388,6 +413,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_thread_asleep_in_the_kernel_sees_the_first_stack_socket),
 	CUNIT_TEST(a_listener_on_any_is_in_both_halves),
 	CUNIT_TEST(an_undecided_socket_added_early_follows_its_connect),
+	CUNIT_TEST(an_epoll_inside_an_epoll_or_a_poll_tells_for_the_stack),
 	CUNIT_TEST(epoll_wait_is_interrupted_also_with_a_mask),
 	CUNIT_TEST(poll_tells_each_descriptor_its_own),
 	CUNIT_TEST(poll_sleeps_until_either_half_speaks),
