@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_ring.h>
@@ -25,8 +26,11 @@
 #include "nodes/instance_private.h"
 #include "nodes/kernel.h"
 #include "nodes/nodes.h"
+#include "nodes/tx.h"
 
 #define HANDOFF_RING 4096
+#define DRAIN_TRIES 100
+#define DRAIN_WAIT_US 1000
 #define KERNEL_NAMES 16 /* kni0 .. kni15: so many instances may have one */
 
 _Static_assert(CONF_CPUS_MAX <= WORKERS_MAX, "every CPU can have a worker");
@@ -179,6 +183,20 @@ start_workers(struct instance *in, char *err, size_t err_len)
 	return ret;
 }
 
+/* The last packets are resets: without them peers keep connections that nobody serves. The wire
+ * itself may hold some until its peer has looked. */
+static void
+drain_worker(struct worker *w)
+{
+	int tries;
+
+	for (tries = 0; tries < DRAIN_TRIES && w->tx_backlog.n > 0; tries++) {
+		tx_send_waiting(w);
+		rte_delay_us_sleep(DRAIN_WAIT_US);
+	}
+	rte_delay_us_sleep(DRAIN_WAIT_US);
+}
+
 static void
 stop_workers(struct instance *in)
 {
@@ -191,6 +209,8 @@ stop_workers(struct instance *in)
 
 		if (w == NULL)
 			continue;
+		if (in->port_ready)
+			drain_worker(w);
 		graph_destroy(w->graph);
 		while (w->handoff != NULL && rte_ring_sc_dequeue(w->handoff, &m) == 0)
 			rte_pktmbuf_free(m);

@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define STOP_TRIES 100
+#define STOP_WAIT_US 1000
 #define SPINS_BEFORE_YIELD 256
 #define YIELDS_BEFORE_SLEEP 64
 #define UNATTENDED_US 50
@@ -426,7 +428,12 @@ abort_all(struct stack *st)
 		if (s->kind == SOCK_TCP && s->pcb != NULL && s->pcb->state != TIME_WAIT)
 			tcp_sock_abort(st, s, ECONNABORTED);
 	}
+	/* The wire takes a few hundred at a time; a peer that takes none cannot hold us for long. */
 	st->wiring.walk(st->wiring.walk_arg);
+	for (int tries = 0; tries < STOP_TRIES && stack_tx_pending(st); tries++) {
+		usleep(STOP_WAIT_US);
+		st->wiring.walk(st->wiring.walk_arg);
+	}
 }
 
 void
@@ -437,8 +444,8 @@ stack_group_stop(struct stack_group *g)
 		struct stack *st = &g->stacks[i];
 
 		/* A thread of the program may be inside; at exit it will not come out. */
-		for (int tries = 0; tries < 100 && !stack_trylock(st); tries++)
-			usleep(1000);
+		for (int tries = 0; tries < STOP_TRIES && !stack_trylock(st); tries++)
+			usleep(STOP_WAIT_US);
 		if (st->holder == pthread_self())
 			abort_all(st);
 	}
