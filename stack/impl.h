@@ -353,6 +353,10 @@ int tcp_sock_listen(struct stack *st, struct sock *s);
 int tcp_sock_connect(struct stack *st, struct sock *s);
 void tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons);
 void tcp_sock_abort(struct stack *st, struct sock *s, int err);
+/* Is anything unacknowledged, or (with_fin) a peer's FIN still to come, on closed connections? */
+bool tcp_unsettled(const struct stack *st, bool with_fin);
+/* The process ends: reset what is unsettled, forget the rest. */
+void tcp_sock_end(struct stack *st, struct sock *s);
 void tcp_feed_pending(struct stack *st);
 void tcp_sock_output(struct stack *st, struct sock *s); /* feed, then output */
 void tcp_enter(struct stack *st, struct sock *s);

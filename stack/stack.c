@@ -26,6 +26,8 @@
 #define SPINS_BEFORE_YIELD 256
 #define YIELDS_BEFORE_SLEEP 64
 #define UNATTENDED_US 50
+#define DRAIN_US 2000000    /* at the end: for data and FINs that are not acknowledged */
+#define DRAIN_FIN_US 200000 /* for the peers' FINs */
 
 /* --- lock ---------------------------------------------------------------------------------------------- */
 
@@ -415,18 +417,38 @@ stack_group_start(struct stack_group *g)
 	return thread_start_all(g);
 }
 
-/* Every peer is told: a connection that its program cannot serve any more is reset. */
+/* What the program has sent is delivered before it ends, as a kernel would after exit(). */
 static void
-abort_all(struct stack *st)
+drain(struct stack *st)
 {
+	uint64_t start = stack_tsc_us(st->group), now;
+	unsigned int idle = 0;
 	struct sock *s, *next;
 
 	stack_clock(st);
 	serve_dirty(st);
 	for (s = st->all; s != NULL; s = next) {
 		next = s->all_next;
-		if (s->kind == SOCK_TCP && s->pcb != NULL && s->pcb->state != TIME_WAIT)
-			tcp_sock_abort(st, s, ECONNABORTED);
+		if (s->kind == SOCK_TCP && s->pcb != NULL && !s->closed)
+			tcp_sock_serve(st, s, SD_CLOSE);
+	}
+	do {
+		if (!stack_run_locked(st))
+			thread_pause_idle(st->group, ++idle);
+		now = stack_tsc_us(st->group) - start;
+	} while (now < DRAIN_US && tcp_unsettled(st, now < DRAIN_FIN_US));
+}
+
+/* Every peer that is still owed something is told that it will not come. */
+static void
+abort_all(struct stack *st)
+{
+	struct sock *s, *next;
+
+	for (s = st->all; s != NULL; s = next) {
+		next = s->all_next;
+		if (s->kind == SOCK_TCP && s->pcb != NULL)
+			tcp_sock_end(st, s);
 	}
 	/* The wire takes a few hundred at a time; a peer that takes none cannot hold us for long. */
 	st->wiring.walk(st->wiring.walk_arg);
@@ -446,7 +468,9 @@ stack_group_stop(struct stack_group *g)
 		/* A thread of the program may be inside; at exit it will not come out. */
 		for (int tries = 0; tries < STOP_TRIES && !stack_trylock(st); tries++)
 			usleep(STOP_WAIT_US);
-		if (st->holder == pthread_self())
-			abort_all(st);
+		if (st->holder != pthread_self())
+			continue;
+		drain(st);
+		abort_all(st);
 	}
 }

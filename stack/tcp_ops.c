@@ -152,3 +152,33 @@ tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 		serve_close(st, s);
 	tcp_leave(st, s);
 }
+
+/* --- the end of the process ----------------------------------------------------------------------- */
+
+static bool
+is_owed(const struct sock *s)
+{
+	return s->tx_feed != NULL || s->pcb->unsent != NULL || s->pcb->unacked != NULL;
+}
+
+bool
+tcp_unsettled(const struct stack *st, bool with_fin)
+{
+	for (const struct sock *s = st->all; s != NULL; s = s->all_next) {
+		if (s->kind != SOCK_TCP || s->pcb == NULL || s->pcb->state == SYN_RCVD)
+			continue;
+		if (is_owed(s) || (with_fin && s->pcb->state == FIN_WAIT_2))
+			return true;
+	}
+	return false;
+}
+
+void
+tcp_sock_end(struct stack *st, struct sock *s)
+{
+	bool quiet = !is_owed(s) && s->pcb->state >= FIN_WAIT_1;
+
+	tcp_enter(st, s);
+	st->lw->tcp_abandon(s->pcb, !quiet);
+	tcp_leave(st, s);
+}
