@@ -183,8 +183,8 @@ static void leave_stack(void)
 	while ((f = file_next(&pos)) != NULL) {
 		if (f->kind == FILE_SOCK)
 			socket_orphan(f);
-		else
-			epoll_orphan(f);
+		else if (getpid() != boot.owner)
+			epoll_orphan(f); /* else a parked thread may still be looking at it */
 		file_put(f);
 	}
 	fd_unlock();
@@ -256,6 +256,8 @@ static void close_sockets(void)
 	struct file *f;
 	size_t pos = 0;
 
+	wait_clear();
+	poll_clear();
 	fd_lock();
 	while ((f = file_next(&pos)) != NULL) {
 		if (f->kind == FILE_SOCK)

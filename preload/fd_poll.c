@@ -54,7 +54,7 @@ static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 
 /* --- the thread's set ------------------------------------------------------------------------------- */
 
-static void thread_exit(void *arg)
+void poll_clear(void)
 {
 	fd_lock();
 	watch_set_clear(&mine.set);
@@ -62,6 +62,11 @@ static void thread_exit(void *arg)
 	free(mine.watches);
 	mine.watches = NULL;
 	mine.n = mine.room = 0;
+}
+
+static void thread_exit(void *arg)
+{
+	poll_clear();
 	mine.has_destructor = false;
 }
 

@@ -138,12 +138,17 @@ void wait_disarm(struct ready_set *set)
 	signals_release();
 }
 
-static void thread_exit(void *arg)
+void wait_clear(void)
 {
 	fd_lock();
 	watch_set_clear(&mine.reading.set);
 	watch_set_clear(&mine.writing.set);
 	fd_unlock();
+}
+
+static void thread_exit(void *arg)
+{
+	wait_clear();
 	mine.has_destructor = false;
 }
 

@@ -101,5 +101,8 @@ int wait_ms(uint64_t ns);
  * are dropped with their files, see socket_orphan(). */
 void wait_orphan(void);
 void poll_orphan(void);
+/* exit(), while the stack is still there. */
+void wait_clear(void);
+void poll_clear(void);
 
 #endif
