@@ -78,6 +78,37 @@ struct pkt {
 	uint32_t dgram_len; /* first piece of a datagram: its whole length */
 };
 
+/* The lists of packets between a program and its stack: pushed newest first, taken all at once. */
+static inline void
+pkts_push(_Atomic(struct pkt *) *list, struct pkt *newest, struct pkt *oldest)
+{
+	struct pkt *old = atomic_load_explicit(list, memory_order_relaxed);
+
+	do {
+		oldest->next = old;
+	} while (!atomic_compare_exchange_weak_explicit(list, &old, newest, memory_order_release,
+		memory_order_relaxed));
+}
+
+/* Everything on the list, oldest first; *last is its end. */
+static inline struct pkt *
+pkts_take(_Atomic(struct pkt *) *list, struct pkt **last)
+{
+	struct pkt *p = NULL, *first = NULL;
+
+	if (atomic_load_explicit(list, memory_order_relaxed) != NULL)
+		p = atomic_exchange_explicit(list, NULL, memory_order_acquire);
+	*last = p;
+	while (p != NULL) {
+		struct pkt *next = p->next;
+
+		p->next = first;
+		first = p;
+		p = next;
+	}
+	return first;
+}
+
 /* --- sockets ------------------------------------------------------------------------------------- */
 
 enum sock_flag { /* struct sock.flags */

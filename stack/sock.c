@@ -147,12 +147,7 @@ sock_reap(struct stack *st)
 void
 sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t bytes)
 {
-	struct pkt *old = atomic_load_explicit(&s->rx_in, memory_order_relaxed);
-
-	do {
-		oldest->next = old;
-	} while (!atomic_compare_exchange_weak_explicit(&s->rx_in, &old, newest,
-		memory_order_release, memory_order_relaxed));
+	pkts_push(&s->rx_in, newest, oldest);
 	atomic_store_explicit(&s->rx_bytes_in,
 		atomic_load_explicit(&s->rx_bytes_in, memory_order_relaxed) + bytes,
 		memory_order_release);

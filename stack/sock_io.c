@@ -26,18 +26,10 @@ completes(const struct sock *s)
 static void
 rx_collect(struct sock *s)
 {
-	struct pkt *in = atomic_exchange_explicit(&s->rx_in, NULL, memory_order_acquire);
-	struct pkt *first = NULL, *last = in;
+	struct pkt *last, *first = pkts_take(&s->rx_in, &last);
 
-	if (in == NULL)
+	if (first == NULL)
 		return;
-	while (in != NULL) {
-		struct pkt *next = in->next;
-
-		in->next = first;
-		first = in;
-		in = next;
-	}
 	if (s->rx_head == NULL)
 		s->rx_head = first;
 	else
@@ -273,17 +265,6 @@ sock_inq(struct sock *s)
 
 /* --- sending ------------------------------------------------------------------------------------------ */
 
-static void
-tx_publish(struct sock *s, struct pkt *newest, struct pkt *oldest)
-{
-	struct pkt *old = atomic_load_explicit(&s->tx_in, memory_order_relaxed);
-
-	do {
-		oldest->next = old;
-	} while (!atomic_compare_exchange_weak_explicit(&s->tx_in, &old, newest,
-		memory_order_release, memory_order_relaxed));
-}
-
 static uint64_t
 tx_held(struct sock *s)
 {
@@ -312,7 +293,7 @@ send_piece(struct sock *s, struct cursor *c, size_t left)
 	atomic_store_explicit(&s->tx_charge_in,
 		atomic_load_explicit(&s->tx_charge_in, memory_order_relaxed) + p->charge,
 		memory_order_relaxed);
-	tx_publish(s, p, p);
+	pkts_push(&s->tx_in, p, p);
 	return n;
 }
 
@@ -460,7 +441,7 @@ send_udp(struct sock *s, const struct iovec *iov, int iovcnt, const struct socka
 	}
 	rc = build_datagram(s, &c, len, to, &newest, &oldest);
 	if (rc == 0) {
-		tx_publish(s, newest, oldest);
+		pkts_push(&s->tx_in, newest, oldest);
 		count_call(&s->n_writes);
 	}
 	spin_unlock(&s->tx_lock);

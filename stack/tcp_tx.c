@@ -33,18 +33,10 @@ tcp_tx_drop(struct sock *s)
 void
 tcp_tx_collect(struct sock *s)
 {
-	struct pkt *in = atomic_exchange_explicit(&s->tx_in, NULL, memory_order_acquire);
-	struct pkt *first = NULL, *last = in;
+	struct pkt *last, *first = pkts_take(&s->tx_in, &last);
 
-	if (in == NULL)
+	if (first == NULL)
 		return;
-	while (in != NULL) {
-		struct pkt *next = in->next;
-
-		in->next = first;
-		first = in;
-		in = next;
-	}
 	if (s->tx_tail != NULL)
 		s->tx_tail->next = first;
 	else

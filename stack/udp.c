@@ -118,17 +118,9 @@ send_one(struct stack *st, struct sock *s, struct pkt *p)
 static void
 send_all(struct stack *st, struct sock *s)
 {
-	struct pkt *in = atomic_exchange_explicit(&s->tx_in, NULL, memory_order_acquire);
+	struct pkt *last, *p = pkts_take(&s->tx_in, &last);
 	uint64_t charge = 0, bytes = 0;
-	struct pkt *p = NULL;
 
-	while (in != NULL) { /* oldest first */
-		struct pkt *next = in->next;
-
-		in->next = p;
-		p = in;
-		in = next;
-	}
 	while (p != NULL) {
 		struct pkt *after = s->udp != NULL ? send_one(st, s, p) : NULL;
 
