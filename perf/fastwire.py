@@ -18,6 +18,8 @@ Choices, each measured with testpmd and 64-byte packets, one core per side, 2 co
                                --single-file-segments: a vhost-user peer can map 8 memory regions,
                                and one per page is too many.
   server=1, client=1           the server owns the socket, and clients may come and go.
+  vhost on the client's side   vhost copies every frame, both ways, on its own core: bulk data flows
+                               1.6 times faster from virtio-user to vhost than the other way.
 """
 
 import argparse
@@ -225,6 +227,7 @@ class Gazelle:
     def __init__(self, scratch, huge, mode="run-to-completion", keys=None, cpus=None):
         self.scratch, self.huge, self.mode = pathlib.Path(scratch), huge, mode
         self.wire_options = os.environ.get("GAZELLE_WIRE", WIRE_OPTIONS)
+        self.vhost_side = "client"
         self.keys, self.cpus = keys or {}, cpus or {"server": 0, "client": 1}
         self.socket = self.scratch / "wire.sock"
         self.lib = find_built("liblstack.so", "preload", "GAZELLE_LIB")
@@ -234,10 +237,12 @@ class Gazelle:
         return ([] if self.huge else ["--no-huge"]) + ["-m", str(MEMORY_MB)]
 
     def wire_vdev(self, side):
-        """The virtual device of one end of the fast wire."""
-        if side == "server":
-            return f"net_virtio_user0,path={self.socket},server=1,{self.wire_options}"
-        return f"net_vhost0,iface={self.socket},client=1"
+        """The virtual device of one end of the fast wire; the server's end owns the socket."""
+        is_server = side == "server"
+        if side == self.vhost_side:
+            return f"net_vhost0,iface={self.socket}" + ("" if is_server else ",client=1")
+        return (f"net_virtio_user0,path={self.socket},{self.wire_options}"
+                + (",server=1" if is_server else ""))
 
     def write_conf(self, side, vdev, name=None):
         """lstack.conf of one side; returns its path."""
@@ -280,9 +285,10 @@ def wait_for(condition, process, what):
 class FastWire:
     """A pair of accelerated hosts. start_server() first: its end of the wire owns the socket."""
 
-    def __init__(self, hosts, huge, mode="run-to-completion", keys=None):
+    def __init__(self, hosts, huge, mode="run-to-completion", keys=None, vhost_side="client"):
         self.hosts = hosts
         self.gazelle = Gazelle(hosts.scratch, huge, mode, keys, hosts.cpu)
+        self.gazelle.vhost_side = vhost_side
         self.conf = {side: self.gazelle.write_conf(side, self.gazelle.wire_vdev(side))
                      for side in ("server", "client")}
 

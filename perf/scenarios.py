@@ -26,11 +26,13 @@ class Scenario:
 
     unit, lower_is_better, wire = "", False, "fast wire (virtio-user to vhost-user)"
     programs = ()  # for the versions in the result
+    vhost_side = "client"
 
     def __init__(self, options, huge):
         self.seconds, self.mode, self.huge = options.seconds, options.mode, huge
         self.keys = dict(s.split("=", 1) for s in options.set)
         self.profiler, self.realtime = options.profiler, options.realtime
+        self.vhost_side = options.vhost_side or self.vhost_side
 
     def server_argv(self):
         """Command line of the server."""
@@ -60,7 +62,7 @@ class Scenario:
     def run_gazelle(self):
         """Both ends on Gazelle over the fast wire."""
         with Hosts(realtime=self.realtime) as hosts:
-            wire = FastWire(hosts, self.huge, self.mode, self.keys)
+            wire = FastWire(hosts, self.huge, self.mode, self.keys, self.vhost_side)
             server = wire.start_server(self.server_argv())
             if self.profiler:
                 self.profiler.server = server
@@ -142,6 +144,7 @@ class Stream(Scenario):
     """iperf3, one stream from client to server; bits per second as the receiver saw them."""
 
     unit, programs = "Gbit/s", ("iperf3",)
+    vhost_side = "server"  # data flows from virtio-user to vhost, see fastwire.py
 
     def server_argv(self):
         return ["iperf3", "-s", "-B", SERVER_ADDR, "-1"]
