@@ -36,9 +36,32 @@
 _Static_assert(CONF_CPUS_MAX <= WORKERS_MAX, "every CPU can have a worker");
 
 /*
+ * A DPDK core number for each worker: a thread registers, leaves its number behind and ends, so
+ * DPDK gives the number to nobody else. Where none is left the worker goes without packet caches.
+ */
+static void *
+reserve_lcore(void *arg)
+{
+	struct worker *w = arg;
+
+	w->lcore = rte_thread_register() == 0 ? rte_lcore_id() : LCORE_ID_ANY;
+	return NULL;
+}
+
+static void
+give_lcore(struct worker *w)
+{
+	pthread_t t;
+
+	w->lcore = LCORE_ID_ANY;
+	if (pthread_create(&t, NULL, reserve_lcore, w) == 0)
+		pthread_join(t, NULL);
+}
+
+/*
  * Walk one core's graph. Called by whichever thread holds the stack's lock; while it does, it takes
- * on a DPDK core number of the stack's own, so that the packet pools' caches follow the lock and
- * not the thread. Numbers from the top: DPDK itself uses them from 0 up.
+ * on the worker's DPDK core number, so that the packet pools' caches follow the lock and not the
+ * thread.
  */
 static void
 walk_worker(void *arg)
@@ -46,7 +69,7 @@ walk_worker(void *arg)
 	struct worker *w = arg;
 	unsigned int lcore = RTE_PER_LCORE(_lcore_id);
 
-	RTE_PER_LCORE(_lcore_id) = RTE_MAX_LCORE - 1 - w->index;
+	RTE_PER_LCORE(_lcore_id) = w->lcore;
 	graph_walk(w->graph);
 	RTE_PER_LCORE(_lcore_id) = lcore;
 }
@@ -169,6 +192,7 @@ start_workers(struct instance *in, char *err, size_t err_len)
 			snprintf(err, err_len, "no memory for worker %u", i);
 			return -ENOMEM;
 		}
+		give_lcore(in->workers[i]);
 	}
 	if (in->conf->kni_switch)
 		ret = open_kernel_path(in, err, err_len);

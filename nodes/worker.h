@@ -63,6 +63,7 @@ struct worker {
 	struct rte_ring *handoff;          /* ours; multi producer, single consumer */
 	struct worker *peers[WORKERS_MAX]; /* all workers, by index */
 
+	unsigned int lcore; /* DPDK core number worn during a walk; LCORE_ID_ANY: none */
 	struct graph *graph;
 };
 
