@@ -122,7 +122,7 @@ serve_close(struct stack *st, struct sock *s)
 		return;
 	}
 	s->fin_wanted = true;
-	tcp_finish_if_fed(st, s);
+	tcp_sock_output(st, s); /* a FIN lets go what Nagle or a cork has held back */
 }
 
 void
