@@ -339,11 +339,13 @@ sample_rtt(struct stack *st, const struct rte_mbuf *m)
 	uint32_t payload = m->pkt_len - m->l3_len - m->l4_len;
 	uint32_t seq = rte_be_to_cpu_32(tcp->sent_seq);
 	struct sock *s = st->cur;
+	bool syn = (tcp->tcp_flags & RTE_TCP_SYN_FLAG) != 0;
 
-	if (payload == 0 && (tcp->tcp_flags & RTE_TCP_SYN_FLAG) == 0)
+	if (payload == 0 && !syn)
 		return;
 	s->tx_segments++;
-	if ((int32_t)(seq - s->pcb->snd_nxt) < 0) {
+	/* lwIP moves snd_nxt past a SYN before it sends it. */
+	if (syn ? s->pcb->nrtx > 0 : (int32_t)(seq - s->pcb->snd_nxt) < 0) {
 		s->retransmits++;
 		if (s->rtt_active && (int32_t)(seq - s->rtt_seq) < 0)
 			s->rtt_active = false; /* Karn: an ACK would be ambiguous */
@@ -351,7 +353,7 @@ sample_rtt(struct stack *st, const struct rte_mbuf *m)
 	}
 	if (!s->rtt_active) {
 		s->rtt_active = true;
-		s->rtt_seq = seq + payload + (tcp->tcp_flags & RTE_TCP_SYN_FLAG ? 1 : 0);
+		s->rtt_seq = seq + payload + syn;
 		s->rtt_start_us = st->now_us;
 	}
 }
