@@ -12,8 +12,8 @@ import shutil
 import subprocess
 import time
 
-from fastwire import (SERVER_ADDR, FastWire, Gazelle, Hosts, WireError, find_built,
-                      wait_for)
+from fastwire import (SERVER_ADDR, WIRE_OPTIONS, WIRE_SPLIT, FastWire, Gazelle, Hosts,
+                      WireError, find_built, wait_for)
 
 REDIS_PORT = "6379"
 REDIS_CONNECTIONS = "50"
@@ -26,13 +26,14 @@ class Scenario:
 
     unit, lower_is_better, wire = "", False, "fast wire (virtio-user to vhost-user)"
     programs = ()  # for the versions in the result
-    vhost_side = "client"
+    vhost_side, wire_options = "client", WIRE_OPTIONS
 
     def __init__(self, options, huge):
         self.seconds, self.mode, self.huge = options.seconds, options.mode, huge
         self.keys = dict(s.split("=", 1) for s in options.set)
         self.profiler, self.realtime = options.profiler, options.realtime
         self.vhost_side = options.vhost_side or self.vhost_side
+        self.wire_options = options.wire or self.wire_options
 
     def server_argv(self):
         """Command line of the server."""
@@ -62,7 +63,8 @@ class Scenario:
     def run_gazelle(self):
         """Both ends on Gazelle over the fast wire."""
         with Hosts(realtime=self.realtime) as hosts:
-            wire = FastWire(hosts, self.huge, self.mode, self.keys, self.vhost_side)
+            wire = FastWire(hosts, self.huge, self.mode, self.keys, self.vhost_side,
+                            self.wire_options)
             server = wire.start_server(self.server_argv())
             if self.profiler:
                 self.profiler.server = server
@@ -107,6 +109,7 @@ class RedisServerOnly(Redis):
     """As redis, but only the server changes stacks: af_packet on a veth to a kernel client."""
 
     wire = "af_packet on a veth; the client's veth end has tx, tso and gso off"
+    vhost_side = wire_options = None
 
     def run_gazelle(self):
         with Hosts(veth=True, addresses=("client",), realtime=self.realtime) as hosts:
@@ -127,7 +130,7 @@ class RedisServerOnly(Redis):
 class RoundTrip(Scenario):
     """64 bytes there and back on one TCP connection, blocking sockets; p50 in microseconds."""
 
-    unit, lower_is_better = "us", True
+    unit, lower_is_better, wire_options = "us", True, WIRE_SPLIT
 
     def server_argv(self):
         return [str(find_built("rr", "perf", "GAZELLE_RR")), "-s"]
