@@ -12,8 +12,12 @@ def ping(bed):
     server = bed.near(PEER + ["echo", "7000"])
     bed.until(bed.run_far, ["ping", "-c", "1", "-W", "1", NEAR], " 0% packet loss")
     for size in (56, 1472, 1473, 14790):
-        bed.run_far(["ping", "-c", "5", "-i", "0.05", "-W", "2", "-s", str(size), NEAR],
-                    expect=r"5 received, 0% packet loss")
+        # With a deadline ping goes on until it has five answers; without, it gives up on one that
+        # takes longer than twice the others, as happens on a busy machine.
+        output = bed.run_far(["ping", "-c", "5", "-i", "0.05", "-w", "5", "-s", str(size), NEAR],
+                             expect=r"5 received")
+        if int(re.search(r"(\d+) packets transmitted", output).group(1)) > 7:
+            raise Failure(output)
     bed.accelerated(server, least=16)
 
 
