@@ -131,6 +131,7 @@ static const cyaml_schema_field_t port_fields[] = {
 static const cyaml_schema_field_t lstack_fields[] = {
 	TEXT(ctl_lstack, mode),
 	BOOL(ctl_lstack, low_power_mode),
+	UINT(ctl_lstack, idle_us),
 	UINT(ctl_lstack, mbuf_pool_size),
 	UINT(ctl_lstack, mbuf_pool_freecnt),
 	UINT(ctl_lstack, bulk_pool_size),

@@ -122,6 +122,7 @@ render_lstack(FILE *out, const struct ctl_lstack *l)
 	fprintf(out, "Statistics of lstack:\n");
 	fprintf(out, "stack_thread_mode: %s\n", l->mode);
 	fprintf(out, "low_power_mode: %s\n", l->low_power_mode ? "ON" : "OFF");
+	fprintf(out, "idle_us: %" PRIu64 "\n", l->idle_us);
 	fprintf(out, "mbuf_pool_freecnt: %" PRIu64 " of %" PRIu64 ", bulk %" PRIu64 " of %" PRIu64
 		"\n", l->mbuf_pool_freecnt, l->mbuf_pool_size, l->bulk_pool_freecnt,
 		l->bulk_pool_size);

@@ -116,6 +116,7 @@ struct ctl_port {
 struct ctl_lstack {
 	char mode[CTL_NAME_MAX];
 	bool low_power_mode;
+	uint64_t idle_us; /* CPU time spent looking for work in vain, all threads */
 	uint64_t mbuf_pool_size, mbuf_pool_freecnt; /* packets, all stacks together */
 	uint64_t bulk_pool_size, bulk_pool_freecnt; /* large ones, for sends */
 	struct ctl_port port;

@@ -251,6 +251,7 @@ answer_lstack_show(void *arg, const void *request, void *answer, char *err, size
 		stack_group_mode(in->stacks) == STACK_RUN_TO_WAKEUP ? "run-to-wakeup"
 								    : "run-to-completion");
 	l->low_power_mode = in->conf->low_power_mode;
+	l->idle_us = stack_group_idle_us(in->stacks);
 	fill_pool(in->pool, &l->mbuf_pool_size, &l->mbuf_pool_freecnt);
 	fill_pool(in->bulk, &l->bulk_pool_size, &l->bulk_pool_freecnt);
 	fill_port(in->port, &l->port);

@@ -321,6 +321,7 @@ struct stack_group {
 	_Atomic bool running;
 	pthread_t threads[2 * 64 + 1];
 	unsigned int n_threads;
+	_Atomic uint64_t idle_tsc;      /* any: see stack_group_idle_us() */
 	_Atomic unsigned int next_home; /* round robin for sockets without a stack yet */
 	uint64_t tsc_hz;
 	uint64_t tsc_start;

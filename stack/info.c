@@ -118,3 +118,12 @@ stack_counters_read(struct stack *st, struct stack_counters *out)
 {
 	stack_call(st, op_counters, out);
 }
+
+uint64_t
+stack_group_idle_us(const struct stack_group *g)
+{
+	uint64_t tsc = atomic_load_explicit(&((struct stack_group *)g)->idle_tsc,
+		memory_order_relaxed);
+
+	return (uint64_t)(((unsigned __int128)tsc * g->us_per_tsc_32) >> 32);
+}

@@ -236,6 +236,7 @@ bool
 stack_run_locked(struct stack *st)
 {
 	uint32_t rpc = st->group->params.rpc_number;
+	uint64_t start = stack_tsc(), end;
 
 	st->worked = false;
 	stack_clock(st);
@@ -248,7 +249,10 @@ stack_run_locked(struct stack *st)
 		ready_flush_wakes(st);
 	st->counters.walks++;
 	st->counters.idle_walks += !st->worked;
-	atomic_store_explicit(&st->last_run_tsc, stack_tsc(), memory_order_relaxed);
+	end = stack_tsc();
+	if (!st->worked)
+		atomic_fetch_add_explicit(&st->group->idle_tsc, end - start, memory_order_relaxed);
+	atomic_store_explicit(&st->last_run_tsc, end, memory_order_relaxed);
 	return st->worked;
 }
 

@@ -101,4 +101,8 @@ struct stack_counters {
 };
 void stack_counters_read(struct stack *s, struct stack_counters *out);
 
+/* CPU time in microseconds that threads have spent looking for work in vain. What is left of the
+ * process's CPU time did something. Any thread. */
+uint64_t stack_group_idle_us(const struct stack_group *g);
+
 #endif

@@ -24,6 +24,7 @@
 #define CARE_MS 2
 #define IDLE_RUNS_YIELD 64     /* then let others have the core between runs */
 #define IDLE_RUNS_SLEEP 20000  /* low_power_mode: a few milliseconds without work */
+#define YIELD_TAKEN_US 10     /* longer: another thread had the core */
 #define LOW_POWER_SLEEP_US 250
 #define WAKE_RING 1024
 
@@ -47,13 +48,25 @@ sleep_us(long us)
 	nanosleep(&ts, NULL);
 }
 
+/* A yield that gave the core to somebody else cost no time of ours. */
+static void
+yield(struct stack_group *g)
+{
+	uint64_t start = stack_tsc(), took;
+
+	sched_yield();
+	took = stack_tsc() - start;
+	if (took < g->tsc_hz / 1000000 * YIELD_TAKEN_US)
+		atomic_fetch_add_explicit(&g->idle_tsc, took, memory_order_relaxed);
+}
+
 void
 thread_pause_idle(struct stack_group *g, unsigned int idle_runs)
 {
 	if (g->params.low_power && idle_runs > IDLE_RUNS_SLEEP)
 		sleep_us(LOW_POWER_SLEEP_US);
 	else if (idle_runs > IDLE_RUNS_YIELD)
-		sched_yield();
+		yield(g);
 	else
 		cpu_pause();
 }

@@ -88,13 +88,14 @@ static void
 lstack_keeps_the_names_of_gazelle(void)
 {
 	struct ctl_stack stacks[] = {{.index = 0, .tid = 12, .rx_pkts = 7, .app_read_bytes = 1ull << 40}};
-	struct ctl_lstack l = {"run-to-wakeup", true, 4096, 4000, 16, 15,
+	struct ctl_lstack l = {"run-to-wakeup", true, 77, 4096, 4000, 16, 15,
 		{"veth0", "net_af_packet", "02:00:00:00:00:01", true, 1, 2, 3, 4, 5, 6, 7, 8}, stacks, 1};
 
 	render_lstack(out, &l);
 	expect("Statistics of lstack:\n"
 	       "stack_thread_mode: run-to-wakeup\n"
 	       "low_power_mode: ON\n"
+	       "idle_us: 77\n"
 	       "mbuf_pool_freecnt: 4000 of 4096, bulk 15 of 16\n"
 	       "port: veth0 (net_af_packet) 02:00:00:00:00:01, link up\n"
 	       "rx_pkts: 1                        rx_bytes: 2                       rx_missed: 3\n"
