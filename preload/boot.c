@@ -48,6 +48,7 @@ static struct {
 	_Atomic(struct stack_group *) group;
 	const char *thread_name; /* GAZELLE_THREAD_NAME */
 	pid_t owner;             /* process that attached */
+	_Atomic bool has_ended;
 } boot = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Not zero while this thread starts or stops the data path: its sockets are the kernel's. */
@@ -306,9 +307,9 @@ static void __attribute__((constructor)) boot_init(void)
 	atomic_store(&boot_state, BOOT_IDLE);
 }
 
-static void __attribute__((destructor)) boot_exit(void)
+void boot_end(void)
 {
-	if (!boot_is_up() || boot.owner != getpid())
+	if (!boot_is_up() || boot.owner != getpid() || atomic_exchange(&boot.has_ended, true))
 		return;
 	inside++;
 	ending_thread = true;
@@ -317,4 +318,9 @@ static void __attribute__((destructor)) boot_exit(void)
 	close_sockets();
 	leave_stack();
 	instance_stop(boot.instance);
+}
+
+static void __attribute__((destructor)) boot_exit(void)
+{
+	boot_end();
 }

@@ -56,6 +56,8 @@ static inline void boot_check_end(void)
 bool boot_takes_thread(void);
 
 /* One line on stderr; boot_say_once(): the first time this line of code is reached. */
+/* The process ends: close every socket, let the stack finish. Once; later calls do nothing. */
+void boot_end(void);
 void boot_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define boot_say_once(...)                                                                         \
 	do {                                                                                       \

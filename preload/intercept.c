@@ -5,6 +5,7 @@
  * They carry libc's names through asm labels only, so that libc's own prototypes (transparent
  * unions, nonnull attributes, fortified inlines) do not get in the way.
  */
+#include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/signals.h"
@@ -96,6 +97,19 @@ FILE *wrap_fdopen(int fd, const char *mode)
 sighandler_t wrap_signal(int sig, sighandler_t handler)
 {
 	return signals_set_handler(sig, handler);
+}
+
+/* No destructor runs, but what was sent must arrive as the kernel would let it. */
+void wrap__exit(int status)
+{
+	boot_end();
+	libc._exit(status);
+	__builtin_unreachable();
+}
+
+void wrap__Exit(int status)
+{
+	wrap__exit(status);
 }
 
 /*

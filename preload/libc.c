@@ -71,6 +71,14 @@ static pid_t first_vfork(void)
 	return libc.vfork();
 }
 
+static void first__exit(int status)
+{
+	resolve_calls();
+	libc._exit(status);
+}
+
+#define first__Exit first__exit
+
 #undef ANY
 #undef SOCK
 #undef EPOLL

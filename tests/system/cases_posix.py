@@ -2,9 +2,10 @@
 """POSIX behaviour: what a program sees of its sockets is what it sees on the kernel."""
 
 import difflib
+import time
 
 from cases import BOTH, case
-from harness import FAR, NEAR, Failure, sh
+from harness import FAR, NEAR, PEER, Failure, sh
 
 
 @case(modes=BOTH, kernel=False, seconds=90)
@@ -19,3 +20,34 @@ def posix_probe(bed):
     different = list(difflib.unified_diff(kernel, stack, "kernel", "stack", lineterm="", n=0))
     if different:
         raise Failure("\n".join(different[:20]))
+
+
+SLOW_READER = """
+import socket, time
+listener = socket.create_server(("", 7000))
+print("listening", flush=True)
+connection, _ = listener.accept()
+time.sleep(0.5)
+total = 0
+while data := connection.recv(65536):
+    total += len(data)
+print("received", total)
+"""
+
+SENDER = """
+import os, socket, sys
+connection = socket.create_connection((sys.argv[1], 7000))
+connection.sendall(bytes(1000000))
+(os._exit if sys.argv[2] == "_exit" else sys.exit)(0)
+"""
+
+
+@case(modes=BOTH, seconds=60)
+def exit_delivers(bed):
+    """What a program has sent arrives although it ends at once, by exit() and by _exit()."""
+    for way in ("exit", "_exit"):
+        reader = bed.far([PEER[0], "-c", SLOW_READER])
+        while "listening" not in reader.output() and reader.running():
+            time.sleep(0.05)
+        bed.run_near([PEER[0], "-c", SENDER, FAR, way])
+        bed.finish(reader, expect="received 1000000")
