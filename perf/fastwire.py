@@ -118,7 +118,7 @@ class Process:
 
     def __init__(self, argv, name, directory, stdout=None):
         self.log = directory / f"{name}.log"
-        self.argv = argv
+        self.argv, self.conf = argv, None
         with open(self.log, "ab") as log:
             self.popen = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log if stdout is None else stdout,
@@ -219,6 +219,7 @@ class Hosts:
         full += [f"{k}={v}" for k, v in (env or {}).items()] + argv
         process = Process(full, f"{self.counter}-{side}-{pathlib.Path(argv[0]).name}", self.scratch,
                           stdout=subprocess.PIPE if capture else None)
+        process.conf = pathlib.Path(env["LSTACK_CONF_PATH"]) if env else None
         self.processes.append(process)
         return process
 
