@@ -152,8 +152,8 @@ int ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t d
 	w->set = set;
 	w->events = events;
 	w->data = data;
-	w->edges_seen = s->edges - 1;
 	pthread_mutex_lock(&lock);
+	w->edges_seen = s->edges - 1;
 	LIST_INSERT_HEAD(&s->watches, w, in_sock);
 	LIST_INSERT_HEAD(&set->watches, w, in_set);
 	wake(w);
