@@ -209,6 +209,8 @@ struct sock {
 	uint64_t rtt_start_us;
 	uint32_t rtt_seq, recover;
 	bool rtt_active, ack_armed, persist_armed, in_recovery;
+	bool probe_recovery; /* in_recovery because of a probe, not yet because of a loss */
+	uint8_t probes;      /* since the last progress, see tcp_timer.c */
 	uint32_t retransmits;
 
 

@@ -104,6 +104,7 @@ __attribute__((visibility("default"))) const struct lwip_image lwip_image = {
 	.ext_arg_set_callbacks = tcp_ext_arg_set_callbacks,
 	.ext_arg_set = tcp_ext_arg_set,
 	.rexmit = tcp_rexmit,
+	.rexmit_fast = tcp_rexmit_fast,
 	.rexmit_rto_prepare = tcp_rexmit_rto_prepare,
 	.rexmit_rto_commit = tcp_rexmit_rto_commit,
 	.zero_window_probe = tcp_zero_window_probe,

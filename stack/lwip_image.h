@@ -53,6 +53,7 @@ struct lwip_image {
 		const struct tcp_ext_arg_callbacks *cb);
 	void (*ext_arg_set)(struct tcp_pcb *pcb, u8_t id, void *arg);
 	err_t (*rexmit)(struct tcp_pcb *pcb);
+	void (*rexmit_fast)(struct tcp_pcb *pcb);
 	err_t (*rexmit_rto_prepare)(struct tcp_pcb *pcb);
 	void (*rexmit_rto_commit)(struct tcp_pcb *pcb);
 	err_t (*zero_window_probe)(struct tcp_pcb *pcb);

@@ -26,6 +26,9 @@ void tcp_tx_drop(struct sock *s);
 void tcp_finish_if_fed(struct stack *st, struct sock *s); /* FIN behind the last byte */
 void tcp_pending_add(struct stack *st, struct sock *s);
 
+/* tcp_timer.c */
+void tcp_halve_window(struct tcp_pcb *pcb); /* ssthresh and cwnd after a loss, RFC 5681 (4) */
+
 /* tcp_tail.c */
 void tcp_tail_output(struct stack *st, struct sock *s); /* lwIP's tcp_output() for `s` */
 void tcp_tail_forget(struct sock *s); /* after segments left lwIP's unacked list other than by ACK */

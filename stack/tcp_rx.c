@@ -10,6 +10,8 @@
 #include "stack/tcp_impl.h"
 
 #define CHALLENGE_ACKS_PER_MS 8
+#define FAST_RETRANSMIT_DUPACKS 3 /* RFC 5681 */
+#define TCP_OPT_SACK 5
 
 /* What the program has read since the last time opens the window again. */
 void
@@ -90,14 +92,63 @@ newreno(struct stack *st, struct sock *s, uint32_t una_before)
 	}
 	if ((int32_t)(pcb->lastack - s->recover) >= 0 || pcb->unacked == NULL) {
 		s->in_recovery = false;
+		s->probe_recovery = false;
 		return;
 	}
 	if (pcb->lastack == una_before)
 		return;
+	if (s->probe_recovery) {
+		/* The probe has found a hole: now it is congestion (RFC 5681 3.2). */
+		s->probe_recovery = false;
+		tcp_halve_window(pcb);
+	}
 	tcp_set_flags(pcb, TF_INFR);
 	tcp_tail_forget(s);
 	if (st->lw->rexmit(pcb) == ERR_OK)
 		st->lw->tcp_output(pcb);
+}
+
+/* Does a segment without data report received blocks (RFC 2018)? classify has checked the list. */
+static bool
+has_sack(const struct pbuf *pb)
+{
+	const struct tcp_hdr *h = pb->payload;
+	const uint8_t *o = (const uint8_t *)(h + 1);
+	const uint8_t *end = (const uint8_t *)h + TCPH_HDRLEN_BYTES(h);
+
+	while (o < end && *o != LWIP_TCP_OPT_EOL) {
+		if (*o == TCP_OPT_SACK)
+			return true;
+		if (*o == LWIP_TCP_OPT_NOP) {
+			o++;
+			continue;
+		}
+		if (o + 1 >= end || o[1] < 2)
+			return false;
+		o += o[1];
+	}
+	return false;
+}
+
+/*
+ * lwIP forgets its count of duplicate ACKs when the window changes, as it does with every one from
+ * a peer whose buffer fills up with what is out of order. A SACK says what it is (RFC 6675 2).
+ */
+static void
+count_duplicate(struct stack *st, struct sock *s, uint8_t before)
+{
+	struct tcp_pcb *pcb = s->pcb;
+
+	if (pcb->dupacks != 0 || pcb->unacked == NULL || before == UINT8_MAX)
+		return;
+	pcb->dupacks = before + 1;
+	if (pcb->dupacks > FAST_RETRANSMIT_DUPACKS)
+		pcb->cwnd += pcb->mss;
+	if (pcb->dupacks < FAST_RETRANSMIT_DUPACKS || (pcb->flags & TF_INFR))
+		return;
+	tcp_tail_forget(s);
+	st->lw->rexmit_fast(pcb);
+	st->lw->tcp_output(pcb);
 }
 
 static void
@@ -107,6 +158,7 @@ rx_established(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip
 	struct tcp_pcb *pcb = s->pcb;
 	uint32_t una = pcb->lastack;
 	uint8_t dupacks = pcb->dupacks;
+	bool sack = g->len == 0 && g->ack == una && has_sack(pb);
 
 	s->rx_segments++;
 	tcp_enter(st, s);
@@ -117,6 +169,10 @@ rx_established(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip
 		/* Data segments must not reset the count of duplicate ACKs (upstream b1d3dcb8). */
 		if (g->len > 0 && g->ack == una && s->pcb->lastack == una)
 			s->pcb->dupacks = dupacks;
+		else if (sack && s->pcb->lastack == una)
+			count_duplicate(st, s, dupacks);
+		if (s->pcb->lastack != una)
+			s->probes = 0;
 		newreno(st, s, una);
 		if (s->tx_feed != NULL || s->fin_wanted)
 			tcp_pending_add(st, s);

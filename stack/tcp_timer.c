@@ -5,6 +5,10 @@
  *
  *   retransmission  RTO of RFC 6298 (minimum 200 ms like Linux) doubled per try, from the moment
  *                   lwIP (re)started it
+ *   probe           twice before that, after two round trips without progress (at least 10 ms; 50
+ *                   with one segment in flight, whose ACK the peer may delay): the first
+ *                   unacknowledged segment goes out again, as RFC 8985 7 does with the last; a
+ *                   partial ACK then goes on as in fast recovery
  *   persist         window closed, nothing in flight: RTO doubled per probe, at most 60 s
  *   delayed ACK     40 ms at most (RFC 9293 3.8.6.3 allows 500)
  *   keepalive, FIN_WAIT_2, LAST_ACK, SYN_RECVD, TIME_WAIT, abandoned out-of-order data
@@ -27,6 +31,9 @@
 #define OOSEQ_MS 30000
 #define MEMORY_MS 1
 #define DATA_TRIES 15 /* Linux: tcp_retries2 */
+#define PROBE_MS 10
+#define PROBE_LONE_MS 50
+#define PROBES_MAX 2
 #define FAR_MS 0x7fffffffu
 
 static inline uint32_t
@@ -42,6 +49,24 @@ rto_deadline(const struct sock *s)
 	uint64_t rto = (uint64_t)s->rto_ms << shift;
 
 	return s->rto_start_ms + (rto > TCP_RTO_MAX_MS ? TCP_RTO_MAX_MS : (uint32_t)rto);
+}
+
+static bool
+may_probe(const struct sock *s)
+{
+	const struct tcp_pcb *pcb = s->pcb;
+
+	return s->probes < PROBES_MAX && s->srtt_us != 0 && pcb->state >= ESTABLISHED &&
+	       pcb->unacked != NULL;
+}
+
+static uint32_t
+probe_deadline(const struct sock *s)
+{
+	uint32_t rtts_ms = s->srtt_us / 500;
+	uint32_t floor_ms = s->pcb->unacked->next == NULL ? PROBE_LONE_MS : PROBE_MS;
+
+	return s->rto_start_ms + (rtts_ms > floor_ms ? rtts_ms : floor_ms);
 }
 
 static uint32_t
@@ -112,6 +137,8 @@ tcp_timer_arm(struct stack *st, struct sock *s)
 		s->persist_armed = false;
 		if (pcb->unacked != NULL)
 			at = earlier(now, at, rto_deadline(s));
+		if (may_probe(s))
+			at = earlier(now, at, probe_deadline(s));
 		else if (pcb->unsent != NULL && pcb->state != SYN_SENT)
 			at = earlier(now, at, now + MEMORY_MS); /* an output failed */
 		else if (pcb->unsent != NULL)
@@ -156,12 +183,44 @@ too_many_tries(const struct stack *st, const struct sock *s)
 	return pcb->nrtx >= (pcb->state == SYN_SENT ? TCP_SYNMAXRTX : DATA_TRIES);
 }
 
+void
+tcp_halve_window(struct tcp_pcb *pcb)
+{
+	uint32_t flight = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
+
+	pcb->ssthresh = flight / 2 > 2u * pcb->mss ? flight / 2 : 2u * pcb->mss;
+	pcb->cwnd = pcb->ssthresh;
+	pcb->bytes_acked = 0;
+}
+
+static void
+fire_probe(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+	uint8_t nrtx = pcb->nrtx;
+
+	s->probes++;
+	s->rtt_active = false;
+	s->rto_start_ms = st->now_ms;
+	tcp_tail_forget(s);
+	if (st->lw->rexmit(pcb) != ERR_OK)
+		return;
+	pcb->nrtx = nrtx; /* not a timeout: no backoff */
+	if (!s->in_recovery) {
+		s->in_recovery = true;
+		s->probe_recovery = true;
+		s->recover = pcb->snd_nxt;
+		pcb->ssthresh = pcb->cwnd; /* if it was needless, nothing has happened */
+	}
+	tcp_set_flags(pcb, TF_INFR);
+	st->lw->tcp_output(pcb);
+}
+
 /* RFC 6298 5.4-5.6, RFC 5681 3.1 for the window. */
 static void
 fire_rto(struct stack *st, struct sock *s)
 {
 	struct tcp_pcb *pcb = s->pcb;
-	uint32_t flight;
 
 	if (too_many_tries(st, s)) {
 		give_up(st, s, false);
@@ -169,15 +228,14 @@ fire_rto(struct stack *st, struct sock *s)
 	}
 	s->rtt_active = false;
 	s->in_recovery = false;
+	s->probe_recovery = false;
 	s->rto_start_ms = st->now_ms;
 	tcp_tail_forget(s);
 	if (st->lw->rexmit_rto_prepare(pcb) != ERR_OK && (pcb->unacked != NULL || pcb->unsent == NULL))
 		return;
 	pcb->rtime = 0;
-	flight = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
-	pcb->ssthresh = flight / 2 > 2u * pcb->mss ? flight / 2 : 2u * pcb->mss;
+	tcp_halve_window(pcb);
 	pcb->cwnd = pcb->mss;
-	pcb->bytes_acked = 0;
 	tcp_clear_flags(pcb, TF_INFR);
 	st->lw->rexmit_rto_commit(pcb);
 }
@@ -273,6 +331,8 @@ fire(struct stack *st, struct sock *s)
 	} else if (pcb->unacked != NULL || (pcb->unsent != NULL && pcb->state == SYN_SENT)) {
 		if (due(now, rto_deadline(s)))
 			fire_rto(st, s);
+		else if (may_probe(s) && due(now, probe_deadline(s)))
+			fire_probe(st, s);
 	}
 	if (s->pcb != NULL && (s->mem_wait || (pcb->flags & TF_CLOSEPEND) ||
 				      (pcb->unsent != NULL && pcb->unacked == NULL &&

@@ -332,6 +332,31 @@ small_loss_is_repaired_before_the_timeout(void)
 	sock_close(l);
 }
 
+static void
+lost_tail_is_repaired_by_a_probe(void)
+{
+	struct sock *a, *b, *l;
+	static uint8_t block[6000];
+	size_t in = 0;
+	ssize_t n;
+
+	sim_connect(PORT, &a, &b, &l);
+	put(a, block, 1000);
+	sim_run(60000);
+	CU_ASSERT_EQUAL(get(b, block, sizeof(block)), 1000);
+	sim_wire.cut = 1; /* everything is lost, and nothing follows that could be missed */
+	put(a, block, sizeof(block));
+	sim_run(1000);
+	sim_wire.cut = 0;
+	sim_run(60000); /* the timeout would be 200 ms */
+	while ((n = get(b, block, sizeof(block))) > 0)
+		in += n;
+	CU_ASSERT_EQUAL(in, sizeof(block));
+	sock_close(a);
+	sock_close(b);
+	sock_close(l);
+}
+
 /* --- listeners ------------------------------------------------------------------------------------ */
 
 static void
@@ -449,6 +474,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(data_before_close_is_delivered),
 	CUNIT_TEST(slow_reader_stops_the_sender_and_nothing_is_lost),
 	CUNIT_TEST(small_loss_is_repaired_before_the_timeout),
+	CUNIT_TEST(lost_tail_is_repaired_by_a_probe),
 	CUNIT_TEST(full_backlog_refuses_no_one_but_waits),
 	CUNIT_TEST(closing_a_listener_resets_what_nobody_accepted),
 	CUNIT_TEST(ports_are_exclusive),
