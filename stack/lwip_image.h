@@ -60,9 +60,6 @@ struct lwip_image {
 	err_t (*split_unsent_seg)(struct tcp_pcb *pcb, u16_t split);
 	err_t (*keepalive)(struct tcp_pcb *pcb);
 	err_t (*send_empty_ack)(struct tcp_pcb *pcb);
-	void (*rst)(const struct tcp_pcb *pcb, u32_t seqno, u32_t ackno, const ip_addr_t *local_ip,
-		const ip_addr_t *remote_ip, u16_t local_port, u16_t remote_port);
-	void (*pcb_purge)(struct tcp_pcb *pcb);
 	void (*free_ooseq)(struct tcp_pcb *pcb);
 
 	struct udp_pcb *(*udp_new)(void);
@@ -71,8 +68,6 @@ struct lwip_image {
 	err_t (*udp_sendto)(struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, u16_t port);
 	void (*udp_recv)(struct udp_pcb *pcb, udp_recv_fn fn, void *arg);
 
-	struct pbuf *(*pbuf_alloced_custom)(pbuf_layer l, u16_t len, pbuf_type type,
-		struct pbuf_custom *p, void *payload, u16_t payload_len);
 	struct pbuf *(*pbuf_alloc_reference)(void *payload, u16_t len, pbuf_type type);
 	void (*pbuf_cat)(struct pbuf *head, struct pbuf *tail);
 	u8_t (*pbuf_free)(struct pbuf *p);

@@ -397,12 +397,6 @@ stack_group_get(struct stack_group *g, unsigned int index)
 	return index < g->n ? &g->stacks[index] : NULL;
 }
 
-unsigned int
-stack_group_size(const struct stack_group *g)
-{
-	return g->n;
-}
-
 enum stack_mode
 stack_group_mode(const struct stack_group *g)
 {

@@ -47,7 +47,6 @@ struct stack_wiring {
 /* 0 or -errno; after success every stack waits for stack_group_start(). */
 int stack_group_create(const struct stack_params *p, struct stack_group **out);
 struct stack *stack_group_get(struct stack_group *g, unsigned int index);
-unsigned int stack_group_size(const struct stack_group *g);
 enum stack_mode stack_group_mode(const struct stack_group *g);
 void stack_wire(struct stack *s, const struct stack_wiring *w);
 /* Start threads: stack and wakeup threads, or the caretaker. */

@@ -88,15 +88,3 @@ wheel_advance(struct wheel *w, uint32_t now_ms, void (*fn)(void *arg, struct whe
 	for (uint32_t i = 0; i < steps && w->armed > 0; i++)
 		advance_slot(w, (first + i) % WHEEL_SLOTS, now_ms, fn, arg);
 }
-
-uint32_t
-wheel_idle_ms(const struct wheel *w, uint32_t max)
-{
-	if (w->armed == 0)
-		return max;
-	for (uint32_t i = 1; i < max && i < WHEEL_SLOTS; i++) {
-		if (w->slots[(w->now_ms + i) % WHEEL_SLOTS] != NULL)
-			return i;
-	}
-	return max;
-}

@@ -30,8 +30,6 @@ void wheel_cancel(struct wheel *w, struct wheel_entry *e);
 /* Call fn for every entry due at now_ms; entries are disarmed before. fn may arm and cancel any. */
 void wheel_advance(struct wheel *w, uint32_t now_ms, void (*fn)(void *arg, struct wheel_entry *e),
 	void *arg);
-/* Milliseconds until the next slot that holds an entry, at most `max`. */
-uint32_t wheel_idle_ms(const struct wheel *w, uint32_t max);
 
 static inline bool
 wheel_armed(const struct wheel_entry *e)

@@ -115,15 +115,6 @@ callback_may_arm_and_cancel_in_its_own_slot(void)
 	CU_ASSERT_EQUAL(fired[1], 2);
 }
 
-static void
-idle_time_is_the_next_used_slot(void)
-{
-	CU_ASSERT_EQUAL(wheel_idle_ms(&w, 500), 500);
-	wheel_arm(&w, &e[0], START + 33);
-	CU_ASSERT_EQUAL(wheel_idle_ms(&w, 500), 33);
-	CU_ASSERT_EQUAL(wheel_idle_ms(&w, 10), 10);
-}
-
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(fires_at_its_deadline_and_not_before),
 	CUNIT_TEST(deadline_in_the_past_fires_at_the_next_tick),
@@ -131,6 +122,5 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(long_pause_fires_everything_due_once),
 	CUNIT_TEST(rearm_moves_and_cancel_removes),
 	CUNIT_TEST(callback_may_arm_and_cancel_in_its_own_slot),
-	CUNIT_TEST(idle_time_is_the_next_used_slot),
 };
 CUNIT_MAIN("wheel", tests, setup, NULL)
