@@ -25,6 +25,27 @@ get(struct sock *s, void *data, size_t len)
 	return sock_recv(s, &iov, 1, 0, NULL, NULL);
 }
 
+/* Read everything that is there into one place; how much it was. */
+static size_t
+get_all(struct sock *s)
+{
+	static uint8_t sink[65536];
+	size_t total = 0;
+	ssize_t n;
+
+	while ((n = get(s, sink, sizeof(sink))) > 0)
+		total += n;
+	return total;
+}
+
+static void
+close_all(struct sock *a, struct sock *b, struct sock *l)
+{
+	sock_close(a);
+	sock_close(b);
+	sock_close(l);
+}
+
 /* --- transfer ------------------------------------------------------------------------------------ */
 
 #define STREAM (2 * 1024 * 1024)
@@ -202,9 +223,7 @@ lost_syn_is_sent_again_after_a_second(void)
 	CU_ASSERT_EQUAL(sock_accept(l, &b, NULL), -EAGAIN);
 	sim_run(200000);
 	CU_ASSERT_EQUAL_FATAL(sock_accept(l, &b, NULL), 0);
-	sock_close(a);
-	sock_close(b);
-	sock_close(l);
+	close_all(a, b, l);
 }
 
 static void
@@ -300,9 +319,7 @@ slow_reader_stops_the_sender_and_nothing_is_lost(void)
 	}
 	CU_ASSERT_EQUAL(in, out);
 	CU_ASSERT_TRUE(sock_events(a) & EPOLLOUT);
-	sock_close(a);
-	sock_close(b);
-	sock_close(l);
+	close_all(a, b, l);
 }
 
 static void
@@ -310,26 +327,44 @@ small_loss_is_repaired_before_the_timeout(void)
 {
 	struct sock *a, *b, *l;
 	static uint8_t block[60000];
-	size_t in = 0;
-	ssize_t n;
 
 	sim_connect(PORT, &a, &b, &l);
 	put(a, block, sizeof(block));
 	sim_run(100000); /* Nagle holds the last bytes for a delayed ACK */
-	while ((n = get(b, block, sizeof(block))) > 0)
-		;
+	CU_ASSERT_EQUAL(get_all(b), sizeof(block));
 	sim_wire.loss_permille = 1000; /* the first segments of the next window */
 	put(a, block, 3000);
 	sim_run(100);
 	sim_wire.loss_permille = 0;
 	put(a, block, sizeof(block) - 3000);
 	sim_run(100000); /* half the minimum RTO */
-	while ((n = get(b, block, sizeof(block))) > 0)
-		in += n;
-	CU_ASSERT_EQUAL(in, sizeof(block));
-	sock_close(a);
-	sock_close(b);
-	sock_close(l);
+	CU_ASSERT_EQUAL(get_all(b), sizeof(block));
+	close_all(a, b, l);
+}
+
+/* The peer reads while it misses a segment, so every duplicate ACK announces another window. */
+static void
+loss_is_noticed_although_the_window_changes(void)
+{
+	struct sock *a, *b, *l;
+	static uint8_t block[200000];
+	size_t in = 0;
+
+	sim_connect(PORT, &a, &b, &l);
+	put(a, block, sizeof(block));
+	sim_run(200000);
+	sim_wire.loss_permille = 1000;
+	put(a, block, 1460);
+	sim_run(100);
+	sim_wire.loss_permille = 0;
+	for (int i = 0; i < 6; i++) {
+		in += get(b, block, 20000);
+		put(a, block, 1460);
+		sim_run(300);
+	}
+	sim_run(3000); /* 5 ms in all: no probe and no timeout yet */
+	CU_ASSERT_EQUAL(in + get_all(b), sizeof(block) + 7 * 1460);
+	close_all(a, b, l);
 }
 
 static void
@@ -337,24 +372,18 @@ lost_tail_is_repaired_by_a_probe(void)
 {
 	struct sock *a, *b, *l;
 	static uint8_t block[6000];
-	size_t in = 0;
-	ssize_t n;
 
 	sim_connect(PORT, &a, &b, &l);
 	put(a, block, 1000);
 	sim_run(60000);
-	CU_ASSERT_EQUAL(get(b, block, sizeof(block)), 1000);
+	CU_ASSERT_EQUAL(get_all(b), 1000);
 	sim_wire.cut = 1; /* everything is lost, and nothing follows that could be missed */
 	put(a, block, sizeof(block));
 	sim_run(1000);
 	sim_wire.cut = 0;
 	sim_run(60000); /* the timeout would be 200 ms */
-	while ((n = get(b, block, sizeof(block))) > 0)
-		in += n;
-	CU_ASSERT_EQUAL(in, sizeof(block));
-	sock_close(a);
-	sock_close(b);
-	sock_close(l);
+	CU_ASSERT_EQUAL(get_all(b), sizeof(block));
+	close_all(a, b, l);
 }
 
 /* --- listeners ------------------------------------------------------------------------------------ */
@@ -474,6 +503,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(data_before_close_is_delivered),
 	CUNIT_TEST(slow_reader_stops_the_sender_and_nothing_is_lost),
 	CUNIT_TEST(small_loss_is_repaired_before_the_timeout),
+	CUNIT_TEST(loss_is_noticed_although_the_window_changes),
 	CUNIT_TEST(lost_tail_is_repaired_by_a_probe),
 	CUNIT_TEST(full_backlog_refuses_no_one_but_waits),
 	CUNIT_TEST(closing_a_listener_resets_what_nobody_accepted),
