@@ -227,8 +227,10 @@ class Hosts:
 class Gazelle:
     """Settings of accelerated programs: writes lstack.conf and gives the environment for it."""
 
-    def __init__(self, scratch, huge, mode="run-to-completion", keys=None, cpus=None):
+    def __init__(self, scratch, huge, mode="run-to-completion", keys=None, cpus=None,
+                 memory_mb=MEMORY_MB):
         self.scratch, self.huge, self.mode = pathlib.Path(scratch), huge, mode
+        self.memory_mb = memory_mb
         self.wire_options = WIRE_OPTIONS
         self.vhost_side = "client"
         self.keys, self.cpus = keys or {}, cpus or {"server": 0, "client": 1}
@@ -237,7 +239,7 @@ class Gazelle:
 
     def memory_args(self):
         """EAL options for packet memory; liblstack adds what the wire needs on hugepages."""
-        return ([] if self.huge else ["--no-huge"]) + ["-m", str(MEMORY_MB)]
+        return ([] if self.huge else ["--no-huge"]) + ["-m", str(self.memory_mb)]
 
     def wire_vdev(self, side):
         """The virtual device of one end of the fast wire; the server's end owns the socket."""
@@ -289,9 +291,9 @@ class FastWire:
     """A pair of accelerated hosts. start_server() first: its end of the wire owns the socket."""
 
     def __init__(self, hosts, huge, mode="run-to-completion", keys=None, vhost_side="client",
-                 options=WIRE_OPTIONS):
+                 options=WIRE_OPTIONS, memory_mb=MEMORY_MB):
         self.hosts = hosts
-        self.gazelle = Gazelle(hosts.scratch, huge, mode, keys, hosts.cpu)
+        self.gazelle = Gazelle(hosts.scratch, huge, mode, keys, hosts.cpu, memory_mb)
         self.gazelle.vhost_side, self.gazelle.wire_options = vhost_side, options
         self.conf = {side: self.gazelle.write_conf(side, self.gazelle.wire_vdev(side))
                      for side in ("server", "client")}

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scenarios of perf/run, by name: the one place to register one (and targets.py its target).
+
+A scenario is a class of scenarios.base: a Scenario has a run on each stack, a Program is one
+benchmark program of ours. `perf/run all` takes them in this order.
+"""
+
+from scenarios.basic import Graph, RoundTrip, Stream
+from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
+
+SCENARIOS = {
+    "redis": Redis,
+    "redis-500": Redis500,
+    "redis-3000": Redis3000,
+    "redis-pipeline": RedisPipeline,
+    "redis-server-only": RedisServerOnly,
+    "rr": RoundTrip,
+    "stream": Stream,
+    "graph": Graph,
+}
