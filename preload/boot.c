@@ -23,6 +23,7 @@
 #include "preload/epoll.h"
 #include "preload/fd.h"
 #include "preload/libc.h"
+#include "preload/low_fds.h"
 #include "preload/route.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
@@ -194,10 +195,13 @@ static void leave_stack(void)
 static void start(void)
 {
 	char err[256] = "";
+	struct low_fds low;
 	int r;
 
 	inside++;
+	low_fds_take(&low);
 	r = instance_start(&boot.conf, attach_sockets, NULL, &boot.instance, err, sizeof(err));
+	low_fds_give(&low);
 	inside--;
 	if (r < 0) {
 		boot_say("cannot start: %s; %s", err[0] ? err : strerror(-r),

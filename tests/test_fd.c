@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The descriptor table: numbers, references, dup, close, the pool, fork. */
 #include "preload/fd.h"
+#include "preload/low_fds.h"
 #include "tests/preload_pair.h"
 
 #include <poll.h>
@@ -211,6 +212,41 @@ static void lookups_survive_closing_in_other_threads(void)
 	CU_ASSERT_EQUAL(fake_live, 0);
 }
 
+static void the_library_leaves_the_low_numbers_to_the_program(void)
+{
+	static const struct {
+		rlim_t soft, hard;
+		int floor;
+	} cases[] = {
+		{1024, 1048576, 1024},
+		{1048576, 1048576, 1024},
+		{256, 4096, 256},
+		{1024, 1024, 512}, /* half each: a few hundred are needed above */
+		{1024, 1200, 688},
+		{64, 64, 32},
+	};
+	struct rlimit before, after;
+	struct low_fds low;
+	int first = dup(STDERR_FILENO), own, next;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		CU_ASSERT_EQUAL(low_fds_floor(cases[i].soft, cases[i].hard), cases[i].floor);
+	close(first);
+	getrlimit(RLIMIT_NOFILE, &before);
+	low_fds_take(&low);
+	own = dup(STDERR_FILENO);
+	low_fds_give(&low);
+	next = dup(STDERR_FILENO);
+	getrlimit(RLIMIT_NOFILE, &after);
+	CU_ASSERT(own >= low_fds_floor(before.rlim_cur, before.rlim_max));
+	CU_ASSERT_EQUAL(write(own, "", 0), 0); /* stays open, also above the soft limit */
+	CU_ASSERT_EQUAL(next, first);
+	CU_ASSERT_EQUAL(after.rlim_cur, before.rlim_cur);
+	CU_ASSERT_EQUAL(after.rlim_max, before.rlim_max);
+	close(own);
+	close(next);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(only_ipv4_streams_and_datagrams_are_ours),
 	CUNIT_TEST(dup_shares_the_socket_until_the_last_close),
@@ -220,5 +256,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(stdio_on_a_socket_goes_to_the_stack),
 	CUNIT_TEST(in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless),
 	CUNIT_TEST(lookups_survive_closing_in_other_threads),
+	CUNIT_TEST(the_library_leaves_the_low_numbers_to_the_program),
 };
 CUNIT_MAIN("fd", tests, NULL, NULL)

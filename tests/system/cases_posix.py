@@ -51,3 +51,30 @@ def exit_delivers(bed):
             time.sleep(0.05)
         bed.run_near([PEER[0], "-c", SENDER, FAR, way])
         bed.finish(reader, expect="received 1000000")
+
+
+NUMBERS = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], 7001))
+accepted = []
+for i in range(3):
+    accepted.append(listener.accept()[0])
+    accepted[-1].sendall(b"x")
+print("highest", max(c.fileno() for c in accepted))
+"""
+
+KNOCK = """
+import socket, sys
+connections = []
+for i in range(3):
+    connections.append(socket.create_connection((sys.argv[1], 7001)))
+    connections[-1].recv(1)
+"""
+
+
+@case(modes=BOTH)
+def low_numbers(bed):
+    """What the library opens for itself lies above the numbers that a program expects."""
+    server = bed.near([PEER[0], "-c", NUMBERS, NEAR])
+    bed.until(bed.run_far, [PEER[0], "-c", KNOCK, NEAR], "")
+    bed.finish(server, expect=r"highest \d\b")
