@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Holds the low descriptor numbers free for the program while the data path opens its own. */
 #include "preload/low_fds.h"
 #include "preload/libc.h"
 
