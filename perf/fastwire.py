@@ -209,6 +209,10 @@ class Hosts:
         sh("ip", "netns", "exec", self.ns[side], "ethtool", "-K", self.dev[side],
            "tx", "off", "tso", "off", "gso", "off")
 
+    def sysctl(self, side, key, value):
+        """A setting of the kernel that is the namespace's own."""
+        sh("ip", "netns", "exec", self.ns[side], "sysctl", "-qw", f"{key}={value}")
+
     def start(self, side, argv, env=None, capture=False):
         """Start a program on a host, pinned to the host's core."""
         self.counter += 1

@@ -79,6 +79,7 @@ def figures(scenario, runs):
         name = "ratio_p99" if key == "p99_us" else f"ratio_{key}"
         result[name] = times_better(middle["kernel"].get(key), middle["gazelle"].get(key),
                                     lower_is_better)
+    result.update(scenario.headline(middle))
     result["unit"] = scenario.unit
     for stack in STACKS:
         result.update({f"{stack}_{k}": v for k, v in middle[stack].items() if k != "value"})
@@ -96,7 +97,7 @@ def compare(name, options, say):
         scenario = SCENARIOS[name](options, huge.used)
         say(f"{name}: {type(scenario).__doc__} "
             f"Hugepages: {'yes' if huge.used else 'no'}, {options.mode}.")
-        for i in range(options.runs):
+        for i in range(min(options.runs, scenario.runs_max)):
             for stack in stacks:
                 run = one_run(scenario, stack)
                 runs[stack].append(run)
@@ -106,7 +107,7 @@ def compare(name, options, say):
                     options.profiler.report()
     result = {"scenario": name, **figures(scenario, runs)}
     return {**result, **judge(result),
-            "runs": options.runs, "seconds": options.seconds, "mode": options.mode,
+            "runs": max(len(r) for r in runs.values()), "seconds": options.seconds, "mode": options.mode,
             "realtime": options.realtime, "hugepages": huge.used, "wire": scenario.wire,
             "vhost_side": scenario.vhost_side, "virtio_options": scenario.wire_options,
             **machine.facts(),

@@ -6,6 +6,7 @@ benchmark program of ours. `perf/run all` takes them in this order.
 """
 
 from scenarios.basic import Graph, RoundTrip, Stream
+from scenarios.conns import Conns, ConnsIdle
 from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
 
 SCENARIOS = {
@@ -16,5 +17,7 @@ SCENARIOS = {
     "redis-server-only": RedisServerOnly,
     "rr": RoundTrip,
     "stream": Stream,
+    "conns": Conns,
+    "conns-idle": ConnsIdle,
     "graph": Graph,
 }

@@ -25,6 +25,7 @@ class Scenario:
     ratios = {}
     keys = {}  # of lstack.conf, beyond fastwire.py's
     memory_mb = MEMORY_MB  # of packet memory, each side
+    runs_max = 1000  # where a run is long
     vhost_side, wire_options = "client", WIRE_OPTIONS
 
     def __init__(self, options, huge):
@@ -47,6 +48,15 @@ class Scenario:
         """Drive `server`; start_client(argv) starts a captured client. Returns the figures."""
         raise NotImplementedError
 
+    def tune_kernel(self, hosts):
+        """Settings of the kernel's namespaces, before the server starts."""
+
+    @staticmethod
+    def headline(middle):
+        """More keys of the result, from the medians of both stacks."""
+        del middle
+        return {}
+
     def client(self, start_client, argv, profile=False, slack=RUN_SLACK_S):
         """Run one client to its end; returns what it printed."""
         process = start_client(argv)
@@ -65,6 +75,7 @@ class Scenario:
     def run_kernel(self):
         """Both ends on the kernel, in two namespaces on a veth pair with default offloads."""
         with Hosts(veth=True, addresses=("server", "client"), realtime=self.realtime) as hosts:
+            self.tune_kernel(hosts)
             server = hosts.start("server", self.server_argv())
             time.sleep(0.5)
             return self.measure(lambda argv: hosts.start("client", argv, capture=True), server)
