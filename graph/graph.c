@@ -32,15 +32,54 @@ graph_register(struct graph_node *n)
 	registry_last = &n->next;
 }
 
-static const struct graph_node *
+static struct graph_node *
 find_node(const char *name)
 {
-	const struct graph_node *n;
+	struct graph_node *n;
 
 	for (n = registry_first; n != NULL; n = n->next)
 		if (strcmp(n->name, name) == 0)
 			return n;
 	return NULL;
+}
+
+/* Descriptors share constant tables of edges: this one gets its own, for the process's life. */
+static int
+replace_edge(struct graph_node *n, const char *to, const char *instead)
+{
+	const char **edges = malloc(n->n_edges * sizeof(edges[0]));
+	bool found = false;
+	uint16_t i;
+
+	if (edges == NULL)
+		return -ENOMEM;
+	for (i = 0; i < n->n_edges; i++) {
+		bool same = strcmp(n->edges[i], to) == 0;
+
+		edges[i] = same ? instead : n->edges[i];
+		found |= same;
+	}
+	if (!found) {
+		free(edges);
+		return -ENOENT;
+	}
+	n->edges = edges;
+	return 0;
+}
+
+int
+graph_reroute(const char *from, const char *to, const char *instead)
+{
+	struct graph_node *n = find_node(from);
+	int ret = -EBUSY;
+
+	if (n == NULL)
+		return -ENOENT;
+	pthread_mutex_lock(&registry_lock);
+	if (!registry_frozen)
+		ret = replace_edge(n, to, instead);
+	pthread_mutex_unlock(&registry_lock);
+	return ret;
 }
 
 static int

@@ -60,6 +60,13 @@ void graph_register(struct graph_node *n);
 #define GRAPH_NODE(n)                                                                              \
 	static void __attribute__((constructor)) graph_register_##n(void) { graph_register(&(n)); }
 
+/*
+ * Before the first graph_create(): what node `from` sends to `to` goes to node `instead`. For graphs
+ * of other shapes than the product's, from the same nodes. 0; -ENOENT: `from` has no such edge;
+ * -EBUSY: a graph has been made; -ENOMEM.
+ */
+int graph_reroute(const char *from, const char *to, const char *instead);
+
 /* --- one graph per core ---------------------------------------------------------------------- */
 
 /*

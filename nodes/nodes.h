@@ -14,7 +14,8 @@
  *	                               └► classify (own address)
  *	clock ip4-timer ─► tx (ARP requests), ip4-output (ICMP errors), drop (what waited in vain)
  *
- * Names in brackets have a place and no node yet.
+ * Names in brackets have a place and no node yet. Not part of the product's graphs: `loss` and
+ * `loss-out` make a lossy path for measurements (perf/lossy.c): rx ─► loss ─queue─► loss-out ─► tx.
  *
  * Packet fields (struct rte_mbuf), by edge:
  *
@@ -59,7 +60,8 @@
 #define NODE_IP4_TIMER "ip4-timer"
 #define NODE_TX "tx"
 #define NODE_DROP "drop"
-
+#define NODE_LOSS "loss"
+#define NODE_LOSS_OUT "loss-out"
 
 /* The worker whose graph `node` belongs to. */
 static inline struct worker *

@@ -16,6 +16,7 @@
 
 struct arp_table;
 struct graph;
+struct loss;
 struct reass;
 struct stack;
 
@@ -58,6 +59,9 @@ struct worker {
 	uint64_t kernel_poll_tsc; /* kernel-rx asks the tap device again */
 	struct icmp_bucket icmp_errors;
 	struct tx_backlog tx_backlog;
+
+	/* of a lossy path (loss.h): where received packets go, whence those to be sent come */
+	struct loss *loss_rx, *loss_tx;
 
 	/* between cores: rings of mbufs to other workers' `handoff-rx` source node */
 	struct rte_ring *handoff;          /* ours; multi producer, single consumer */
