@@ -19,6 +19,7 @@ TARGETS = {
     "conns": (("cost_ratio", "<=", 1.3),),
     "conns-idle": (("gazelle_connections", ">=", 1000000), ("gazelle_lost", "<=", 0),
                    ("gazelle", "<=", 2048), ("stall_ms", "<=", 1)),
+    "goodput": (("ratio", ">=", 1),),
     "graph": (("total_cycles_per_packet", "<=", 60),),
 }
 

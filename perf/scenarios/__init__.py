@@ -7,6 +7,7 @@ benchmark program of ours. `perf/run all` takes them in this order.
 
 from scenarios.basic import Graph, RoundTrip, Stream
 from scenarios.conns import Conns, ConnsIdle
+from scenarios.goodput import Goodput, GoodputReceiver
 from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
 
 SCENARIOS = {
@@ -19,5 +20,7 @@ SCENARIOS = {
     "stream": Stream,
     "conns": Conns,
     "conns-idle": ConnsIdle,
+    "goodput": Goodput,
+    "goodput-receiver": GoodputReceiver,
     "graph": Graph,
 }
