@@ -4,6 +4,7 @@
 Runs alternate (kernel, Gazelle, kernel, ...), so that whatever disturbs the machine disturbs both.
 """
 
+import inspect
 import os
 import statistics
 import subprocess
@@ -95,7 +96,7 @@ def compare(name, options, say):
     stacks = STACKS if options.only is None else (options.only,)
     with SCENARIOS[name].hugepages(options) as huge:
         scenario = SCENARIOS[name](options, huge.used)
-        say(f"{name}: {type(scenario).__doc__} "
+        say(f"{name}: {inspect.getdoc(scenario).split(chr(10) * 2)[0]} "
             f"Hugepages: {'yes' if huge.used else 'no'}, {options.mode}.")
         for i in range(min(options.runs, scenario.runs_max)):
             for stack in stacks:

@@ -9,6 +9,7 @@ from scenarios.basic import Graph, RoundTrip, Stream
 from scenarios.conns import Conns, ConnsIdle
 from scenarios.goodput import Goodput, GoodputReceiver
 from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
+from scenarios.web import Http, HttpClose
 
 SCENARIOS = {
     "redis": Redis,
@@ -18,6 +19,8 @@ SCENARIOS = {
     "redis-server-only": RedisServerOnly,
     "rr": RoundTrip,
     "stream": Stream,
+    "http": Http,
+    "http-close": HttpClose,
     "conns": Conns,
     "conns-idle": ConnsIdle,
     "goodput": Goodput,
