@@ -64,6 +64,7 @@ struct conf {
 	bool listen_shadow;
 	bool udp_enable;
 	bool low_power_mode;
+	uint32_t descriptor_limit;    /* descriptors of the program; 0: the kernel's limit */
 	uint32_t tcp_conn_count;      /* connections budgeted; sizes the pools */
 	uint32_t mbuf_count_per_conn; /* packets per connection, when mbuf_pool_size is absent */
 	uint32_t send_connect_number; /* connections served with sends per loop */

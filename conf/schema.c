@@ -196,6 +196,12 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 		.absent = "tcp_conn_count x mbuf_count_per_conn if that is given, else from the queue "
 			  "sizes and the memory DPDK was given",
 		.help = "Packet buffers of all stacks together."},
+	[KEY_DESCRIPTOR_LIMIT] = {"descriptor_limit", NULL, CONF_UINT, AT(descriptor_limit),
+		.min = 1024, .max = 1048576, .unit = "descriptors",
+		.absent = "RLIMIT_NOFILE",
+		.help = "Where the kernel has no descriptors left, connections get numbers beyond "
+			"its limit, up to this one, and getrlimit() says so. Such a number means "
+			"nothing to calls that liblstack does not take over, as fstat()."},
 	[KEY_TCP_CONN_COUNT] = {"tcp_conn_count", NULL, CONF_UINT, AT(tcp_conn_count),
 		.def = 100000, .min = 1, .max = 10000000, .unit = "connections",
 		.help = "Connections of all stacks together; more are refused. Memory is taken when "

@@ -46,6 +46,10 @@ struct sock_option {
 struct file_sock {
 	_Atomic(struct sock *) sock; /* NULL: no stack half yet (or no more, after fork) */
 	_Atomic uint8_t halves;
+	/* The kernel half has not been needed yet: a placeholder has its number, and
+	 * socket_make_kernel() makes it. */
+	_Atomic bool is_lazy;
+	bool is_cloexec; /* lazy: what the program asked for */
 	bool is_udp;
 	bool is_v6; /* an IPv6 socket: the stack half serves the IPv4 it can carry */
 	bool is_listening;
@@ -202,6 +206,10 @@ bool fd_pool_has(void);
 void fd_pool_give(int fd);
 /* The program takes this number for something else (dup2): drop it without closing. */
 void fd_pool_forget(int fd);
+/* A number beyond the kernel's limit: there is no kernel descriptor of that number. */
+bool fd_is_own(int fd);
+/* A kernel descriptor that can stand for `fd` in calls that only need some socket. */
+int fd_kernel(int fd);
 void fd_pool_lock(void);
 void fd_pool_unlock(void);
 

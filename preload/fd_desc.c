@@ -7,6 +7,7 @@
  */
 #include "preload/calls.h"
 #include "preload/fd.h"
+#include "preload/socket.h"
 
 #include <limits.h>
 #include <linux/close_range.h>
@@ -26,6 +27,11 @@ long on_close(int fd)
 		return libc_result(libc.close(fd));
 	if (f->kind == FILE_SOCK && f->pooled_fd == fd) {
 		f->pooled_fd = -1;
+		file_put(f);
+		fd_pool_give(fd);
+		return 0;
+	}
+	if (fd_is_own(fd)) {
 		file_put(f);
 		fd_pool_give(fd);
 		return 0;
@@ -65,6 +71,14 @@ long on_close_range(unsigned int first, unsigned int last, int flags)
 	return stretch <= last ? libc_result(libc.close_range(stretch, last, 0)) : 0;
 }
 
+/* Descriptors of one file share its kernel half, so it must be there. */
+static long make_kernel_of(struct file *f)
+{
+	if (f && f->kind == FILE_SOCK && socket_is_lazy(f) && !fd_is_own(f->fd))
+		return socket_make_kernel(f);
+	return 0;
+}
+
 /* `to` now is the same as `fd` in the kernel's table. */
 static long follow(struct file *f, int to)
 {
@@ -84,7 +98,9 @@ long on_dup(int fd)
 
 	if (f == &fd_free)
 		return -EBADF;
-	to = libc_result(libc.dup(fd));
+	to = make_kernel_of(f);
+	if (to == 0)
+		to = fd_is_own(fd) ? fd_pool_take() : libc_result(libc.dup(fd));
 	if (to >= 0)
 		follow(f, (int)to);
 	if (f)
@@ -99,7 +115,12 @@ static long replace(int fd, int to, int flags, bool is_dup3)
 
 	if (f == &fd_free)
 		return -EBADF;
-	r = libc_result(is_dup3 ? libc.dup3(fd, to, flags) : libc.dup2(fd, to));
+	r = make_kernel_of(f);
+	if (r == 0 && fd == to && fd_is_own(fd))
+		r = is_dup3 ? -EINVAL : fd;
+	else if (r == 0)
+		r = libc_result(is_dup3 ? libc.dup3(fd_kernel(fd), to, flags) :
+					  libc.dup2(fd_kernel(fd), to));
 	if (r >= 0 && fd != to)
 		follow(f, to);
 	if (f)

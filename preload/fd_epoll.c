@@ -158,7 +158,10 @@ static int add(struct file *epoll, int epfd, struct file *f, int fd, struct epol
 {
 	bool in_kernel = (f->sock.halves & HALF_KERNEL) != 0;
 	struct watch *w;
-	int r;
+	int r = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
+
+	if (r < 0)
+		return r;
 
 	if (find_watch(epoll, f, fd))
 		return -EEXIST;

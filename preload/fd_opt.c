@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <stdlib.h>
@@ -75,6 +76,15 @@ static int set_on_stack(struct file *f, int level, int name, const void *val, so
 	return r == -ENOPROTOOPT && (f->sock.halves & HALF_KERNEL) ? 0 : r;
 }
 
+/* Options with nothing for the kernel to refuse: they need no kernel half to be set. */
+static bool is_flag(int level, int name, const void *val, socklen_t len)
+{
+	if (val == NULL || len != sizeof(int))
+		return false;
+	return level == SOL_SOCKET ? name == SO_REUSEADDR || name == SO_KEEPALIVE :
+				     level == IPPROTO_TCP && name == TCP_NODELAY;
+}
+
 static int set_on_file(struct file *f, int fd, int level, int name, const void *val, socklen_t len)
 {
 	int r = 0;
@@ -85,9 +95,14 @@ static int set_on_file(struct file *f, int fd, int level, int name, const void *
 		return -EIO;
 	if (val == NULL && len > 0)
 		return -EFAULT;
+	if (socket_is_lazy(f) && !is_flag(level, name, val, len))
+		r = socket_make_kernel(f);
+	if (r < 0)
+		return r;
 	fd_lock();
 	/* Without a stack half the kernel's also keeps the value for getsockopt(). */
-	if ((f->sock.halves & HALF_KERNEL) || atomic_load(&f->sock.sock) == NULL)
+	if (!socket_is_lazy(f) &&
+		((f->sock.halves & HALF_KERNEL) || atomic_load(&f->sock.sock) == NULL))
 		r = (int)libc_result(libc.setsockopt(fd, level, name, val, len));
 	if (r == 0 && is_timeout(level, name))
 		r = set_timeout(name == SO_RCVTIMEO ? &f->sock.recv_timeout_ns :
@@ -202,10 +217,11 @@ long on_getsockopt(struct file *f, int fd, int level, int name, void *val, sockl
 
 static long duplicate(struct file *f, int fd, int cmd, void *arg)
 {
-	int to = libc.fcntl(fd, cmd, arg);
+	int r = f->kind == FILE_SOCK && socket_is_lazy(f) ? socket_make_kernel(f) : 0;
+	int to = r == 0 ? libc.fcntl(fd_kernel(fd), cmd, arg) : -1;
 
 	if (to < 0)
-		return -errno;
+		return r < 0 ? r : -errno;
 	file_hold(f);
 	if (fd_install(to, f) < 0)
 		file_put(f);
@@ -216,7 +232,7 @@ static long set_nonblock(struct file *f, int fd, bool on)
 {
 	f->sock.is_nonblock = on;
 	/* A kernel half that listens stays non-blocking, see listen_kernel(). */
-	if (!(f->sock.halves & HALF_KERNEL) ||
+	if (!(f->sock.halves & HALF_KERNEL) || socket_is_lazy(f) ||
 		(f->sock.is_listening && (f->sock.halves & HALF_STACK)))
 		return 0;
 	int flags = libc.fcntl(fd, F_GETFL);
@@ -235,12 +251,21 @@ static long fcntl_sock(struct file *f, int fd, int cmd, void *arg)
 			boot_say_once("fcntl: O_ASYNC has no effect on sockets of the stack");
 		return set_nonblock(f, fd, (flags & O_NONBLOCK) != 0);
 	case F_SETFD:
+		if (socket_is_lazy(f))
+			f->sock.is_cloexec = (flags & FD_CLOEXEC) != 0;
+		if (socket_is_lazy(f) || fd_is_own(fd))
+			return 0;
 		/* A placeholder that is not close-on-exec must not go back to the pool. */
 		if (f->pooled_fd == fd && !(flags & FD_CLOEXEC))
 			f->pooled_fd = -1;
 		return libc_result(libc.fcntl(fd, cmd, arg));
+	case F_GETFD:
+		if (socket_is_lazy(f))
+			return f->sock.is_cloexec ? FD_CLOEXEC : 0;
+		/* fall through */
 	default:
-		return libc_result(libc.fcntl(fd, cmd, arg));
+		flags = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
+		return flags < 0 ? flags : libc_result(libc.fcntl(fd_kernel(fd), cmd, arg));
 	}
 }
 
@@ -268,12 +293,16 @@ long on_fcntl(int fd, int cmd, void *arg)
 static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 {
 	struct sock *s = atomic_load(&f->sock.sock);
+	int r;
 
 	if (request == FIONBIO)
 		return set_nonblock(f, fd, *(int *)arg != 0);
+	r = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
+	if (r < 0)
+		return r;
 	/* Interface requests and the like are the kernel's, whoever carries the data. */
 	if (s == NULL || (request != FIONREAD && request != SIOCOUTQ && request != SIOCATMARK))
-		return libc_result(libc.ioctl(fd, request, arg));
+		return libc_result(libc.ioctl(fd_kernel(fd), request, arg));
 	if (request == FIONREAD) {
 		if (f->sock.is_listening)
 			return -EINVAL;

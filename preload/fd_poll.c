@@ -203,6 +203,8 @@ static void call_begin(struct call *c)
 
 		if (is_closed)
 			c->files[i] = f = NULL;
+		if (f && socket_is_lazy(f))
+			socket_make_kernel(f);
 		c->kernel[i] = c->fds[i];
 		/* INT_MAX is no descriptor: the kernel says POLLNVAL for a closed number. */
 		if (is_closed)

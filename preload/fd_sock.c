@@ -30,16 +30,42 @@ static bool can_be_ours(int domain, int type, int protocol)
 	}
 }
 
+/* A stream socket while the data path is up: its kernel half can wait. */
+static long socket_lazy(int domain, int type)
+{
+	int fd = fd_pool_take();
+	struct file *f;
+
+	if (fd < 0)
+		return fd;
+	f = file_new(FILE_SOCK);
+	if (f == NULL) {
+		fd_pool_give(fd);
+		return -ENOMEM;
+	}
+	f->pooled_fd = fd;
+	f->sock.is_lazy = true;
+	f->sock.is_cloexec = (type & SOCK_CLOEXEC) != 0;
+	f->sock.is_v6 = domain == AF_INET6;
+	f->sock.is_nonblock = (type & SOCK_NONBLOCK) != 0;
+	fd_install(fd, f);
+	return fd;
+}
+
 long on_socket(int domain, int type, int protocol)
 {
-	int fd = libc.socket(domain, type, protocol);
+	int fd;
 	struct file *f;
 	int r;
+	bool is_ours = boot_takes_thread() && can_be_ours(domain, type, protocol);
 
+	if (is_ours && boot_group() && (type & ~TYPE_FLAGS) == SOCK_STREAM)
+		return socket_lazy(domain, type);
+	fd = libc.socket(domain, type, protocol);
 	if (fd < 0)
 		return -errno;
 	fd_forget(fd);
-	if (!boot_takes_thread() || !can_be_ours(domain, type, protocol))
+	if (!is_ours)
 		return fd;
 	f = file_new(FILE_SOCK);
 	if (f == NULL)
@@ -117,7 +143,7 @@ static enum route_bind bind_where(const struct file *f, int fd, const struct soc
 			return ROUTE_BIND_KERNEL;
 		in->sin_family = AF_INET;
 	}
-	if (f->sock.is_v6)
+	if (f->sock.is_v6 && !socket_is_lazy(f))
 		libc.getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len);
 	return v6only ? ROUTE_BIND_KERNEL : route_bind(in->sin_addr.s_addr);
 }
@@ -133,6 +159,9 @@ long on_bind(struct file *f, int fd, const struct sockaddr *addr, socklen_t addr
 	if (!(f->sock.halves & HALF_STACK))
 		return libc_result(libc.bind(fd, addr, addrlen));
 	where = bind_where(f, fd, addr, addrlen, &in);
+	r = where != ROUTE_BIND_STACK && socket_is_lazy(f) ? socket_make_kernel(f) : 0;
+	if (r < 0)
+		return r;
 
 	fd_lock();
 	switch (where) {
@@ -218,6 +247,10 @@ static bool is_for_stack(const struct file *f, const struct sockaddr_in *in)
 
 static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
 {
+	int r = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
+
+	if (r < 0)
+		return r;
 	if (f->sock.halves & HALF_STACK && addr && addr->sa_family != AF_UNSPEC) {
 		fd_lock();
 		socket_to_kernel(f);

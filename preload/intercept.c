@@ -9,6 +9,7 @@
 #include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/signals.h"
+#include "preload/socket.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -26,6 +27,11 @@ static long returned(long r)
 
 #define DECLARE(ret, name, params) EXPORT ret wrap_##name params __asm__(#name)
 
+/* They decide who serves the socket, and may do without a kernel half. */
+#define DECIDES(fn)                                                                                \
+	((void (*)(void))(fn) == (void (*)(void))on_connect ||                                     \
+		(void (*)(void))(fn) == (void (*)(void))on_bind)
+
 #define DISPATCH(ret, name, params, args, number, wanted)                                          \
 	DECLARE(ret, name, params);                                                                \
 	ret wrap_##name params                                                                     \
@@ -38,7 +44,11 @@ static long returned(long r)
 			file_put(f);                                                               \
 			return is_free ? (ret)returned(-EBADF) : libc.name args;                   \
 		}                                                                                  \
-		long r = on_##name(f, CALLS_STRIP args);                                           \
+		long r = 0;                                                                        \
+		if (wanted == FILE_SOCK && !DECIDES(on_##name) && socket_is_lazy(f))               \
+			r = socket_make_kernel(f);                                                 \
+		if (r == 0)                                                                        \
+			r = on_##name(f, CALLS_STRIP args);                                        \
 		file_put(f);                                                                       \
 		return (ret)returned(r);                                                           \
 	}

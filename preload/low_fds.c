@@ -24,13 +24,13 @@ void low_fds_take(struct low_fds *l)
 	int fd, floor;
 
 	l->n = 0;
-	if (getrlimit(RLIMIT_NOFILE, &l->old) != 0) {
+	if (libc.getrlimit(RLIMIT_NOFILE, &l->old) != 0) {
 		l->old.rlim_cur = l->old.rlim_max = 0; /* nothing to restore */
 		return;
 	}
 	lifted = l->old;
 	lifted.rlim_cur = lifted.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &lifted) != 0)
+	if (libc.setrlimit(RLIMIT_NOFILE, &lifted) != 0)
 		lifted = l->old;
 	floor = low_fds_floor(l->old.rlim_cur, lifted.rlim_cur);
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -49,5 +49,5 @@ void low_fds_give(struct low_fds *l)
 	while (l->n > 0)
 		libc.close(l->fds[--l->n]);
 	if (l->old.rlim_max != 0)
-		setrlimit(RLIMIT_NOFILE, &l->old);
+		libc.setrlimit(RLIMIT_NOFILE, &l->old);
 }

@@ -94,9 +94,48 @@ struct sock *socket_stack_for_data(struct file *f)
 	return s || !socket_wants_stack(f) ? s : socket_stack(f);
 }
 
+/* The kernel's socket takes the placeholder's place. */
+static int replace_placeholder(struct file *f)
+{
+	struct file_sock *fs = &f->sock;
+	int type = SOCK_STREAM | SOCK_CLOEXEC | (fs->is_nonblock ? SOCK_NONBLOCK : 0);
+	int fd = libc.socket(fs->is_v6 ? AF_INET6 : AF_INET, type, IPPROTO_TCP), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	fd_forget(fd);
+	for (struct sock_option *o = fs->options; o; o = o->next)
+		libc.setsockopt(fd, o->level, o->name, o->val, o->len);
+	if (libc.dup3(fd, f->fd, fs->is_cloexec ? O_CLOEXEC : 0) < 0)
+		r = -errno;
+	libc.close(fd);
+	return r;
+}
+
+int socket_make_kernel(struct file *f)
+{
+	int r = 0;
+
+	fd_lock();
+	if (socket_is_lazy(f)) {
+		if (f->fd < 0)
+			r = -EBADF;
+		else if (fd_is_own(f->fd))
+			r = -EMFILE;
+		else
+			r = replace_placeholder(f);
+		if (r == 0) {
+			f->pooled_fd = -1;
+			atomic_store(&f->sock.is_lazy, false);
+		}
+	}
+	fd_unlock();
+	return r;
+}
+
 static void set_kernel_nonblock(const struct file *f, bool on)
 {
-	int flags = libc.fcntl(f->fd, F_GETFL);
+	int flags = socket_is_lazy(f) ? -1 : libc.fcntl(f->fd, F_GETFL);
 
 	if (flags >= 0)
 		libc.fcntl(f->fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
@@ -185,6 +224,7 @@ void socket_to_stack(struct file *f)
 			w->in_kernel = false;
 		}
 	f->sock.halves = HALF_STACK;
+	atomic_store(&f->sock.is_lazy, false); /* the placeholder stays */
 	f->sock.kernel_active = false;
 }
 

@@ -8,6 +8,9 @@
  *	STACK            a placeholder for the number connected there, bound to the stack's address
  *	KERNEL           all there is                 dropped
  *
+ * A stream socket made while the data path is up has a placeholder for its kernel half (is_lazy)
+ * until a call needs the kernel: most are connected to a peer of the stack and never do.
+ *
  * A socket only ever loses halves. It is decided by bind(), connect() and, when the data path does
  * not come up, by boot.
  */
@@ -26,6 +29,14 @@
 struct sock *socket_stack(struct file *f);
 /* The same for calls that move data: a socket still undecided has none to move. */
 struct sock *socket_stack_for_data(struct file *f);
+
+/* The kernel half, where it has been put off until now; 0 or -errno. Takes fd_lock itself. */
+int socket_make_kernel(struct file *f);
+
+static inline bool socket_is_lazy(const struct file *f)
+{
+	return atomic_load_explicit(&f->sock.is_lazy, memory_order_relaxed);
+}
 
 /* --- state changes, under fd_lock --------------------------------------------------------------- */
 

@@ -614,6 +614,7 @@ int conf_load(const char *path, struct conf *c, conf_report_fn report, void *arg
 {
 	memset(c, 0, sizeof(*c));
 	c->host_addr = inet_addr(FAKE_ADDR);
+	c->descriptor_limit = FAKE_DESCRIPTORS;
 	c->mask_addr = inet_addr("255.255.255.0");
 	c->gateway_addr = inet_addr("198.18.0.254");
 	c->udp_enable = true;

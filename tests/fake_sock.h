@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #define FAKE_ADDR "198.18.0.1" /* the stack's own, /24, gateway .254 */
+#define FAKE_DESCRIPTORS 2000
 
 extern bool fake_spins;    /* run-to-completion */
 extern bool fake_fails;    /* instance_start() fails */

@@ -58,6 +58,7 @@ good_values_take_effect(void)
 	CASE("listen_shadow=1", c.listen_shadow);
 	CASE("udp_enable=0", !c.udp_enable);
 	CASE("low_power_mode=1", c.low_power_mode);
+	CASE("descriptor_limit=1048576", c.descriptor_limit == 1048576);
 	CASE("tcp_conn_count=20000", c.tcp_conn_count == 20000);
 	CASE("mbuf_count_per_conn=170", c.mbuf_count_per_conn == 170);
 	CASE("send_connect_number=8", c.send_connect_number == 8);
@@ -157,6 +158,7 @@ static const struct {
 	{"send_connect_number=-1", "send_connect_number = -1: out of range"},
 	{"read_connect_number=-4", "read_connect_number = -4: out of range"},
 	{"rpc_number=\"4\"", "rpc_number = \"4\": a number is wanted, without quotes"},
+	{"descriptor_limit=10", "descriptor_limit = 10: out of range (legal: 1024 to 1048576 descriptors)"},
 	{"tcp_conn_count=0", "tcp_conn_count = 0: out of range (legal: 1 to 10000000 connections)"},
 	{"mbuf_count_per_conn=65536", "mbuf_count_per_conn = 65536: out of range"},
 	{"tcp_conn_count=1 mbuf_count_per_conn=170", "mbuf_count_per_conn = 170: 170 packets are too "

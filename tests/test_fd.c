@@ -7,8 +7,13 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+enum { KERNEL_DESCRIPTORS = 400 };
 
 static void only_ipv4_streams_and_datagrams_are_ours(void)
 {
@@ -232,12 +237,12 @@ static void the_library_leaves_the_low_numbers_to_the_program(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		CU_ASSERT_EQUAL(low_fds_floor(cases[i].soft, cases[i].hard), cases[i].floor);
 	close(first);
-	getrlimit(RLIMIT_NOFILE, &before);
+	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &before);
 	low_fds_take(&low);
 	own = dup(STDERR_FILENO);
 	low_fds_give(&low);
 	next = dup(STDERR_FILENO);
-	getrlimit(RLIMIT_NOFILE, &after);
+	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &after);
 	CU_ASSERT(own >= low_fds_floor(before.rlim_cur, before.rlim_max));
 	CU_ASSERT_EQUAL(write(own, "", 0), 0); /* stays open, also above the soft limit */
 	CU_ASSERT_EQUAL(next, first);
@@ -245,6 +250,106 @@ static void the_library_leaves_the_low_numbers_to_the_program(void)
 	CU_ASSERT_EQUAL(after.rlim_max, before.rlim_max);
 	close(own);
 	close(next);
+}
+
+/* Connections beyond the kernel's limit have numbers that no kernel descriptor has. */
+static void numbers_beyond_the_kernels_limit_work_as_the_others(void)
+{
+	enum { N = KERNEL_DESCRIPTORS };
+	struct pair pairs[N], *p = &pairs[N - 1];
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 7}, got;
+	int ep = epoll_create1(0), copy, file;
+	struct pollfd pfd;
+	struct rlimit lim;
+	char c = 0;
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	CU_ASSERT_EQUAL(lim.rlim_max, FAKE_DESCRIPTORS);
+	for (int i = 0; i < N; i++)
+		pairs[i] = pair_open();
+	CU_ASSERT(p->client >= KERNEL_DESCRIPTORS);
+	CU_ASSERT(p->server >= KERNEL_DESCRIPTORS);
+	file = dup(STDERR_FILENO); /* some are left for the program's files */
+	CU_ASSERT(file >= 0 && file < KERNEL_DESCRIPTORS);
+	CU_ASSERT_EQUAL(fcntl(p->client, F_SETFD, 0), 0);
+	nonblock(p->server);
+	CU_ASSERT_EQUAL(epoll_ctl(ep, EPOLL_CTL_ADD, p->server, &ev), 0);
+	CU_ASSERT_EQUAL(write(p->client, "x", 1), 1);
+	CU_ASSERT_EQUAL(epoll_wait(ep, &got, 1, 1000), 1);
+	CU_ASSERT_EQUAL(got.data.u64, 7);
+	pfd = (struct pollfd){.fd = p->server, .events = POLLIN};
+	CU_ASSERT_EQUAL(poll(&pfd, 1, 1000), 1);
+	copy = dup(p->server);
+	CU_ASSERT(copy >= KERNEL_DESCRIPTORS);
+	CU_ASSERT_EQUAL(close(p->server), 0);
+	CU_ASSERT_EQUAL(read(p->server, &c, 1), -1);
+	CU_ASSERT_EQUAL(errno, EBADF);
+	CU_ASSERT_EQUAL(dup2(copy, file), file);
+	CU_ASSERT_EQUAL(read(file, &c, 1), 1);
+	CU_ASSERT_EQUAL(c, 'x');
+	CU_ASSERT_EQUAL(close(copy), 0);
+	p->server = file;
+	for (int i = 0; i < N; i++)
+		pair_close(pairs[i]);
+	close(ep);
+	CU_ASSERT_EQUAL(fake_live, 0);
+}
+
+/* The program's own lower limit holds for them, too. */
+static void a_soft_limit_of_the_program_is_obeyed(void)
+{
+	struct rlimit before, lim;
+	int fds[KERNEL_DESCRIPTORS], n = 0;
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+	lim = before;
+	lim.rlim_cur = KERNEL_DESCRIPTORS / 2;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &lim), 0);
+	while (n < KERNEL_DESCRIPTORS && (fds[n] = socket(AF_INET, SOCK_STREAM, 0)) >= 0)
+		CU_ASSERT(fds[n++] < KERNEL_DESCRIPTORS);
+	CU_ASSERT_EQUAL(errno, EMFILE);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+	while (n > 0)
+		close(fds[--n]);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	CU_ASSERT_EQUAL(lim.rlim_cur, before.rlim_cur);
+}
+
+/* What was set before the kernel half was made holds for it, and it is a socket of the right kind. */
+static void the_kernel_half_is_made_when_it_is_needed(void)
+{
+	struct pair p = pair_open(); /* the data path is up */
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1, got = 0;
+	int plain = socket(AF_INET, SOCK_STREAM, 0), domain = 0;
+	socklen_t len = sizeof(got);
+	struct file *f = fd_peek(fd);
+
+	CU_ASSERT(f->sock.is_lazy);
+	CU_ASSERT_EQUAL(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)), 0);
+	CU_ASSERT(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	CU_ASSERT_EQUAL(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	CU_ASSERT(f->sock.is_lazy);
+	CU_ASSERT_EQUAL(getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &got, &len), 0);
+	CU_ASSERT_EQUAL(got, 1);
+	CU_ASSERT(!f->sock.is_lazy);
+	CU_ASSERT_EQUAL(syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &len), 0);
+	CU_ASSERT_EQUAL(domain, AF_INET);
+	CU_ASSERT(syscall(SYS_fcntl, fd, F_GETFL) & O_NONBLOCK);
+	CU_ASSERT_EQUAL(syscall(SYS_fcntl, fd, F_GETFD), FD_CLOEXEC);
+	CU_ASSERT_EQUAL(connect_to(plain, "127.0.0.1", 1), -1);
+	CU_ASSERT_EQUAL(errno, ECONNREFUSED);
+	CU_ASSERT_EQUAL(syscall(SYS_fcntl, plain, F_GETFD), 0);
+	close(fd);
+	close(plain);
+	pair_close(p);
+}
+
+/* Before the first descriptor of the pool. */
+static void lower_the_kernels_limit(void)
+{
+	struct rlimit lim = {KERNEL_DESCRIPTORS, KERNEL_DESCRIPTORS};
+
+	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &lim, NULL);
 }
 
 static const struct cunit_test tests[] = {
@@ -256,6 +361,9 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(stdio_on_a_socket_goes_to_the_stack),
 	CUNIT_TEST(in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless),
 	CUNIT_TEST(lookups_survive_closing_in_other_threads),
+	CUNIT_TEST(numbers_beyond_the_kernels_limit_work_as_the_others),
+	CUNIT_TEST(a_soft_limit_of_the_program_is_obeyed),
+	CUNIT_TEST(the_kernel_half_is_made_when_it_is_needed),
 	CUNIT_TEST(the_library_leaves_the_low_numbers_to_the_program),
 };
-CUNIT_MAIN("fd", tests, NULL, NULL)
+CUNIT_MAIN("fd", tests, lower_the_kernels_limit, NULL)
