@@ -84,7 +84,7 @@ static void own_init(void)
 	if (wanted > FD_MAX)
 		wanted = FD_MAX;
 	if (libc.getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_max >= (rlim_t)wanted) {
-		pool.base = pool.limit = FD_MAX;
+		pool.base = pool.limit = pool.next = FD_MAX; /* none */
 		return;
 	}
 	/* Pages that are never touched cost nothing. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The descriptor table: numbers, references, dup, close, the pool, fork. */
+#include "conf/conf.h"
+#include "preload/boot.h"
 #include "preload/fd.h"
 #include "preload/low_fds.h"
 #include "tests/preload_pair.h"
@@ -344,6 +346,27 @@ static void the_kernel_half_is_made_when_it_is_needed(void)
 	pair_close(p);
 }
 
+/* In a child, which has other settings. The parent has not made a socket yet. */
+static void without_descriptor_limit_the_kernels_holds(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int bad = 0, fd, n = 0;
+		struct pair p;
+
+		((struct conf *)boot_conf())->descriptor_limit = 0;
+		p = pair_open(); /* the data path is up */
+		while ((fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0 && n++ < KERNEL_DESCRIPTORS)
+			bad += fd >= KERNEL_DESCRIPTORS || fd <= p.client;
+		bad += fd >= 0 || errno != EMFILE;
+		_exit(bad);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+}
+
 /* Before the first descriptor of the pool. */
 static void lower_the_kernels_limit(void)
 {
@@ -353,6 +376,7 @@ static void lower_the_kernels_limit(void)
 }
 
 static const struct cunit_test tests[] = {
+	CUNIT_TEST(without_descriptor_limit_the_kernels_holds),
 	CUNIT_TEST(only_ipv4_streams_and_datagrams_are_ours),
 	CUNIT_TEST(dup_shares_the_socket_until_the_last_close),
 	CUNIT_TEST(an_accepted_number_is_a_socket_and_closed_after_close),

@@ -23,7 +23,8 @@ class Conns(Scenario):
     def __init__(self, options, huge):
         super().__init__(options, huge)
         self.connections = options.connections or self.connections
-        self.keys = {"tcp_conn_count": str(self.connections + 10000), **self.keys}
+        self.keys = {"tcp_conn_count": str(self.connections + 10000),
+                     "descriptor_limit": "1048576", **self.keys}
         self.ports = -(-self.connections // CONNECTIONS_PER_PORT)
 
     def program(self):
