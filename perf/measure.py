@@ -77,7 +77,7 @@ def figures(scenario, runs):
     result = {s: middle[s].get("value") for s in STACKS}
     result["ratio"] = times_better(result["kernel"], result["gazelle"], scenario.lower_is_better)
     for key, lower_is_better in scenario.ratios.items():
-        name = "ratio_p99" if key == "p99_us" else f"ratio_{key}"
+        name = "ratio_" + key.removesuffix("_us")
         result[name] = times_better(middle["kernel"].get(key), middle["gazelle"].get(key),
                                     lower_is_better)
     result.update(scenario.headline(middle))

@@ -16,6 +16,8 @@ TARGETS = {
     "redis-server-only": (("ratio", ">=", 1.3), ("ratio_server_cpu_us_per_request", ">=", 3)),
     "rr": (("ratio", ">=", 20), ("ratio_p99", ">=", 10)),
     "stream": (("ratio", ">=", 3),),
+    "mixed": (("gazelle_share_bulk", ">=", 0.5), ("gazelle_share_ping", ">=", 0.5)),
+    "udp": (("ratio", ">=", 6), ("gazelle_lost", "<=", 0)),
     "http": (("ratio", ">=", 3),),
     "http-close": (("ratio", ">=", 5),),
     "conns": (("cost_ratio", "<=", 1.3),),

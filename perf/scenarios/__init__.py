@@ -5,7 +5,7 @@ A scenario is a class of scenarios.base: a Scenario has a run on each stack, a P
 benchmark program of ours. `perf/run all` takes them in this order.
 """
 
-from scenarios.basic import Graph, RoundTrip, Stream
+from scenarios.basic import Graph, Mixed, RoundTrip, Stream, Udp
 from scenarios.conns import Conns, ConnsIdle
 from scenarios.goodput import Goodput, GoodputReceiver
 from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
@@ -19,6 +19,8 @@ SCENARIOS = {
     "redis-server-only": RedisServerOnly,
     "rr": RoundTrip,
     "stream": Stream,
+    "mixed": Mixed,
+    "udp": Udp,
     "http": Http,
     "http-close": HttpClose,
     "conns": Conns,

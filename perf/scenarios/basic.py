@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One connection: ping-pong and a bulk stream; and the packet path without any."""
+"""Ping-pong, a bulk stream, both at once, datagrams; and the packet path without any."""
 
 import json
 
@@ -40,6 +40,42 @@ class Stream(Scenario):
         return {"value": round(end["sum_received"]["bits_per_second"] / 1e9, 3),
                 "retransmits": end["sum_sent"].get("retransmits"),
                 "sent_gbps": round(end["sum_sent"]["bits_per_second"] / 1e9, 3)}
+
+
+class Mixed(Scenario):
+    """A bulk stream and a ping-pong in one event loop: the smaller share of its figure alone.
+
+    perf/mixed.c measures the stream alone, the ping-pong alone, and both at once.
+    """
+
+    unit, wire_options = "of alone", WIRE_SPLIT
+    vhost_side = "server"  # as for stream
+    ratios = {"both_gbps": False, "both_pings_per_s": False}
+
+    def server_argv(self):
+        return [str(find_built("mixed", "perf", "GAZELLE_MIXED")), "-s"]
+
+    def measure(self, start_client, server):
+        self.profile_server()
+        argv = [self.server_argv()[0], "-c", SERVER_ADDR, "-t", str(self.seconds / 3)]
+        figures = json.loads(self.client(start_client, argv, profile=True))
+        return {"value": figures["share"], **figures}
+
+
+class Udp(Scenario):
+    """Datagrams of 64 bytes there and back, 32 on their way at a time; echoed per second."""
+
+    unit = "echoes/s"
+    ratios = {"p50_us": True, "p99_us": True}
+
+    def server_argv(self):
+        return [str(find_built("udp", "perf", "GAZELLE_UDP")), "-s"]
+
+    def measure(self, start_client, server):
+        self.profile_server()
+        argv = [self.server_argv()[0], "-c", SERVER_ADDR, "-t", str(self.seconds)]
+        figures = json.loads(self.client(start_client, argv, profile=True))
+        return {"value": figures["rate"], **figures}
 
 
 class Graph(Program):
