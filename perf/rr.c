@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rr: ping-pong over one TCP connection with plain POSIX sockets; prints latency as one JSON line. */
 /*
+ * With a pause it is the latency of the first request after idle, also of a redis server.
+ *
  * Client: write a message, wait until it came back, note the time, again. The times go into a
  * histogram of 1 ns buckets, so percentiles are exact up to LATENCY_MAX_NS. The first WARMUP round
  * trips are not counted. Server: echoes until the client closes, then ends.
@@ -23,14 +25,18 @@
 #define MESSAGE_MAX 65536
 #define LATENCY_MAX_NS 2000000u /* everything slower shares the last bucket */
 #define WARMUP 1000u
+#define WARMUP_PAUSED 3u
+#define REDIS_ASK "PING\r\n"
+#define REDIS_ANSWER "+PONG\r\n"
 #define CONNECT_TRIES 100
 
 struct options {
-	bool server, epoll;
+	bool server, epoll, redis;
 	const char *addr;
 	uint16_t port;
-	size_t bytes;
+	size_t bytes, answer_bytes;
 	double seconds;
+	unsigned int pause_us; /* before each message */
 };
 
 static uint64_t
@@ -166,8 +172,10 @@ percentile_us(const uint32_t *histogram, uint64_t n, double share)
 static void
 ask(const struct options *o, const struct sockaddr_in *addr, char *buf)
 {
+	char answer[sizeof(REDIS_ANSWER)];
 	uint32_t *histogram = calloc(LATENCY_MAX_NS + 1, sizeof(*histogram));
 	uint64_t n = 0, min = UINT64_MAX, max = 0, first = 0, last, end;
+	uint64_t warmup = o->pause_us ? WARMUP_PAUSED : WARMUP;
 	int fd, epfd;
 
 	if (histogram == NULL)
@@ -177,17 +185,21 @@ ask(const struct options *o, const struct sockaddr_in *addr, char *buf)
 	last = now_ns();
 	end = UINT64_MAX;
 	for (uint64_t i = 0; last < end; i++) {
+		if (o->pause_us) {
+			usleep(o->pause_us);
+			last = now_ns();
+		}
 		write_all(fd, buf, o->bytes);
-		if (!read_all(fd, epfd, buf, o->bytes)) {
+		if (!read_all(fd, epfd, o->redis ? answer : buf, o->answer_bytes)) {
 			fprintf(stderr, "rr: the server closed\n");
 			exit(1);
 		}
 		uint64_t t = now_ns(), ns = t - last;
 
 		last = t;
-		if (i < WARMUP)
+		if (i < warmup)
 			continue;
-		if (i == WARMUP) {
+		if (i == warmup) {
 			first = t;
 			end = t + (uint64_t)(o->seconds * 1e9);
 			continue;
@@ -215,7 +227,7 @@ main(int argc, char **argv)
 	static char buf[MESSAGE_MAX];
 	int c;
 
-	while ((c = getopt(argc, argv, "sc:p:b:t:e")) != -1) {
+	while ((c = getopt(argc, argv, "sc:p:b:t:eg:r")) != -1) {
 		switch (c) {
 		case 's': o.server = true; break;
 		case 'c': o.addr = optarg; break;
@@ -223,6 +235,8 @@ main(int argc, char **argv)
 		case 'b': o.bytes = strtoul(optarg, NULL, 10); break;
 		case 't': o.seconds = strtod(optarg, NULL); break;
 		case 'e': o.epoll = true; break;
+		case 'g': o.pause_us = (unsigned int)strtoul(optarg, NULL, 10) * 1000; break;
+		case 'r': o.redis = true; break;
 		default: goto usage;
 		}
 	}
@@ -233,12 +247,16 @@ main(int argc, char **argv)
 	if (o.addr != NULL && inet_pton(AF_INET, o.addr, &addr.sin_addr) != 1)
 		goto usage;
 	memset(buf, 'x', o.bytes);
+	if (o.redis)
+		o.bytes = (size_t)snprintf(buf, sizeof(buf), REDIS_ASK);
+	o.answer_bytes = o.redis ? strlen(REDIS_ANSWER) : o.bytes;
 	if (o.server)
 		serve(&o, &addr, buf);
 	else
 		ask(&o, &addr, buf);
 	return 0;
 usage:
-	fprintf(stderr, "usage: rr -s | -c ADDRESS  [-p PORT] [-b BYTES] [-t SECONDS] [-e (epoll)]\n");
+	fprintf(stderr, "usage: rr -s | -c ADDRESS  [-p PORT] [-b BYTES] [-t SECONDS] [-e (epoll)]\n"
+			"  [-g PAUSE MS] [-r (PING of redis)]\n");
 	return 2;
 }

@@ -23,6 +23,8 @@ TARGETS = {
     "conns": (("cost_ratio", "<=", 1.3),),
     "conns-idle": (("gazelle_connections", ">=", 1000000), ("gazelle_lost", "<=", 0),
                    ("gazelle", "<=", 2048), ("stall_ms", "<=", 1)),
+    "idle": (("gazelle", "<=", 1), ("first_request_cost", "<=", 1.5)),
+    "idle-fast": (("gazelle", "<=", 1), ("first_request_cost", "<=", 1.5)),
     "goodput": (("ratio", ">=", 1),),
     "graph": (("total_cycles_per_packet", "<=", 60),),
 }

@@ -8,6 +8,7 @@ benchmark program of ours. `perf/run all` takes them in this order.
 from scenarios.basic import Graph, Mixed, RoundTrip, Stream, Udp
 from scenarios.conns import Conns, ConnsIdle
 from scenarios.goodput import Goodput, GoodputReceiver
+from scenarios.idle import Idle, IdleFast
 from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
 from scenarios.web import Http, HttpClose
 
@@ -25,6 +26,8 @@ SCENARIOS = {
     "http-close": HttpClose,
     "conns": Conns,
     "conns-idle": ConnsIdle,
+    "idle": Idle,
+    "idle-fast": IdleFast,
     "goodput": Goodput,
     "goodput-receiver": GoodputReceiver,
     "graph": Graph,
