@@ -9,6 +9,7 @@ from scenarios.basic import Graph, Mixed, RoundTrip, Stream, Udp
 from scenarios.conns import Conns, ConnsIdle
 from scenarios.goodput import Goodput, GoodputReceiver
 from scenarios.idle import Idle, IdleFast
+from scenarios.linerate import LineRate
 from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
 from scenarios.web import Http, HttpClose
 
@@ -31,4 +32,5 @@ SCENARIOS = {
     "goodput": Goodput,
     "goodput-receiver": GoodputReceiver,
     "graph": Graph,
+    "linerate": LineRate,
 }
