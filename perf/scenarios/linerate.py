@@ -4,18 +4,19 @@
 The generator has one end of the wire, the device under test the other, one core each:
   wire   every frame goes back as it came: what the wire and the generator can do
   graph  the product's nodes there and back, without lwIP and without a program
-  udp    an accelerated UDP echo server with plain blocking sockets (perf/linerate_echo.c)
+  udp    an accelerated UDP echo server with plain blocking sockets (perf/udp.c)
 """
 
 import json
 
-from fastwire import SERVER_ADDR, FastWire, Hosts, Hugepages, WireError, find_built, wait_for
+from fastwire import FastWire, Hosts, Hugepages, WireError, find_built, wait_for
 from scenarios.base import Program
 
 DUTS = ("wire", "graph", "udp")
 SIZES = (64, 128, 256, 512, 1024, 1280, 1518)  # RFC 2544 9.1
 TOLERANCE = 0.1  # percent
 TRIALS = 45  # of one size, about: full speed, the search with repetitions, latency, loss curve
+ECHO_PORT = "7"  # linerate_port.h
 LIFETIME_S = 600  # of a device under test that nobody ends
 
 
@@ -38,8 +39,8 @@ class LineRate(Program):
     def start_dut(self, dut, wire):
         """Start the device under test on its end of the wire."""
         if dut == "udp":
-            argv = [str(find_built("linerate_echo", "perf", "GAZELLE_LINERATE_ECHO")), SERVER_ADDR]
-            return wire.start_server(argv)
+            return wire.start_server([str(find_built("udp", "perf", "GAZELLE_UDP")), "-s",
+                                      "-p", ECHO_PORT])
         argv = [str(find_built("linerate_dut", "perf", "GAZELLE_LINERATE_DUT")), "--dut", dut,
                 "--vdev", wire.gazelle.wire_vdev("server"), "--seconds", str(LIFETIME_S)]
         process = wire.hosts.start("server", argv + (["--huge"] if self.huge else []))
