@@ -121,6 +121,7 @@ create_worker(struct instance *in, unsigned int index)
 	n_sharing = (in->n_workers - 1 - w->txq) / in->n_txq + 1;
 	w->tx_lock = n_sharing > 1 ? &in->tx_lock[w->txq] : NULL;
 	w->burst = c->nic_read_num;
+	w->rx_next = w->burst;
 	w->mtu = c->mtu;
 	w->addr = c->host_addr;
 	w->mask = c->mask_addr;
@@ -182,7 +183,8 @@ create_graph(struct instance *in, struct worker *w, char *err, size_t err_len)
 static int
 start_workers(struct instance *in, char *err, size_t err_len)
 {
-	struct stack_wiring wiring = { .walk = walk_worker, .pool = in->pool, .bulk = in->bulk };
+	struct stack_wiring wiring = { .walk = walk_worker, .pool = in->pool, .bulk = in->bulk,
+		.tso_max = in->tso_max };
 	unsigned int i;
 	int ret = 0;
 

@@ -18,9 +18,12 @@
 #define LINK_WAIT_MS 3000
 #define TX_OFFLOADS                                                                                \
 	(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |                            \
-		RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
+		RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS |                     \
+		RTE_ETH_TX_OFFLOAD_TCP_TSO)
 #define RX_OFFLOADS                                                                                \
 	(RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
+#define TSO_MAX UINT16_MAX
+#define TSO_SEGS 40 /* mbufs of one large packet, at most (stack/tcp_seg.c) */
 #define RSS_FUNCTIONS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
 
 static int
@@ -61,6 +64,25 @@ is_virtual(const struct rte_eth_dev_info *info)
 	return strcmp(rte_bus_name(rte_dev_bus(info->device)), "vdev") == 0;
 }
 
+/* The peer's kernel or another Gazelle hands over what its stack has made: nothing is held back to be
+ * coalesced, as a NIC's receive offload would. */
+static bool
+is_virtio(const struct rte_eth_dev_info *info)
+{
+	return strncmp(info->driver_name, "net_virtio", strlen("net_virtio")) == 0;
+}
+
+/* Segments larger than the MSS: the port cuts them, and takes as many buffers as they can have. */
+static bool
+can_cut(const struct rte_eth_dev_info *info, uint64_t tx_offloads)
+{
+	const uint64_t need = RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
+		RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+
+	return (tx_offloads & need) == need &&
+		(info->tx_desc_lim.nb_seg_max == 0 || info->tx_desc_lim.nb_seg_max >= TSO_SEGS);
+}
+
 static int
 configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 {
@@ -68,7 +90,6 @@ configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 
 	conf.rxmode.offloads = info->rx_offload_capa & RX_OFFLOADS;
 	conf.rxmode.mtu = RTE_MIN(in->conf->mtu, info->max_mtu);
-	/* TCP_TSO joins here with the issue that cuts segments at the end of the graph. */
 	conf.txmode.offloads = info->tx_offload_capa & TX_OFFLOADS;
 	/* The tap driver's checksums are software too, and wrong behind a segment of odd length. */
 	if (is_tap(info))
@@ -79,9 +100,12 @@ configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 	}
 	if (in->conf->mtu + RTE_PKTMBUF_HEADROOM > 2048)
 		conf.rxmode.offloads |= info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (is_virtio(info))
+		conf.rxmode.offloads |= info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_LRO;
 	/* A virtual wire's driver notices a new peer in its link interrupt only. */
 	conf.intr_conf.lsc = (*info->dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
 	in->tx_offloads = conf.txmode.offloads;
+	in->tso_max = can_cut(info, conf.txmode.offloads) ? TSO_MAX : 0;
 	return rte_eth_dev_configure(in->port, in->n_rxq, in->n_txq, &conf);
 }
 

@@ -34,6 +34,7 @@ struct instance {
 	bool port_ready;
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_offloads;
+	uint16_t tso_max; /* as in struct stack_wiring */
 	struct rte_ether_addr mac;
 	rte_spinlock_t tx_lock[WORKERS_MAX]; /* one per queue, for cores that share it */
 	int kernel_fd;                       /* tap of the exception path, or -1 */

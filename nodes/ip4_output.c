@@ -114,7 +114,8 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 
 		struct ip4_output_verdict v = ip4_output_verdict(w,
 			rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *),
-			m->data_len < sizeof(struct rte_ipv4_hdr) ? 0 : m->pkt_len);
+			m->data_len < sizeof(struct rte_ipv4_hdr) ? 0 : m->pkt_len,
+			ip4_output_on_wire(m));
 
 		if (likely(v.edge == IP4_OUTPUT_TX)) {
 			v = write_header(w, m, v, now);

@@ -34,9 +34,19 @@ struct ip4_output_verdict {
 	uint32_t hop; /* next hop, network byte order */
 };
 
-/* `ip`: the packet's header; `len`: its pkt_len. Edge TX still needs the neighbour's address. */
+/* Length of the longest packet on the wire that the port makes of `m`. */
+static inline uint32_t
+ip4_output_on_wire(const struct rte_mbuf *m)
+{
+	return m->ol_flags & RTE_MBUF_F_TX_TCP_SEG ? (uint32_t)m->l3_len + m->l4_len + m->tso_segsz :
+						     m->pkt_len;
+}
+
+/* `ip`: the packet's header; `len`: its pkt_len; `on_wire`: of that, what one packet on the wire has
+ * (less where the port cuts it, ip4_output_on_wire()). Edge TX still needs the neighbour's address. */
 static inline struct ip4_output_verdict
-ip4_output_verdict(const struct worker *w, const struct rte_ipv4_hdr *ip, uint32_t len)
+ip4_output_verdict(const struct worker *w, const struct rte_ipv4_hdr *ip, uint32_t len,
+	uint32_t on_wire)
 {
 	struct ip4_output_verdict v = {.edge = IP4_OUTPUT_TX};
 
@@ -51,7 +61,7 @@ ip4_output_verdict(const struct worker *w, const struct rte_ipv4_hdr *ip, uint32
 		v.error = IP4_OUTPUT_NO_ROUTE;
 	} else if (unlikely(v.route == IP4_ROUTE_LOCAL)) {
 		v.edge = IP4_OUTPUT_CLASSIFY; /* no wire, no MTU */
-	} else if (unlikely(len > w->mtu)) {
+	} else if (unlikely(on_wire > w->mtu)) {
 		v.edge = IP4_OUTPUT_FRAG;
 		if (ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_DF_FLAG)) {
 			v.edge = IP4_OUTPUT_DROP;

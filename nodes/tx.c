@@ -180,6 +180,9 @@ tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			graph_count(node, TX_NO_MEMORY, 1);
 		else
 			pkts[n_ready++] = m;
+		/* What the port's segments need beyond it (virtio: length in the pseudo header). */
+		if (m != NULL && unlikely(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG))
+			rte_eth_tx_prepare(w->port, w->txq, &pkts[n_ready - 1], 1);
 	}
 	if (graph_tracing(node))
 		trace_vector(node, pkts, n_ready);

@@ -44,6 +44,7 @@ struct worker {
 	uint16_t port;             /* ethdev of the wire */
 	uint16_t rxq, txq;         /* this core's queues; rxq WORKER_NO_PORT: the port has fewer */
 	uint16_t burst;            /* nic_read_num: packets per receive call */
+	uint16_t rx_next;          /* of the next one; at most `burst`, see rx.c */
 	uint16_t mtu;              /* bytes of IP packet */
 	uint32_t addr, mask, gateway; /* network byte order; gateway 0: none */
 	struct rte_ether_addr mac;

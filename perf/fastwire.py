@@ -249,7 +249,7 @@ class Gazelle:
         """The virtual device of one end of the fast wire; the server's end owns the socket."""
         is_server = side == "server"
         if side == self.vhost_side:
-            return f"net_vhost0,iface={self.socket}" + ("" if is_server else ",client=1")
+            return f"net_vhost0,iface={self.socket},tso=1" + ("" if is_server else ",client=1")
         return (f"net_virtio_user0,path={self.socket},{self.wire_options}"
                 + (",server=1" if is_server else ""))
 

@@ -64,9 +64,10 @@ segment_pbuf(struct stack *st, struct rte_mbuf *m, uint16_t skip)
 static struct pbuf *
 packet_pbuf(struct stack *st, struct rte_mbuf *m)
 {
-	struct pbuf *head = segment_pbuf(st, m, m->l2_len + m->l3_len);
+	struct pbuf *head = segment_pbuf(st, m, m->l2_len + m->l3_len), *last = head;
 	struct rte_mbuf *seg = m->next;
 
+	head->tot_len = m->pkt_len - m->l2_len - m->l3_len;
 	m->next = NULL;
 	m->nb_segs = 1;
 	while (seg != NULL) {
@@ -74,10 +75,13 @@ packet_pbuf(struct stack *st, struct rte_mbuf *m)
 
 		seg->next = NULL;
 		seg->nb_segs = 1;
-		if (seg->data_len == 0)
+		if (seg->data_len == 0) {
 			rte_pktmbuf_free_seg(seg);
-		else
-			st->lw->pbuf_cat(head, segment_pbuf(st, seg, 0));
+		} else {
+			last->next = segment_pbuf(st, seg, 0);
+			last->next->tot_len = last->tot_len - last->len;
+			last = last->next;
+		}
 		seg = next;
 	}
 	return head;
@@ -324,6 +328,11 @@ finish_headers(struct stack *st, struct rte_mbuf *m)
 		/* RFC 6864: an atomic datagram needs no id. */
 		ip->packet_id = 0;
 		ip->fragment_offset = rte_cpu_to_be_16(RTE_IPV4_HDR_DF_FLAG);
+		if (st->cur != NULL && st->cur->pcb != NULL &&
+			m->pkt_len > (uint32_t)m->l3_len + m->l4_len + st->cur->pcb->mss) {
+			m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+			m->tso_segsz = st->cur->pcb->mss;
+		}
 	} else if (ip->next_proto_id == IPPROTO_UDP) {
 		m->l4_len = sizeof(struct rte_udp_hdr);
 		m->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
@@ -354,6 +363,7 @@ sample_rtt(struct stack *st, const struct rte_mbuf *m)
 	if (!s->rtt_active) {
 		s->rtt_active = true;
 		s->rtt_seq = seq + payload + syn;
+		s->rtt_una = s->pcb->lastack;
 		s->rtt_start_us = st->now_us;
 	}
 }

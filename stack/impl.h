@@ -24,6 +24,7 @@
 #include "stack/wheel.h"
 
 #define CACHE_LINE 64
+#define SNDBUF_FIRST (256 * 1024) /* what tuning begins with, and its least */
 
 struct lwip_image;
 struct netif;
@@ -176,7 +177,10 @@ struct sock {
 	_Atomic uint64_t tx_charge_in;    /* app */
 	_Atomic uint64_t tx_bytes_acked;  /* holder */
 	_Atomic uint64_t tx_charge_acked; /* holder */
+	uint64_t tx_pushed;               /* app: tx_bytes_in at the last push */
 	uint32_t sndbuf, rcvbuf;          /* bytes; app */
+	bool sndbuf_fixed;                /* app: set by SO_SNDBUF, not tuned */
+	_Atomic uint32_t sndbuf_tuned;    /* holder; see tcp_autotune.h */
 
 	/* holder: connection */
 	struct tcp_pcb *pcb __attribute__((aligned(CACHE_LINE)));
@@ -208,6 +212,7 @@ struct sock {
 	uint32_t srtt_us, rttvar_us, rto_ms;
 	uint64_t rtt_start_us;
 	uint32_t rtt_seq, recover;
+	uint32_t rtt_una, rtt_min_us; /* lastack when the sample began; the shortest one, 0: none */
 	bool rtt_active, ack_armed, persist_armed, in_recovery;
 	bool probe_recovery; /* in_recovery because of a probe, not yet because of a loss */
 	uint8_t probes;      /* since the last progress, see tcp_timer.c */
@@ -241,9 +246,8 @@ struct sock {
 	struct spin watch_lock;
 	_Atomic(struct ready_watch *) watches;
 
-	/* holder: all sockets of the stack; those in TIME_WAIT */
+	/* holder: all sockets of the stack */
 	struct sock *all_next, **all_prev;
-	struct sock *wait_next, **wait_prev; /* prev NULL: not there */
 	uint64_t rx_segments, tx_segments;
 };
 
@@ -263,6 +267,15 @@ static inline void
 sock_flag_clear(struct sock *s, uint32_t f)
 {
 	atomic_fetch_and_explicit(&s->flags, ~f, memory_order_acq_rel);
+}
+
+/* Bytes the send queue may hold: what the program has said, or what the path is worth. */
+static inline uint32_t
+sock_sndbuf(const struct sock *s)
+{
+	if (s->sndbuf_fixed)
+		return s->sndbuf;
+	return atomic_load_explicit(&((struct sock *)s)->sndbuf_tuned, memory_order_relaxed);
 }
 
 /* --- stacks --------------------------------------------------------------------------------------- */
@@ -297,7 +310,6 @@ struct stack {
 	struct sock *pending;          /* to feed at the end of the vector */
 	struct sock *zombies;
 	struct sock *all;
-	struct sock *wait, **wait_tail; /* TIME_WAIT, oldest first */
 	uint64_t now_us;
 	uint32_t now_ms;
 	uint8_t ext_id;
@@ -331,7 +343,7 @@ struct stack_group {
 	uint64_t tsc_start;
 	uint64_t us_per_tsc_32; /* microseconds per TSC tick, times 2^32 */
 	uint64_t unattended_tsc; /* TSC ticks after which a sender runs the stack itself */
-	_Atomic uint32_t port_hint; /* where the search for a free local port begins */
+	_Atomic uint16_t port_hint;
 	struct waker *wakers; /* num_wakeup threads, or NULL */
 	unsigned int *cpus, *wakeup_cpus; /* copies of params' arrays */
 };

@@ -68,6 +68,9 @@ struct lwip_image {
 	err_t (*udp_sendto)(struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, u16_t port);
 	void (*udp_recv)(struct udp_pcb *pcb, udp_recv_fn fn, void *arg);
 
+	struct tcp_seg *(*tcp_seg_copy)(struct tcp_seg *seg); /* refers to the same pbufs */
+	void (*tcp_seg_free)(struct tcp_seg *seg);
+	struct pbuf *(*pbuf_alloc)(pbuf_layer layer, u16_t len, pbuf_type type);
 	struct pbuf *(*pbuf_alloc_reference)(void *payload, u16_t len, pbuf_type type);
 	void (*pbuf_cat)(struct pbuf *head, struct pbuf *tail);
 	u8_t (*pbuf_free)(struct pbuf *p);

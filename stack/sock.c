@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
-#define SNDBUF_DEFAULT (1024 * 1024)
+#define SNDBUF_DEFAULT (1024 * 1024) /* TCP: where tuning ends */
 #define RCVBUF_DEFAULT (1024 * 1024)
 
 struct sock *
@@ -38,6 +38,7 @@ sock_alloc(struct stack_group *g, enum sock_kind kind)
 	atomic_init(&s->fd, -1);
 	atomic_init(&s->refs, 1);
 	s->sndbuf = SNDBUF_DEFAULT;
+	atomic_init(&s->sndbuf_tuned, kind == SOCK_TCP ? SNDBUF_FIRST : SNDBUF_DEFAULT);
 	s->rcvbuf = RCVBUF_DEFAULT;
 	s->keep_idle_s = 7200;
 	s->keep_intvl_s = 75;
@@ -174,7 +175,7 @@ sock_writable(const struct sock *s)
 	uint64_t held = atomic_load_explicit(&m->tx_charge_in, memory_order_acquire) -
 			atomic_load_explicit(&m->tx_charge_acked, memory_order_acquire);
 
-	return held * 3 <= (uint64_t)s->sndbuf * 2;
+	return held * 3 <= (uint64_t)sock_sndbuf(s) * 2;
 }
 
 /* Who is told "not writable" may now wait for it without a send that failed: note it, and look

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 
 #define TELL_BYTES (128 * 1024) /* read bytes after which the peer must hear of a larger window */
+#define PUSH_BYTES (64 * 1024)  /* written bytes after which they are sent: one large packet */
 #define PIECE_MIN_CHARGE 512    /* a small piece occupies a whole packet */
 #define UDP_MAX 65507
 
@@ -280,7 +281,7 @@ send_piece(struct sock *s, struct cursor *c, size_t left)
 	struct pkt *p;
 	size_t n;
 
-	if (held >= s->sndbuf)
+	if (held >= sock_sndbuf(s))
 		return 0;
 	p = edge_alloc(s->stack, left > UINT32_MAX ? UINT32_MAX : (uint32_t)left);
 	if (p == NULL)
@@ -306,7 +307,7 @@ tx_full(struct sock *s, bool no_memory)
 		stack_mark_dirty(s, SD_MEM);
 		return true;
 	}
-	return tx_held(s) >= s->sndbuf;
+	return tx_held(s) >= sock_sndbuf(s);
 }
 
 static int
@@ -324,15 +325,23 @@ send_check(struct sock *s)
 	return f & SF_CONNECTED ? 0 : -EPIPE;
 }
 
-/* The program has not let anybody run the stack for a while: do it now. */
+/*
+ * Run the stack if the program has not let anybody do so for a while, or when enough is queued: a
+ * large buffer is filled and sent at the same time, and so the receiver works at the same time, too.
+ */
 static void
-run_if_unattended(struct sock *s)
+run_if_due(struct sock *s)
 {
 	struct stack *st = s->stack;
-	uint64_t age;
+	uint64_t age, in = atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed);
 
 	if (!completes(s))
 		return;
+	if (in - s->tx_pushed >= PUSH_BYTES) {
+		s->tx_pushed = in;
+		stack_try_run(st);
+		return;
+	}
 	age = stack_tsc() - atomic_load_explicit(&st->last_run_tsc, memory_order_relaxed);
 	if (age > s->group->unattended_tsc)
 		stack_try_run(st);
@@ -365,7 +374,7 @@ send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 		sock_flag_clear(s, SF_CORK);
 	if (total > 0) {
 		stack_mark_dirty(s, SD_TX);
-		run_if_unattended(s);
+		run_if_due(s);
 	}
 	return total > 0 || want == 0 ? (ssize_t)total : -EAGAIN;
 }
@@ -435,7 +444,7 @@ send_udp(struct sock *s, const struct iovec *iov, int iovcnt, const struct socka
 	if (to->sin_addr.s_addr == INADDR_BROADCAST && !s->broadcast)
 		return -EACCES;
 	spin_lock(&s->tx_lock);
-	if (tx_held(s) >= s->sndbuf && tx_full(s, false)) {
+	if (tx_held(s) >= sock_sndbuf(s) && tx_full(s, false)) {
 		spin_unlock(&s->tx_lock);
 		return -EAGAIN;
 	}
@@ -448,7 +457,7 @@ send_udp(struct sock *s, const struct iovec *iov, int iovcnt, const struct socka
 	if (rc != 0)
 		return rc;
 	stack_mark_dirty(s, SD_TX);
-	run_if_unattended(s);
+	run_if_due(s);
 	return len;
 }
 

@@ -117,6 +117,7 @@ set_socket(struct sock *s, int name, const void *val, socklen_t len)
 	case SO_SNDBUF:
 	case SO_SNDBUFFORCE:
 		s->sndbuf = buffer_size(v);
+		s->sndbuf_fixed = true;
 		return 0;
 	case SO_RCVBUF:
 	case SO_RCVBUFFORCE:

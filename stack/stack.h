@@ -42,6 +42,7 @@ struct stack_wiring {
 	void *walk_arg;
 	struct rte_mempool *pool; /* headers, small sends; private area >= stack_priv_size() */
 	struct rte_mempool *bulk; /* large sends; same private area, larger data room */
+	uint16_t tso_max; /* bytes of an IP packet with TCP that the port cuts itself; 0: it does not */
 };
 
 /* 0 or -errno; after success every stack waits for stack_group_start(). */

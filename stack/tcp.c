@@ -15,6 +15,7 @@
  */
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
+#include "stack/tcp_autotune.h"
 #include "stack/tcp_impl.h"
 
 #include <errno.h>
@@ -61,6 +62,12 @@ rtt_update(struct stack *st, struct sock *s)
 	uint32_t diff;
 
 	s->rtt_active = false;
+	if (s->rtt_min_us == 0 || r < s->rtt_min_us)
+		s->rtt_min_us = r != 0 ? r : 1;
+	atomic_store_explicit(&s->sndbuf_tuned,
+		tcp_autotune(sock_sndbuf(s), s->pcb->lastack - s->rtt_una, r, s->rtt_min_us,
+			SNDBUF_FIRST, s->sndbuf),
+		memory_order_relaxed);
 	if (s->srtt_us == 0) {
 		s->srtt_us = r != 0 ? r : 1;
 		s->rttvar_us = r / 2;
@@ -98,8 +105,6 @@ tcp_leave(struct stack *st, struct sock *s)
 		}
 		if (pcb->rtime == 0)
 			s->rto_start_ms = st->now_ms;
-		if (pcb->state == TIME_WAIT)
-			tcp_wait_add(st, s);
 		tcp_timer_arm(st, s);
 	}
 	if (st->zombies != NULL)
@@ -141,6 +146,8 @@ on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
 	struct sock *s = arg;
 	struct stack *st = s->stack;
+	struct pkt *newest = NULL, *oldest = NULL;
+	uint32_t bytes = 0;
 
 	if (p == NULL) {
 		sock_flag_set(s, SF_EOF);
@@ -169,10 +176,16 @@ on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 			k->data = p->payload;
 			k->len = p->len;
 			k->off = 0;
-			sock_push_rx(s, k, k, k->len);
+			k->next = newest;
+			newest = k;
+			if (oldest == NULL)
+				oldest = k;
+			bytes += k->len;
 		}
 		p = next;
 	}
+	if (newest != NULL)
+		sock_push_rx(s, newest, oldest, bytes);
 	sock_notify(s, EPOLLIN);
 	return ERR_OK;
 }
@@ -298,6 +311,7 @@ options_inherit(struct sock *s, const struct sock *l)
 	s->tos = l->tos;
 	s->ttl = l->ttl;
 	s->sndbuf = l->sndbuf;
+	s->sndbuf_fixed = l->sndbuf_fixed;
 	s->rcvbuf = l->rcvbuf;
 	s->linger_s = l->linger_s;
 	s->user_timeout_ms = l->user_timeout_ms;
@@ -352,7 +366,6 @@ on_destroyed(u8_t id, void *data)
 	st = s->stack;
 	s->pcb = NULL;
 	table_remove(st, s);
-	tcp_wait_remove(st, s);
 	wheel_cancel(&st->wheel, &s->timer);
 	unaccepted = s->listener != NULL && (sock_flags(s) & SF_CONNECTED) == 0;
 	if (sock_flags(s) & SF_CONNECTED)

@@ -29,10 +29,19 @@ void tcp_pending_add(struct stack *st, struct sock *s);
 /* tcp_timer.c */
 void tcp_halve_window(struct tcp_pcb *pcb); /* ssthresh and cwnd after a loss, RFC 5681 (4) */
 
-/* tcp_wait.c */
-void tcp_wait_add(struct stack *st, struct sock *s); /* in TIME_WAIT now; may be repeated */
-void tcp_wait_remove(struct stack *st, struct sock *s);
-bool tcp_make_room(struct stack *st); /* for one more connection, if need be; not inside lwIP */
+/* tcp_seg.c */
+#define TCP_SEG_HEADERS 40 /* IPv4 and TCP without options, as every segment with data has */
+/* Bytes one segment may have where the port cuts IP packets of up to `tso_max` bytes (0: not). */
+uint16_t tcp_seg_max(const struct tcp_pcb *pcb, uint16_t tso_max);
+/* pcb->mss for one tcp_write() of `len` bytes. */
+uint16_t tcp_seg_write_mss(const struct tcp_pcb *pcb, uint16_t tso_max, uint32_t len);
+/* The first `len` bytes stay in `seg`, which is on one of the pcb's lists; the rest becomes the next
+ * segment, with FIN and PSH. No payload moves. False: no memory, nothing done. */
+bool tcp_seg_split(struct stack *st, struct sock *s, struct tcp_seg *seg, uint16_t len);
+/* Before a retransmission: the first unacknowledged segment begins at lastack, one MSS at most. */
+void tcp_seg_fit(struct stack *st, struct sock *s);
+/* The first unsent segment is no larger than the window admits. */
+void tcp_seg_fit_unsent(struct stack *st, struct sock *s);
 
 /* tcp_tail.c */
 void tcp_tail_output(struct stack *st, struct sock *s); /* lwIP's tcp_output() for `s` */

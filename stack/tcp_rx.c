@@ -104,6 +104,7 @@ newreno(struct stack *st, struct sock *s, uint32_t una_before)
 	}
 	tcp_set_flags(pcb, TF_INFR);
 	tcp_tail_forget(s);
+	tcp_seg_fit(st, s);
 	if (st->lw->rexmit(pcb) == ERR_OK)
 		st->lw->tcp_output(pcb);
 }
@@ -147,6 +148,7 @@ count_duplicate(struct stack *st, struct sock *s, uint8_t before)
 	if (pcb->dupacks < FAST_RETRANSMIT_DUPACKS || (pcb->flags & TF_INFR))
 		return;
 	tcp_tail_forget(s);
+	tcp_seg_fit(st, s);
 	st->lw->rexmit_fast(pcb);
 	st->lw->tcp_output(pcb);
 }
@@ -164,6 +166,10 @@ rx_established(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip
 	tcp_enter(st, s);
 	if (pcb->state != TIME_WAIT)
 		tcp_report_recved(st, s);
+	if (dupacks >= FAST_RETRANSMIT_DUPACKS - 1)
+		tcp_seg_fit(st, s); /* this one may make lwIP retransmit */
+	if (g->len >= 2u * pcb->mss)
+		tcp_set_flags(pcb, TF_ACK_DELAY); /* as if one had come before: lwIP answers now */
 	st->lw->tcp_input(pb, st->netif, ip);
 	if (s->pcb != NULL && s->pcb->state != TIME_WAIT) {
 		/* Data segments must not reset the count of duplicate ACKs (upstream b1d3dcb8). */
@@ -174,7 +180,7 @@ rx_established(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip
 		if (s->pcb->lastack != una)
 			s->probes = 0;
 		newreno(st, s, una);
-		if (s->tx_feed != NULL || s->fin_wanted)
+		if (s->tx_feed != NULL || s->fin_wanted || s->pcb->unsent != NULL)
 			tcp_pending_add(st, s);
 	}
 	tcp_leave(st, s);
@@ -193,7 +199,6 @@ rx_listen(struct stack *st, struct sock *l, struct pbuf *pb, const void *ip)
 {
 	struct tcp_pcb *lpcb = l->listen_pcbs[st->index];
 
-	tcp_make_room(st);
 	tcp_lists_clear(st);
 	lpcb->next = NULL;
 	st->lw->listen_pcbs->pcbs = lpcb;
@@ -203,20 +208,12 @@ rx_listen(struct stack *st, struct sock *l, struct pbuf *pb, const void *ip)
 	tcp_lists_clear(st);
 }
 
-/*
- * TIME_WAIT ends early for a SYN beyond the old connection, which may reuse its 4-tuple (RFC 6191 in
- * spirit), and for a reset with exactly the number we expect: the answer of a peer who has sent a
- * SYN below that and was told so by an ACK. Its next SYN then comes through.
- */
+/* RFC 6191 in spirit: a SYN beyond the old connection may reuse its 4-tuple. */
 static bool
-ends_time_wait(const struct sock *s, const struct tcp_gate_segment *g)
+reuses_time_wait(const struct sock *s, const struct tcp_gate_segment *g)
 {
-	if (s->pcb->state != TIME_WAIT)
-		return false;
-	if (g->flags & TCP_RST)
-		return g->seq == s->pcb->rcv_nxt;
-	return (g->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-	       (int32_t)(g->seq - s->pcb->rcv_nxt) > 0;
+	return s->pcb->state == TIME_WAIT && (g->flags & TCP_SYN) != 0 &&
+	       (g->flags & (TCP_RST | TCP_ACK)) == 0 && (int32_t)(g->seq - s->pcb->rcv_nxt) > 0;
 }
 
 void
@@ -230,7 +227,7 @@ tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, u
 
 	parse_segment(pb, &g, &sport, &dport);
 	s = table_find(st, hash, raddr, sport, dport);
-	if (s != NULL && ends_time_wait(s, &g)) {
+	if (s != NULL && reuses_time_wait(s, &g)) {
 		tcp_enter(st, s);
 		st->lw->tcp_abort(s->pcb); /* silent in TIME_WAIT */
 		tcp_leave(st, s);

@@ -203,6 +203,7 @@ fire_probe(struct stack *st, struct sock *s)
 	s->rtt_active = false;
 	s->rto_start_ms = st->now_ms;
 	tcp_tail_forget(s);
+	tcp_seg_fit(st, s);
 	if (st->lw->rexmit(pcb) != ERR_OK)
 		return;
 	pcb->nrtx = nrtx; /* not a timeout: no backoff */
@@ -231,6 +232,7 @@ fire_rto(struct stack *st, struct sock *s)
 	s->probe_recovery = false;
 	s->rto_start_ms = st->now_ms;
 	tcp_tail_forget(s);
+	tcp_seg_fit(st, s);
 	if (st->lw->rexmit_rto_prepare(pcb) != ERR_OK && (pcb->unacked != NULL || pcb->unsent == NULL))
 		return;
 	pcb->rtime = 0;
@@ -253,8 +255,11 @@ fire_persist(struct stack *st, struct sock *s)
 	tcp_tail_forget(s);
 	if (pcb->snd_wnd == 0)
 		st->lw->zero_window_probe(pcb);
-	else if (st->lw->split_unsent_seg(pcb, (u16_t)LWIP_MIN(pcb->snd_wnd, 0xffffu)) == ERR_OK)
-		st->lw->tcp_output(pcb);
+	else {
+		tcp_seg_fit_unsent(st, s); /* lwIP splits no segment above the MSS */
+		if (st->lw->split_unsent_seg(pcb, (u16_t)LWIP_MIN(pcb->snd_wnd, pcb->mss)) == ERR_OK)
+			st->lw->tcp_output(pcb);
+	}
 	if (pcb->persist_backoff > 0 && pcb->persist_backoff < 10)
 		pcb->persist_backoff++;
 }

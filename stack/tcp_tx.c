@@ -88,6 +88,19 @@ feed_allowance(const struct sock *s)
 	return small_must_wait(s, idle) ? whole : n;
 }
 
+/* tcp_write() with segments as large as the port takes them, see tcp_seg.c. */
+static err_t
+write_large(struct stack *st, struct tcp_pcb *pcb, const void *data, uint16_t len, u8_t flags)
+{
+	uint16_t mss = pcb->mss;
+	err_t err;
+
+	pcb->mss = tcp_seg_write_mss(pcb, st->wiring.tso_max, len);
+	err = st->lw->tcp_write(pcb, data, len, flags);
+	pcb->mss = mss;
+	return err;
+}
+
 static void
 tx_feed(struct stack *st, struct sock *s)
 {
@@ -107,7 +120,7 @@ tx_feed(struct stack *st, struct sock *s)
 			flags |= TCP_WRITE_FLAG_COPY;
 		if (n < tx_unfed(s))
 			flags |= TCP_WRITE_FLAG_MORE;
-		if (st->lw->tcp_write(s->pcb, p->data + p->off, n, flags) != ERR_OK) {
+		if (write_large(st, s->pcb, p->data + p->off, n, flags) != ERR_OK) {
 			s->mem_wait = true; /* the timer tries again */
 			break;
 		}
@@ -145,8 +158,10 @@ tcp_sock_output(struct stack *st, struct sock *s)
 	tcp_tx_collect(s);
 	if (s->pcb == NULL || !may_send(s->pcb))
 		return;
-	if (s->tx_feed != NULL) {
+	if (s->tx_feed != NULL)
 		tx_feed(st, s);
+	if (s->pcb->unsent != NULL) {
+		tcp_seg_fit_unsent(st, s);
 		tcp_tail_output(st, s);
 	}
 	tcp_finish_if_fed(st, s);

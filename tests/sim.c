@@ -51,6 +51,13 @@ clock_us(void)
 	return sim_now_us;
 }
 
+static bool
+is_data(const struct rte_mbuf *m)
+{
+	return (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_TCP_CKSUM &&
+	       m->pkt_len > (uint32_t)m->l3_len + m->l4_len;
+}
+
 /* What port, classify and checksums do between two hosts: a fresh, plain, unshared packet. */
 static struct rte_mbuf *
 carry(struct rte_mbuf *m)
@@ -70,30 +77,91 @@ carry(struct rte_mbuf *m)
 }
 
 static void
-send_frames(int from)
+put_frame(int from, struct rte_mbuf *m)
 {
 	struct side *to = &sides[1 - from];
+	struct frame f = {.due_us = sim_now_us + sim_wire.delay_us};
+	unsigned int at = to->n_in;
+	bool data = from == SIM_A && is_data(m) && ++sim_wire.with_data == sim_wire.lose_nth;
+
+	if (data || sim_wire.cut || chance() < sim_wire.loss_permille || at == WIRE_MAX) {
+		sim_wire.lost++;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	sim_wire.passed++;
+	f.m = carry(m);
+	if (f.m == NULL)
+		return;
+	if (at > 0 && chance() < sim_wire.reorder_permille) {
+		to->in[at] = to->in[at - 1];
+		at--;
+	}
+	to->in[at] = f;
+	to->n_in++;
+}
+
+/* What a port with TSO makes of a large packet: `off` bytes of payload on, one segment. */
+static struct rte_mbuf *
+segment_of(struct rte_mbuf *m, uint32_t off)
+{
+	uint32_t hdr = m->l3_len + m->l4_len, all = m->pkt_len - hdr;
+	uint32_t len = all - off < m->tso_segsz ? all - off : m->tso_segsz;
+	struct rte_mbuf *head = rte_pktmbuf_copy(m, pool, 0, hdr);
+	struct rte_mbuf *data = rte_pktmbuf_copy(m, pool, hdr + off, len);
+	struct rte_ipv4_hdr *ip;
+	struct rte_tcp_hdr *tcp;
+
+	if (head == NULL || data == NULL) {
+		fprintf(stderr, "sim: pool is empty\n");
+		exit(2);
+	}
+	ip = rte_pktmbuf_mtod(head, struct rte_ipv4_hdr *);
+	tcp = rte_pktmbuf_mtod_offset(head, struct rte_tcp_hdr *, m->l3_len);
+	ip->total_length = rte_cpu_to_be_16(hdr + len);
+	tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) + off);
+	if (off + len < all)
+		tcp->tcp_flags &= ~(RTE_TCP_PSH_FLAG | RTE_TCP_FIN_FLAG);
+	rte_pktmbuf_chain(head, data);
+	return head;
+}
+
+static void
+note(const struct rte_mbuf *m)
+{
+	static uint32_t end;
+	const struct rte_tcp_hdr *tcp =
+		rte_pktmbuf_mtod_offset(m, const struct rte_tcp_hdr *, m->l3_len);
+	uint32_t seq = rte_be_to_cpu_32(tcp->sent_seq);
+
+	if (tcp->tcp_flags & RTE_TCP_SYN_FLAG)
+		end = seq;
+	if (!is_data(m))
+		return;
+	sim_wire.largest = RTE_MAX(sim_wire.largest, m->pkt_len);
+	if ((int32_t)(seq - end) < 0)
+		sim_wire.again_large = RTE_MAX(sim_wire.again_large, m->pkt_len);
+	else
+		end = seq + m->pkt_len - m->l3_len - m->l4_len;
+}
+
+static void
+send_frames(int from)
+{
 	struct rte_mbuf *m;
 
 	while (stack_tx(stack_group_get(sides[from].group, 0), &m, 1) == 1) {
-		struct frame f = {.due_us = sim_now_us + sim_wire.delay_us};
-		unsigned int at = to->n_in;
+		uint32_t off = 0, payload = m->pkt_len - m->l3_len - m->l4_len;
 
-		if (sim_wire.cut || chance() < sim_wire.loss_permille || at == WIRE_MAX) {
-			sim_wire.lost++;
-			rte_pktmbuf_free(m);
+		if (from == SIM_A && (m->ol_flags & RTE_MBUF_F_TX_TCP_CKSUM))
+			note(m);
+		if (!(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) || sim_wire.whole) {
+			put_frame(from, m);
 			continue;
 		}
-		sim_wire.passed++;
-		f.m = carry(m);
-		if (f.m == NULL)
-			continue;
-		if (at > 0 && chance() < sim_wire.reorder_permille) {
-			to->in[at] = to->in[at - 1];
-			at--;
-		}
-		to->in[at] = f;
-		to->n_in++;
+		for (; off < payload; off += m->tso_segsz)
+			put_frame(from, segment_of(m, off));
+		rte_pktmbuf_free(m);
 	}
 }
 
@@ -139,14 +207,24 @@ make_side(int me)
 		.udp_enable = true,
 		.conn_max = 5000,
 		.clock_us = clock_us};
-	struct stack_wiring w = {
-		.walk = walk, .walk_arg = (void *)(intptr_t)me, .pool = pool, .bulk = bulk};
-
 	if (stack_group_create(&p, &sides[me].group) != 0) {
 		fprintf(stderr, "sim: no stack\n");
 		exit(2);
 	}
-	stack_wire(stack_group_get(sides[me].group, 0), &w);
+}
+
+void
+sim_tso(uint16_t max)
+{
+	for (int me = SIM_A; me <= SIM_B; me++) {
+		struct stack_wiring w = {.walk = walk,
+			.walk_arg = (void *)(intptr_t)me,
+			.pool = pool,
+			.bulk = bulk,
+			.tso_max = max};
+
+		stack_wire(stack_group_get(sides[me].group, 0), &w);
+	}
 }
 
 unsigned int
@@ -174,6 +252,7 @@ sim_setup(void)
 		make_side(SIM_A);
 		make_side(SIM_B);
 	}
+	sim_tso(0);
 	seed = 0x9e3779b97f4a7c15ull;
 	memset(&sim_wire, 0, sizeof(sim_wire));
 	sim_wire.delay_us = 20;

@@ -20,7 +20,11 @@ struct sim_wire {
 	uint32_t reorder_permille;
 	uint32_t delay_us; /* one way */
 	int cut;           /* nothing passes */
+	int whole;         /* large packets arrive as they are, not cut into segments */
+	uint64_t lose_nth; /* this one of A's packets with data is lost; 0: none */
 	uint64_t passed, lost;
+	uint64_t with_data;            /* packets of A with data, as the wire sees them */
+	uint32_t largest, again_large; /* bytes of A's largest packet; of one sent twice */
 };
 
 extern struct sim_wire sim_wire;
@@ -28,6 +32,8 @@ extern uint64_t sim_now_us;
 
 void sim_setup(void);    /* new wire settings; the stacks are made once */
 void sim_teardown(void); /* lets TIME_WAIT end; every packet must be back in its pool */
+/* Both ports cut packets of up to `max` bytes into segments (TSO); 0: they do not, as after set-up. */
+void sim_tso(uint16_t max);
 struct stack_group *sim_group(int side);
 struct stack *sim_stack(int side);
 struct sockaddr_in sim_addr(int side, uint16_t port);

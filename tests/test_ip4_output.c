@@ -23,7 +23,7 @@ verdict(const struct worker *w, uint32_t dst, uint16_t len, bool df)
 		.src_addr = US,
 		.dst_addr = dst};
 
-	return ip4_output_verdict(w, &ip, len);
+	return ip4_output_verdict(w, &ip, len, len);
 }
 
 static void
@@ -82,13 +82,31 @@ long_packet_is_fragmented_unless_df(void)
 }
 
 static void
+large_packet_that_the_port_cuts_is_not_too_long(void)
+{
+	struct rte_mbuf m = {.pkt_len = 64280, .ol_flags = RTE_MBUF_F_TX_TCP_SEG};
+	struct rte_ipv4_hdr ip = {.total_length = RTE_BE16(64280),
+		.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG), .dst_addr = PEER};
+
+	m.l3_len = m.l4_len = 20;
+	m.tso_segsz = 1460;
+	CU_ASSERT_EQUAL(ip4_output_on_wire(&m), 1500);
+	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, m.pkt_len, 1500).edge, IP4_OUTPUT_TX);
+	m.tso_segsz = 1461;
+	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, m.pkt_len, ip4_output_on_wire(&m)).error,
+		IP4_OUTPUT_DF_TOO_LONG);
+	m.ol_flags = 0;
+	CU_ASSERT_EQUAL(ip4_output_on_wire(&m), 64280);
+}
+
+static void
 length_must_match_the_header(void)
 {
 	struct rte_ipv4_hdr ip = {.total_length = RTE_BE16(100), .dst_addr = PEER};
 
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 101).error, IP4_OUTPUT_BAD_LENGTH);
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 0).error, IP4_OUTPUT_BAD_LENGTH);
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 0).edge, IP4_OUTPUT_DROP);
+	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 101, 101).error, IP4_OUTPUT_BAD_LENGTH);
+	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 0, 0).error, IP4_OUTPUT_BAD_LENGTH);
+	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 0, 0).edge, IP4_OUTPUT_DROP);
 }
 
 static void
@@ -130,6 +148,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(addresses_that_are_no_destination_have_no_route),
 	CUNIT_TEST(own_address_loops_whatever_its_length),
 	CUNIT_TEST(long_packet_is_fragmented_unless_df),
+	CUNIT_TEST(large_packet_that_the_port_cuts_is_not_too_long),
 	CUNIT_TEST(length_must_match_the_header),
 	CUNIT_TEST(groups_map_to_their_mac_address),
 	CUNIT_TEST(link_of_two_has_no_broadcast),

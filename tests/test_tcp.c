@@ -276,11 +276,13 @@ data_before_close_is_delivered(void)
 {
 	struct sock *a, *b, *l;
 	static char big[300000], in[300000];
+	int room = sizeof(big);
 	size_t n = 0;
 	ssize_t r;
 
 	memset(big, 7, sizeof(big));
 	sim_connect(PORT, &a, &b, &l);
+	sock_setopt(a, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	CU_ASSERT_EQUAL(put(a, big, sizeof(big)), sizeof(big));
 	sock_close(a); /* FIN only behind the last byte */
 	for (int i = 0; i < 1000 && n < sizeof(in); i++) {

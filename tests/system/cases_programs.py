@@ -152,7 +152,7 @@ def http_client(bed):
                   f"http://{FAR}:8000/large.bin"])
 
 
-@case(wires=ALL_WIRES, seconds=90)
+@case(wires=ALL_WIRES + ("fast-plain",), seconds=90)
 def transfer_server(bed):
     """100 MB each way, SHA-256 compared at the receiver."""
     server = bed.near(PEER + ["serve", "9000"])

@@ -8,6 +8,7 @@ Wires:
     af_packet  veth pair; near opens its end with DPDK's af_packet driver, far is the kernel
     tap        near makes a tap device; the kernel's side of it is far, in the same namespace
     fast       near is virtio-user, far is vhost-user: both on Gazelle, no kernel in between
+    fast-plain the same with a far end that offers no TSO
     kernel     veth pair with the kernel on both ends, to test the tests (GAZELLE_OFF=1)
 
 Nowhere does near's kernel own near's address, so a program that reaches its peer from near, or is
@@ -197,7 +198,8 @@ class Bed:
         elif self.wire == "tap":
             argv += ["--vdev", f"net_tap0,iface={self.far_dev}"]
         elif far:
-            argv += ["--vdev", f"net_vhost0,iface={self.socket},client=1"]
+            tso = ",tso=1" if self.wire == "fast" else ""
+            argv += ["--vdev", f"net_vhost0,iface={self.socket},client=1{tso}"]
         else:
             argv += ["--vdev", "net_virtio_user0,mac=02:00:00:00:00:01,"
                      f"path={self.socket},server=1,queues=1"]
@@ -207,7 +209,7 @@ class Bed:
         """Starts a program on one end. Both ends keep to a core of their own where there are two,
         except that a stack's polling thread must not share its core with the program."""
         cpu = CPUS[-1] if far else CPUS[0]
-        on_gazelle = self.wire != "kernel" and (not far or self.wire == "fast")
+        on_gazelle = self.wire != "kernel" and (not far or self.wire.startswith("fast"))
         pin = ["taskset", "-c", str(cpu)]
         if on_gazelle:
             full = self.gazelle_run(far, cpu, list(options)) + list(argv)
