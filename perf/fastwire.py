@@ -47,6 +47,8 @@ WIRE_OPTIONS = "packed_vq=1,queue_size=256"
 WIRE_SPLIT = "queue_size=256"
 START_TIMEOUT_S = 15
 STOP_TIMEOUT_S = 5
+COMMAND_TIMEOUT_S = 20
+END_SIGNALS = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class WireError(Exception):
@@ -55,7 +57,11 @@ class WireError(Exception):
 
 def sh(*args):
     """Run a command of the set-up."""
-    done = subprocess.run(args, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(args, capture_output=True, text=True, check=False,
+                              timeout=COMMAND_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise WireError(f"{shlex.join(args)}: no end after {COMMAND_TIMEOUT_S} s") from None
     if done.returncode != 0:
         raise WireError(f"{shlex.join(args)}: {done.stderr.strip() or done.returncode}")
     return done.stdout
@@ -195,6 +201,15 @@ class Hosts:
         return self
 
     def __exit__(self, *_):
+        # Nothing may interrupt this, neither a time limit nor an impatient user.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
+        try:
+            self.clean_up()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def clean_up(self):
+        """Stop what runs, remove what was made."""
         for process in reversed(self.processes):
             process.stop()
         for ns in self.ns.values():

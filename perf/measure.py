@@ -81,7 +81,7 @@ def figures(scenario, runs):
         result[name] = times_better(middle["kernel"].get(key), middle["gazelle"].get(key),
                                     lower_is_better)
     result.update(scenario.headline(middle))
-    result["unit"] = scenario.unit
+    result.update({"unit": scenario.unit, "lower_is_better": scenario.lower_is_better})
     for stack in STACKS:
         result.update({f"{stack}_{k}": v for k, v in middle[stack].items() if k != "value"})
         values = [r["value"] for r in runs[stack]]
@@ -120,8 +120,8 @@ def run_program(name, options, say):
     """A Program: it prints a table and its JSON itself."""
     with SCENARIOS[name].hugepages(options) as huge:
         result = SCENARIOS[name](options, huge.used).result(say)
-    result = {"scenario": name, **result}
-    return {**result, **judge(result), "hugepages": huge.used, **machine.facts(),
+    result = {"scenario": name, "lower_is_better": SCENARIOS[name].lower_is_better, **result}
+    return {**result, **judge(result), "mode": options.mode, "hugepages": huge.used, **machine.facts(),
             "versions": machine.versions(())}
 
 

@@ -124,7 +124,7 @@ class Program:
     It prints a table, and its JSON as the last line.
     """
 
-    memory_mb = MEMORY_MB
+    memory_mb, lower_is_better = MEMORY_MB, False
 
     def __init__(self, options, huge):
         self.options, self.huge = options, huge

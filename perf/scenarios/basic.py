@@ -81,6 +81,8 @@ class Udp(Scenario):
 class Graph(Program):
     """Cycles per packet of each node, and of rx to tcp-to-lwip without lwIP."""
 
+    lower_is_better = True
+
     def argv(self):
         return [str(find_built("graph_bench", "perf", "GAZELLE_GRAPH_BENCH")),
                 "--seconds", str(self.options.seconds), "--runs", str(self.options.runs),

@@ -69,7 +69,7 @@ class Http(Scenario):
 
     def wrk(self, start_client, seconds, profile=False):
         """One wrk; what it printed."""
-        argv = ["wrk", "-t", "1", "-c", str(self.options.connections or CONNECTIONS), "-d",
+        argv = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d",
                 str(max(1, round(seconds))), "--latency"]
         for header in self.headers:
             argv += ["-H", header]

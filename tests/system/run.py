@@ -18,6 +18,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cases_net  # noqa: E402,F401  (register themselves)
+import cases_perf  # noqa: E402,F401
 import cases_posix  # noqa: E402,F401
 import cases_programs  # noqa: E402,F401
 import cases_start  # noqa: E402,F401
