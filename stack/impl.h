@@ -246,8 +246,9 @@ struct sock {
 	struct spin watch_lock;
 	_Atomic(struct ready_watch *) watches;
 
-	/* holder: all sockets of the stack */
+	/* holder: all sockets of the stack; those in TIME_WAIT */
 	struct sock *all_next, **all_prev;
+	struct sock *wait_next, **wait_prev; /* prev NULL: not there */
 	uint64_t rx_segments, tx_segments;
 };
 
@@ -310,6 +311,7 @@ struct stack {
 	struct sock *pending;          /* to feed at the end of the vector */
 	struct sock *zombies;
 	struct sock *all;
+	struct sock *wait, **wait_tail; /* TIME_WAIT, oldest first */
 	uint64_t now_us;
 	uint32_t now_ms;
 	uint8_t ext_id;
@@ -343,7 +345,7 @@ struct stack_group {
 	uint64_t tsc_start;
 	uint64_t us_per_tsc_32; /* microseconds per TSC tick, times 2^32 */
 	uint64_t unattended_tsc; /* TSC ticks after which a sender runs the stack itself */
-	_Atomic uint16_t port_hint;
+	_Atomic uint32_t port_hint; /* where the search for a free local port begins */
 	struct waker *wakers; /* num_wakeup threads, or NULL */
 	unsigned int *cpus, *wakeup_cpus; /* copies of params' arrays */
 };

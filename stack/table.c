@@ -253,6 +253,9 @@ table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport)
 		if (st->port_refs[port] != 0 &&
 		    table_find(st, table_hash(st, raddr, rport, port), raddr, rport, port) != NULL)
 			continue;
+		/* The next search begins behind it: a port just given back would meet the peer's
+		 * TIME_WAIT with sequence numbers that may not be beyond it yet. */
+		atomic_store(&g->port_hint, start + i + 1);
 		return port;
 	}
 	return 0;

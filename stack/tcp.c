@@ -105,6 +105,8 @@ tcp_leave(struct stack *st, struct sock *s)
 		}
 		if (pcb->rtime == 0)
 			s->rto_start_ms = st->now_ms;
+		if (pcb->state == TIME_WAIT)
+			tcp_wait_add(st, s);
 		tcp_timer_arm(st, s);
 	}
 	if (st->zombies != NULL)
@@ -366,6 +368,7 @@ on_destroyed(u8_t id, void *data)
 	st = s->stack;
 	s->pcb = NULL;
 	table_remove(st, s);
+	tcp_wait_remove(st, s);
 	wheel_cancel(&st->wheel, &s->timer);
 	unaccepted = s->listener != NULL && (sock_flags(s) & SF_CONNECTED) == 0;
 	if (sock_flags(s) & SF_CONNECTED)

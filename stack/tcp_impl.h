@@ -43,6 +43,11 @@ void tcp_seg_fit(struct stack *st, struct sock *s);
 /* The first unsent segment is no larger than the window admits. */
 void tcp_seg_fit_unsent(struct stack *st, struct sock *s);
 
+/* tcp_wait.c */
+void tcp_wait_add(struct stack *st, struct sock *s); /* in TIME_WAIT now; may be repeated */
+void tcp_wait_remove(struct stack *st, struct sock *s);
+bool tcp_make_room(struct stack *st); /* for one more connection, if need be; not inside lwIP */
+
 /* tcp_tail.c */
 void tcp_tail_output(struct stack *st, struct sock *s); /* lwIP's tcp_output() for `s` */
 void tcp_tail_forget(struct sock *s); /* after segments left lwIP's unacked list other than by ACK */

@@ -69,7 +69,7 @@ tcp_sock_connect(struct stack *st, struct sock *s)
 	struct tcp_pcb *pcb;
 	err_t err;
 
-	if (st->n_conns >= st->group->params.conn_max)
+	if (!tcp_make_room(st))
 		return -ENOBUFS;
 	tcp_lists_clear(st);
 	pcb = lw->tcp_new();

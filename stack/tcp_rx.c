@@ -199,6 +199,7 @@ rx_listen(struct stack *st, struct sock *l, struct pbuf *pb, const void *ip)
 {
 	struct tcp_pcb *lpcb = l->listen_pcbs[st->index];
 
+	tcp_make_room(st);
 	tcp_lists_clear(st);
 	lpcb->next = NULL;
 	st->lw->listen_pcbs->pcbs = lpcb;
@@ -208,12 +209,20 @@ rx_listen(struct stack *st, struct sock *l, struct pbuf *pb, const void *ip)
 	tcp_lists_clear(st);
 }
 
-/* RFC 6191 in spirit: a SYN beyond the old connection may reuse its 4-tuple. */
+/*
+ * TIME_WAIT ends early for a SYN beyond the old connection, which may reuse its 4-tuple (RFC 6191 in
+ * spirit), and for a reset with exactly the number we expect: the answer of a peer who has sent a
+ * SYN below that and was told so by an ACK. Its next SYN then comes through.
+ */
 static bool
-reuses_time_wait(const struct sock *s, const struct tcp_gate_segment *g)
+ends_time_wait(const struct sock *s, const struct tcp_gate_segment *g)
 {
-	return s->pcb->state == TIME_WAIT && (g->flags & TCP_SYN) != 0 &&
-	       (g->flags & (TCP_RST | TCP_ACK)) == 0 && (int32_t)(g->seq - s->pcb->rcv_nxt) > 0;
+	if (s->pcb->state != TIME_WAIT)
+		return false;
+	if (g->flags & TCP_RST)
+		return g->seq == s->pcb->rcv_nxt;
+	return (g->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+	       (int32_t)(g->seq - s->pcb->rcv_nxt) > 0;
 }
 
 void
@@ -227,7 +236,7 @@ tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, u
 
 	parse_segment(pb, &g, &sport, &dport);
 	s = table_find(st, hash, raddr, sport, dport);
-	if (s != NULL && reuses_time_wait(s, &g)) {
+	if (s != NULL && ends_time_wait(s, &g)) {
 		tcp_enter(st, s);
 		st->lw->tcp_abort(s->pcb); /* silent in TIME_WAIT */
 		tcp_leave(st, s);

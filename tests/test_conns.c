@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Very many connections on two stacks of the simulator: limits, tables, what each of them costs. */
+#include "stack/impl.h"
+#include "tests/cunit_main.h"
+#include "tests/sim.h"
+
+#include <errno.h>
+
+#define PORT 6379
+
+static struct sock *
+listen_on_b(void)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, PORT);
+	struct sock *l;
+
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_B), SOCK_TCP, &l), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_bind(l, &at), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_listen(l, 65535), 0);
+	return l;
+}
+
+/* One connection from A, which B closes first. True: it came to be. */
+static bool
+come_and_go(struct sock *l)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, PORT);
+	struct sock *a, *b;
+	bool came;
+
+	sock_open(sim_group(SIM_A), SOCK_TCP, &a);
+	sock_connect(a, &at);
+	sim_run(1000);
+	came = sock_accept(l, &b, NULL) == 0;
+	if (came)
+		sock_close(b);
+	sim_run(1000);
+	sock_close(a);
+	sim_run(1000);
+	return came;
+}
+
+static void
+at_the_limit_the_oldest_time_wait_gives_way(void)
+{
+	uint32_t max = sim_group(SIM_B)->params.conn_max;
+	struct sock *l = listen_on_b();
+	int came = 0;
+
+	sim_group(SIM_B)->params.conn_max = 10;
+	for (int i = 0; i < 30; i++)
+		came += come_and_go(l);
+	CU_ASSERT_EQUAL(came, 30);
+	CU_ASSERT_EQUAL(sim_stack(SIM_B)->n_conns, 10);
+	CU_ASSERT_EQUAL(sim_stack(SIM_B)->listen_drops, 0);
+	/* Live ones never do. */
+	sim_group(SIM_B)->params.conn_max = max;
+	sock_close(l);
+}
+
+/* The sequence numbers of a short connection with much data outrun the clock they start from. */
+static void
+a_syn_below_time_wait_comes_through_at_its_second_try(void)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, PORT), from = sim_addr(SIM_A, 4000);
+	static char block[60000];
+	struct iovec iov = {.iov_base = block, .iov_len = sizeof(block)};
+	struct sock *l = listen_on_b(), *a, *b;
+
+	for (int i = 0; i < 2; i++) {
+		sock_open(sim_group(SIM_A), SOCK_TCP, &a);
+		CU_ASSERT_EQUAL(sock_bind(a, &from), 0);
+		CU_ASSERT_EQUAL(sock_connect(a, &at), -EINPROGRESS);
+		sim_run(1000);
+		CU_ASSERT_EQUAL_FATAL(sock_accept(l, &b, NULL), 0);
+		CU_ASSERT_EQUAL(sock_send(a, &iov, 1, 0, NULL), sizeof(block));
+		sim_run(1000);
+		CU_ASSERT_EQUAL(sock_recv(b, &iov, 1, 0, NULL, NULL), sizeof(block));
+		sock_close(b);
+		sim_run(1000);
+		sock_close(a);
+		sim_run(1000);
+	}
+	sock_close(l);
+}
+
+/* A port that has just been used is the last one to be used again. */
+static void
+ports_of_connections_go_round(void)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, PORT), name;
+	struct sock *l = listen_on_b(), *held[8], *a, *b;
+	static bool used[65536];
+
+	for (int i = 0; i < 8; i++) { /* a run of ports in use */
+		sock_open(sim_group(SIM_A), SOCK_TCP, &held[i]);
+		sock_connect(held[i], &at);
+		sim_run(1000);
+		sock_accept(l, &b, NULL);
+		sock_close(b);
+	}
+	sock_name(held[0], &name);
+	sim_group(SIM_A)->port_hint = (uint32_t)(ntohs(name.sin_port) - 32768);
+	for (int i = 0; i < 8; i++) {
+		sock_open(sim_group(SIM_A), SOCK_TCP, &a);
+		sock_connect(a, &at);
+		sock_name(a, &name);
+		CU_ASSERT(!used[name.sin_port]);
+		used[name.sin_port] = true;
+		sim_run(1000);
+		CU_ASSERT_EQUAL_FATAL(sock_accept(l, &b, NULL), 0);
+		sock_close(b); /* TIME_WAIT is at B, and A's port free again */
+		sim_run(1000);
+		sock_close(a);
+		sim_run(1000);
+	}
+	for (int i = 0; i < 8; i++)
+		sock_close(held[i]);
+	sock_close(l);
+}
+
+static const struct cunit_test tests[] = {
+	CUNIT_TEST(at_the_limit_the_oldest_time_wait_gives_way),
+	CUNIT_TEST(a_syn_below_time_wait_comes_through_at_its_second_try),
+	CUNIT_TEST(ports_of_connections_go_round),
+};
+CUNIT_MAIN("conns", tests, sim_setup, sim_teardown)
