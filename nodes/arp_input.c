@@ -19,6 +19,7 @@
 
 #include "nodes/arp_node.h"
 #include "nodes/arp_verdict.h"
+#include "stack/edge.h"
 
 enum edge { EDGE_TX, EDGE_KERNEL, EDGE_DROP, EDGES };
 
@@ -93,8 +94,10 @@ spread(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte
 		if (i == w->index)
 			continue;
 		c = copy_frame(w, m);
-		if (c != NULL && rte_ring_enqueue(w->peers[i]->handoff, c) == 0)
+		if (c != NULL && rte_ring_enqueue(w->peers[i]->handoff, c) == 0) {
+			stack_kick(w->peers[i]->stack);
 			continue;
+		}
 		rte_pktmbuf_free(c);
 		graph_count(node, ARP_INPUT_COPY_FAILED, 1);
 	}

@@ -4,8 +4,8 @@
  * scaling of the port, where it has any, need not agree with the owners that stack/edge.h computes.
  *
  * handoff-tx expects: TCP or UDP as `classify` leaves it, hash.usr the owner's index. Sends runs of
- * one owner to its ring; a full ring drops (row ring-full). Runs on: every core, also those of
- * sleeping stacks' neighbours; the ring takes many producers.
+ * one owner to its ring and wakes it if it sleeps; a full ring drops (row ring-full). Runs on: every
+ * core; the ring takes many producers.
  *
  * handoff-rx is the source node of the owner: the only consumer of its ring. Everything is checked
  * already, so packets go straight to the stack; copies of ARP answers from another core's arp-input
@@ -19,6 +19,7 @@
 
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
+#include "stack/edge.h"
 
 enum handoff_tx_edge { HANDOFF_TX_DROP };
 enum handoff_tx_error { HANDOFF_RING_FULL };
@@ -53,6 +54,7 @@ handoff_tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uin
 		}
 		sent = rte_ring_mp_enqueue_burst(w->peers[owner]->handoff, objs + start, end - start,
 			NULL);
+		stack_kick(w->peers[owner]->stack);
 		if (unlikely(sent < (unsigned int)(end - start))) {
 			graph_count(node, HANDOFF_RING_FULL, end - start - sent);
 			rte_node_enqueue(rg, node, HANDOFF_TX_DROP, objs + start + sent,

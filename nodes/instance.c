@@ -130,6 +130,7 @@ create_worker(struct instance *in, unsigned int index)
 	w->tx_offloads = in->tx_offloads;
 	w->pool = in->pool;
 	w->kernel_fd = -1;
+	instance_sleep_prepare(in, w);
 	if (in->n_workers > 1) {
 		snprintf(name, sizeof(name), "gazelle_handoff%u", index);
 		w->handoff = rte_ring_create(name, HANDOFF_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
@@ -183,8 +184,14 @@ create_graph(struct instance *in, struct worker *w, char *err, size_t err_len)
 static int
 start_workers(struct instance *in, char *err, size_t err_len)
 {
-	struct stack_wiring wiring = { .walk = walk_worker, .pool = in->pool, .bulk = in->bulk,
-		.tso_max = in->tso_max };
+	struct stack_wiring wiring = {
+		.walk = walk_worker,
+		.pool = in->pool,
+		.bulk = in->bulk,
+		.tso_max = in->tso_max,
+		.arm = instance_sleep_arm,
+		.disarm = instance_sleep_disarm,
+	};
 	unsigned int i;
 	int ret = 0;
 

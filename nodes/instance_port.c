@@ -106,6 +106,8 @@ configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 	conf.intr_conf.lsc = (*info->dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
 	in->tx_offloads = conf.txmode.offloads;
 	in->tso_max = can_cut(info, conf.txmode.offloads) ? TSO_MAX : 0;
+	in->has_rx_interrupts = in->conf->low_power_mode && !instance_sleep_by_socket(info->driver_name);
+	conf.intr_conf.rxq = in->has_rx_interrupts;
 	return rte_eth_dev_configure(in->port, in->n_rxq, in->n_txq, &conf);
 }
 

@@ -35,6 +35,7 @@ struct instance {
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_offloads;
 	uint16_t tso_max; /* as in struct stack_wiring */
+	bool has_rx_interrupts;
 	struct rte_ether_addr mac;
 	rte_spinlock_t tx_lock[WORKERS_MAX]; /* one per queue, for cores that share it */
 	int kernel_fd;                       /* tap of the exception path, or -1 */
@@ -59,6 +60,13 @@ int instance_pool_start(struct instance *in, char *err, size_t err_len);
 void instance_pool_stop(struct instance *in);
 int instance_port_start(struct instance *in, char *err, size_t err_len);
 void instance_port_stop(struct instance *in);
+
+/* instance_sleep.c: what a sleeping stack is woken by (low_power_mode); see struct stack_wiring. */
+void instance_sleep_prepare(const struct instance *in, struct worker *w);
+int instance_sleep_arm(void *worker, int *fds, uint64_t *until_us);
+void instance_sleep_disarm(void *worker);
+/* "net_af_packet" and the like: drivers whose queues are sockets. */
+bool instance_sleep_by_socket(const char *driver);
 
 /* instance_ctl.c: the control socket and its commands. 0 or -errno. */
 int instance_ctl_start(struct instance *in);

@@ -52,6 +52,9 @@ struct worker {
 	rte_spinlock_t *tx_lock;   /* not NULL where several cores share txq */
 	struct rte_mempool *pool;  /* headers and control packets */
 	int kernel_fd;             /* exception path (kni_switch): tap device, or -1 */
+	int rx_fd;                 /* readable when the port has packets: the driver's socket, or -1 */
+	bool has_rx_interrupt;     /* the driver makes one readable on request */
+	bool counts_interrupts;    /* it is an eventfd; else the queue itself */
 
 	/* tables of single nodes, made by their init() */
 	struct arp_table *arp;

@@ -319,16 +319,9 @@ static int gather(struct file *f, int epfd, struct ready_set *set, struct epoll_
 static int sleep_both(struct file *f, int epfd, struct ready_set *set, struct wait *w)
 {
 	bool has_kernel = atomic_load(&f->epoll.n_kernel) > 0;
-	struct pollfd fds[2] = {
-		{.fd = ready_fd(set), .events = POLLIN},
-		{.fd = epfd, .events = POLLIN},
-	};
+	struct pollfd fds[WAIT_OWN_FDS + 1] = {[WAIT_OWN_FDS] = {.fd = epfd, .events = POLLIN}};
 
-	if (!HELD(ready_arm(set)))
-		return 0;
-	wait_sleep(w, fds, has_kernel ? 2 : 1);
-	wait_disarm(set);
-	return fds[1].revents;
+	return wait_sleep(w, set, fds, WAIT_OWN_FDS + has_kernel) ? fds[WAIT_OWN_FDS].revents : 0;
 }
 
 static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max, struct wait *w)
@@ -339,10 +332,7 @@ static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max
 
 	wait_rested();
 	for (;;) {
-		bool spins = ready_spins(set);
-
-		if (spins)
-			HELD(ready_run(set));
+		HELD(ready_run(set));
 		n = gather(f, epfd, set, evs, max, exact);
 		if (n > 0)
 			return n;
@@ -352,7 +342,7 @@ static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max
 		/* Another thread has removed the last one: sleep in the kernel then. */
 		if (atomic_load_explicit(&f->epoll.set.n_ready, memory_order_relaxed) == 0)
 			return -EAGAIN;
-		if (!spins)
+		if (!ready_spins(set))
 			exact = sleep_both(f, epfd, set, w) != 0 || exact;
 	}
 }

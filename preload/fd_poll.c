@@ -36,7 +36,7 @@ struct call {
 	struct pollfd *fds;     /* the program's */
 	nfds_t n;
 	struct file **files;    /* n entries; NULL: the kernel's. References are held */
-	struct pollfd *kernel;  /* n + 1 entries: a copy with ours blanked out, and the eventfd */
+	struct pollfd *kernel;  /* n + WAIT_OWN_FDS entries: a copy with ours blanked out */
 	bool has_kernel;
 	uint64_t kernel_asked; /* ticks */
 };
@@ -265,19 +265,13 @@ static int call_scan(struct call *c, bool ask_kernel)
 
 static void call_sleep(struct call *c, struct ready_set *set, struct wait *w)
 {
-	struct pollfd wake = {.fd = ready_fd(set), .events = POLLIN};
 	struct ready_event stale;
 
-	if (!HELD(ready_arm(set))) {
+	/* wait_sleep() wants its own first. */
+	memmove(c->kernel + WAIT_OWN_FDS, c->kernel, c->n * sizeof(*c->kernel));
+	if (!wait_sleep(w, set, c->kernel, WAIT_OWN_FDS + (c->has_kernel ? c->n : 0)))
 		HELD(ready_collect(set, &stale, 1)); /* what is no longer true leaves the set */
-		return;
-	}
-	/* wait_sleep() expects the eventfd first. */
-	memmove(c->kernel + 1, c->kernel, c->n * sizeof(*c->kernel));
-	c->kernel[0] = wake;
-	wait_sleep(w, c->kernel, c->has_kernel ? c->n + 1 : 1);
-	memmove(c->kernel, c->kernel + 1, c->n * sizeof(*c->kernel));
-	wait_disarm(set);
+	memmove(c->kernel, c->kernel + WAIT_OWN_FDS, c->n * sizeof(*c->kernel));
 }
 
 static long call_wait(struct call *c, uint64_t timeout_ns)
@@ -300,8 +294,7 @@ static long call_wait(struct call *c, uint64_t timeout_ns)
 			return r == -ETIMEDOUT ? 0 : r;
 		if (set == NULL) /* undecided sockets only */
 			return -EAGAIN;
-		if (ready_spins(set)) {
-			HELD(ready_run(set));
+		if (HELD(ready_run(set)) || timeout_ns == 0 || ready_spins(set)) {
 			ask_kernel = clock_ticks() - c->kernel_asked >= clock_kernel_ticks;
 		} else {
 			if (timeout_ns != 0)
@@ -314,7 +307,7 @@ static long call_wait(struct call *c, uint64_t timeout_ns)
 static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const sigset_t *mask)
 {
 	struct file *few_files[ON_STACK_MAX];
-	struct pollfd few_fds[ON_STACK_MAX + 1];
+	struct pollfd few_fds[ON_STACK_MAX + WAIT_OWN_FDS];
 	struct call c = {.fds = fds, .n = n, .files = few_files, .kernel = few_fds};
 	struct timespec ts = wait_timespec(timeout_ns);
 	sigset_t old;
@@ -322,7 +315,7 @@ static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const 
 	long r;
 
 	if (n > ON_STACK_MAX) {
-		big = malloc(n * sizeof(*c.files) + (n + 1) * sizeof(*c.kernel));
+		big = malloc(n * sizeof(*c.files) + (n + WAIT_OWN_FDS) * sizeof(*c.kernel));
 		if (big == NULL)
 			return -ENOMEM;
 		c.files = big;

@@ -106,20 +106,37 @@ int wait_check(struct wait *w)
 	return now >= w->deadline_ns ? -ETIMEDOUT : 0;
 }
 
-void wait_sleep(struct wait *w, struct pollfd *fds, nfds_t n)
+/* What is left until the deadline, for the kernel, but at most `limit_us`; NULL: no end. */
+static struct timespec *time_left(struct wait *w, uint64_t limit_us, struct timespec *ts)
 {
-	uint32_t handled = signals_seen().all;
-	struct timespec left, *timeout = NULL;
+	uint64_t left = limit_us == UINT64_MAX ? WAIT_FOREVER : limit_us * 1000;
 
 	if (w->timeout_ns != WAIT_FOREVER) {
-		uint64_t now = clock_ns();
+		uint64_t now = clock_ns(), own;
 
 		if (w->deadline_ns == 0)
 			w->deadline_ns = now + w->timeout_ns;
-		left = wait_timespec(w->deadline_ns > now ? w->deadline_ns - now : 0);
-		timeout = &left;
+		own = w->deadline_ns > now ? w->deadline_ns - now : 0;
+		left = own < left ? own : left;
 		w->n_checks = 0; /* the next check reads the clock */
 	}
+	if (left == WAIT_FOREVER)
+		return NULL;
+	*ts = wait_timespec(left);
+	return ts;
+}
+
+bool wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t n)
+{
+	uint32_t handled = signals_seen().all;
+	struct timespec left, *timeout;
+	struct ready_sleep s;
+
+	if (!HELD(ready_sleep_begin(set, &s)))
+		return false;
+	timeout = time_left(w, s.us, &left);
+	fds[0] = (struct pollfd){.fd = ready_fd(set), .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = s.fd, .events = POLLIN};
 	signals_sleep_begin(fds[0].fd);
 	if (!is_interrupted(w) && libc.ppoll(fds, n, timeout, NULL) < 0) {
 		for (nfds_t i = 0; i < n; i++)
@@ -128,7 +145,11 @@ void wait_sleep(struct wait *w, struct pollfd *fds, nfds_t n)
 			w->was_broken = true;
 	}
 	signals_sleep_end();
+	signals_hold();
+	ready_sleep_end(set, &s);
+	signals_release();
 	boot_check_end();
+	return true;
 }
 
 void wait_disarm(struct ready_set *set)
@@ -201,7 +222,7 @@ int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events)
 	struct sock *s = atomic_load(&f->sock.sock);
 	struct ready_set *set = NULL;
 	struct ready_event ignored;
-	struct pollfd fds[2];
+	struct pollfd fds[WAIT_OWN_FDS + 1] = {[WAIT_OWN_FDS] = {.fd = fd, .events = (short)events}};
 	int r;
 
 	mine.n_empty = 0;
@@ -219,17 +240,11 @@ int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events)
 			return -ENOBUFS;
 		if (ready_spins(set)) {
 			HELD(ready_run(set));
-		} else if (HELD(ready_arm(set))) {
-			fds[0] = (struct pollfd){.fd = ready_fd(set), .events = POLLIN};
-			fds[1] = (struct pollfd){.fd = fd, .events = (short)events};
-			wait_sleep(w, fds, socket_has_kernel(f) ? 2 : 1);
-			wait_disarm(set);
-			if (fds[1].revents && socket_has_kernel(f)) {
-				socket_kernel_spoke();
-				return 0;
-			}
-		} else {
+		} else if (!wait_sleep(w, set, fds, WAIT_OWN_FDS + socket_has_kernel(f))) {
 			HELD(ready_collect(set, &ignored, 1)); /* stale: make it look again */
+		} else if (fds[WAIT_OWN_FDS].revents && socket_has_kernel(f)) {
+			socket_kernel_spoke();
+			return 0;
 		}
 	}
 }
@@ -241,7 +256,7 @@ void wait_nudge(struct file *f)
 	if (++mine.n_empty < NUDGE_AFTER)
 		return;
 	set = watch_single(f, f->fd, EPOLLIN);
-	if (set && ready_spins(set))
+	if (set)
 		HELD(ready_run(set));
 }
 

@@ -76,9 +76,11 @@ static inline void wait_begin(struct wait *w, uint64_t timeout_ns, bool restarts
 
 /* 0: go on; -EINTR, -ETIMEDOUT. */
 int wait_check(struct wait *w);
-/* Sleep in the kernel until one of `fds` speaks, a signal or the deadline. fds[0] is the eventfd
- * of the armed ready set. */
-void wait_sleep(struct wait *w, struct pollfd *fds, nfds_t n);
+/* Sleep in the kernel until the set or one of `fds` speaks, a signal, the deadline, or until a stack
+ * wants to be run. The first WAIT_OWN_FDS of the `n` are filled in here. False: something became
+ * ready meanwhile, and this was no sleep. */
+enum { WAIT_OWN_FDS = 2 };
+bool wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t n);
 
 /* ready_disarm(), with signals put off. */
 void wait_disarm(struct ready_set *set);

@@ -54,6 +54,9 @@ uint16_t stack_tx(struct stack *s, struct rte_mbuf **pkts, uint16_t max);
 /* True while stack_tx() has more to give. */
 bool stack_tx_pending(const struct stack *s);
 
+/* Another core has put packets into a queue that the walk of `s` empties. Any thread. */
+void stack_kick(struct stack *s);
+
 /*
  * Steering: the stack (index into the group) that owns a TCP or UDP packet, given addresses and
  * ports in network byte order as seen on the way in. Pure; the same on every core, so that an

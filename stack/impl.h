@@ -288,6 +288,8 @@ struct stack_op {
 	_Atomic bool done;
 };
 
+struct sleeper;
+
 #define STACK_TXQ 16384 /* packets between lwIP and socket-tx; power of two */
 #define STACK_WAKES 256
 
@@ -305,6 +307,7 @@ struct stack {
 	const struct lwip_image *lw;
 	struct netif *netif;
 	struct stack_wiring wiring;
+	struct sleeper *sleeper;       /* constant; NULL without low_power_mode */
 	struct sock *cur;              /* socket lwIP is working for */
 	struct sock *dirty_fifo, *dirty_fifo_tail; /* taken from `dirty`, oldest first */
 	struct stack_op *op_fifo, *op_fifo_tail;
@@ -347,6 +350,9 @@ struct stack_group {
 	uint64_t unattended_tsc; /* TSC ticks after which a sender runs the stack itself */
 	_Atomic uint32_t port_hint; /* where the search for a free local port begins */
 	struct waker *wakers; /* num_wakeup threads, or NULL */
+	struct sleeper **sleepers; /* low_power_mode, see sleep.c; else NULL */
+	unsigned int n_sleepers;
+	uint64_t spin_tsc; /* TSC ticks of idling before a thread sleeps */
 	unsigned int *cpus, *wakeup_cpus; /* copies of params' arrays */
 };
 
@@ -456,6 +462,21 @@ void edge_detach(struct stack *st);
 void ready_push(struct stack *st, struct ready_watch *w);
 void ready_flush_wakes(struct stack *st);
 void ready_wake(struct ready_set *set);
+
+/* --- sleep.c ------------------------------------------------------------------------------------------------------ */
+
+int sleep_init(struct stack_group *g);
+void sleep_fini(struct stack_group *g);
+/* Run-to-completion: become the one who attends to the wires. False: somebody does. */
+bool sleep_take(struct sleeper *sl);
+/* Whoever attends: arm the wires and look for work a last time. True: sleep on sleep_fd(), for
+ * *until_us at most (UINT64_MAX: no limit). False: there was work, it is over. */
+bool sleep_begin(struct sleeper *sl, uint64_t *until_us);
+void sleep_end(struct sleeper *sl);
+int sleep_fd(const struct sleeper *sl);
+bool sleep_is_on(const struct sleeper *sl); /* somebody attends, asleep or about to be */
+/* Wake whoever attends, if anybody sleeps. What was published before the call is seen by him. */
+void sleep_kick(struct sleeper *sl);
 
 /* --- thread.c ---------------------------------------------------------------------------------------------------- */
 

@@ -45,8 +45,13 @@ struct ready_set {
 	_Atomic bool in_wakes; /* on a stack's wake list */
 	int eventfd;
 	struct ready_watch *all; /* under lock */
-	unsigned int idle_runs;
 };
+
+/* What this thread has found when it ran the stacks, since the last time it found something. */
+static __thread struct {
+	unsigned int runs;
+	uint64_t tsc; /* spent in vain */
+} idle;
 
 int
 ready_create(struct stack_group *g, struct ready_set **out)
@@ -324,27 +329,46 @@ ready_collect(struct ready_set *set, struct ready_event *out, int max)
 
 /* --- running and sleeping ------------------------------------------------------------------------------------ */
 
+#define SPIN_AFTER_SLEEP 4 /* of spin_tsc: a fourth, if it was nothing */
+
+static bool
+completes(const struct ready_set *set)
+{
+	return set->group->params.mode == STACK_RUN_TO_COMPLETION;
+}
+
 bool
 ready_spins(const struct ready_set *set)
 {
-	return set->group->params.mode == STACK_RUN_TO_COMPLETION;
+	return completes(set) && (set->group->n_sleepers == 0 || idle.tsc < set->group->spin_tsc);
+}
+
+static bool
+has_some(const struct ready_set *set)
+{
+	return set->fifo != NULL || atomic_load_explicit(&set->in, memory_order_relaxed) != NULL;
 }
 
 bool
 ready_run(struct ready_set *set)
 {
 	struct stack_group *g = set->group;
+	uint64_t start;
 	bool worked = false;
 
+	if (!completes(set))
+		return false;
 	edge_thread_enter();
+	start = stack_tsc();
 	for (unsigned int i = 0; i < g->n; i++)
 		worked |= stack_try_run(&g->stacks[i]);
-	if (worked || set->fifo != NULL ||
-	    atomic_load_explicit(&set->in, memory_order_relaxed) != NULL) {
-		set->idle_runs = 0;
+	if (worked || has_some(set)) {
+		idle.runs = 0;
+		idle.tsc = 0;
 		return true;
 	}
-	thread_pause_idle(g, ++set->idle_runs);
+	thread_pause_idle(g, ++idle.runs);
+	idle.tsc += stack_tsc() - start;
 	return false;
 }
 
@@ -373,4 +397,35 @@ ready_disarm(struct ready_set *set)
 	if (read(set->eventfd, &n, sizeof(n)) < 0) {
 		/* nothing was written */
 	}
+}
+
+bool
+ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
+{
+	struct stack_group *g = set->group;
+
+	*s = (struct ready_sleep){.fd = -1, .us = UINT64_MAX};
+	if (!ready_arm(set))
+		return false;
+	if (!completes(set) || !sleep_take(g->sleepers[0]))
+		return true;
+	edge_thread_enter();
+	if (!sleep_begin(g->sleepers[0], &s->us)) {
+		ready_disarm(set);
+		idle.tsc = 0;
+		return false;
+	}
+	s->attends = true;
+	s->fd = sleep_fd(g->sleepers[0]);
+	return true;
+}
+
+void
+ready_sleep_end(struct ready_set *set, const struct ready_sleep *s)
+{
+	ready_disarm(set);
+	if (s->attends)
+		sleep_end(set->group->sleepers[0]);
+	if (completes(set))
+		idle.tsc = set->group->spin_tsc - set->group->spin_tsc / SPIN_AFTER_SLEEP;
 }

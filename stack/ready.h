@@ -14,11 +14,13 @@
  *		if (n > 0 || deadline passed || interrupted) break;
  *		if (ready_spins(set)) {
  *			ready_run(set);            // walks the stacks this set depends on
- *		} else if (ready_arm(set)) {       // false: something became ready meanwhile
- *			... sleep in the kernel on ready_fd(set) and the kernel's descriptors ...
- *			ready_disarm(set);
+ *		} else if (ready_sleep_begin(set, &s)) { // false: something became ready meanwhile
+ *			... sleep in the kernel on ready_fd(set), s.fd and the kernel's descriptors ...
+ *			ready_sleep_end(set, &s);
  *		}
  *	}
+ *
+ * In run-to-completion the stack must have been run at least once before an answer "nothing".
  */
 #ifndef STACK_READY_H
 #define STACK_READY_H
@@ -49,15 +51,27 @@ void ready_del(struct ready_watch *w);
 /* Take up to `max` events. Threads may collect from one set at the same time. */
 int ready_collect(struct ready_set *set, struct ready_event *out, int max);
 
-/* True where the caller must run the stack itself (run-to-completion), see ready_run(). */
+/* True where the caller must run the stack itself: in run-to-completion, with low_power_mode only
+ * until this thread has found nothing for a while. */
 bool ready_spins(const struct ready_set *set);
 /* Run every stack this set depends on once, where its lock is free. Returns true if packets or
- * events moved. Yields the CPU when idle for long (low_power_mode: sleeps, at most 1 ms). */
+ * events moved. Yields the CPU when idle for long. Does nothing in run-to-wakeup. */
 bool ready_run(struct ready_set *set);
 
-/* Sleeping: an eventfd, level-triggered readable once a watch is ready and the set was armed. */
+/* An eventfd, level-triggered readable once a watch is ready and the set was armed. */
 int ready_fd(const struct ready_set *set);
 bool ready_arm(struct ready_set *set);
 void ready_disarm(struct ready_set *set); /* drains the eventfd */
+
+/* One sleep of one thread. */
+struct ready_sleep {
+	int fd;      /* a second descriptor to sleep on, or -1 */
+	uint64_t us; /* sleep no longer than that; UINT64_MAX: no limit */
+	bool attends;
+};
+
+/* Arm the set; in run-to-completion also the wires, unless another thread's sleep has. */
+bool ready_sleep_begin(struct ready_set *set, struct ready_sleep *s);
+void ready_sleep_end(struct ready_set *set, const struct ready_sleep *s);
 
 #endif

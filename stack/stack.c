@@ -26,6 +26,7 @@
 #define SPINS_BEFORE_YIELD 256
 #define YIELDS_BEFORE_SLEEP 64
 #define UNATTENDED_US 50
+#define SPIN_US 50 /* before sleeping: a few times what falling asleep and waking cost */
 #define DRAIN_US 2000000    /* at the end: for data and FINs that are not acknowledged */
 #define DRAIN_FIN_US 200000 /* for the peers' FINs */
 
@@ -83,6 +84,7 @@ post(struct stack *st, struct stack_op *op)
 		op->next = old;
 	} while (!atomic_compare_exchange_weak_explicit(&st->ops, &old, op, memory_order_seq_cst,
 		memory_order_relaxed));
+	sleep_kick(st->sleeper);
 }
 
 static void
@@ -174,6 +176,7 @@ stack_mark_dirty(struct sock *s, uint32_t reason)
 		s->dirty_next = old;
 	} while (!atomic_compare_exchange_weak_explicit(&st->dirty, &old, s, memory_order_release,
 		memory_order_relaxed));
+	sleep_kick(st->sleeper);
 }
 
 static void
@@ -328,6 +331,7 @@ group_free(struct stack_group *g)
 		edge_detach(&g->stacks[i]);
 		table_fini(&g->stacks[i]);
 	}
+	sleep_fini(g);
 	free(g->cpus);
 	free(g->wakeup_cpus);
 	free(g->stacks);
@@ -351,6 +355,7 @@ stack_group_create(const struct stack_params *p, struct stack_group **out)
 	static _Atomic unsigned int images_used;
 	struct stack_group *g;
 	unsigned int first;
+	int rc = 0;
 
 	if (p->n_stacks == 0)
 		return -EINVAL;
@@ -370,6 +375,7 @@ stack_group_create(const struct stack_params *p, struct stack_group **out)
 	g->us_per_tsc_32 = (uint64_t)(((unsigned __int128)1000000 << 32) / g->tsc_hz);
 	g->unattended_tsc = g->tsc_hz / 1000000 * UNATTENDED_US;
 	g->port_hint = (uint32_t)stack_tsc();
+	g->spin_tsc = g->tsc_hz / 1000000 * SPIN_US;
 	g->cpus = copy_cpus(p->cpus, p->n_stacks);
 	g->wakeup_cpus = copy_cpus(p->wakeup_cpus, p->n_wakeup);
 	g->params.cpus = g->cpus;
@@ -380,16 +386,15 @@ stack_group_create(const struct stack_params *p, struct stack_group **out)
 		return -ENOMEM;
 	}
 	memset(g->stacks, 0, g->n * sizeof(*g->stacks));
-	for (unsigned int i = 0; i < g->n; i++) {
-		int rc = stack_init(&g->stacks[i], g, i);
-
-		if (rc != 0) {
-			group_free(g);
-			return rc;
-		}
-	}
-	*out = g;
-	return 0;
+	for (unsigned int i = 0; i < g->n && rc == 0; i++)
+		rc = stack_init(&g->stacks[i], g, i);
+	if (rc == 0 && p->low_power)
+		rc = sleep_init(g);
+	if (rc != 0)
+		group_free(g);
+	else
+		*out = g;
+	return rc;
 }
 
 struct stack *

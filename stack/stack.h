@@ -36,6 +36,8 @@ struct stack_params {
 	uint64_t (*clock_us)(void); /* NULL: the TSC; tests bring their own time */
 };
 
+#define STACK_WAKE_FDS 2
+
 /* What one stack needs from the outside, given by the composition root. */
 struct stack_wiring {
 	void (*walk)(void *arg); /* walk the core's graph once; holder only */
@@ -43,6 +45,13 @@ struct stack_wiring {
 	struct rte_mempool *pool; /* headers, small sends; private area >= stack_priv_size() */
 	struct rte_mempool *bulk; /* large sends; same private area, larger data room */
 	uint16_t tso_max; /* bytes of an IP packet with TCP that the port cuts itself; 0: it does not */
+	/*
+	 * low_power_mode, may be NULL: the stack wants to sleep. From here on a packet makes one of
+	 * `fds` (room for STACK_WAKE_FDS) readable. Returns their number and lowers *until_us, the
+	 * microseconds after which the wire wants a walk in any case; or -EBUSY: not now. Holder.
+	 */
+	int (*arm)(void *arg, int *fds, uint64_t *until_us);
+	void (*disarm)(void *arg); /* the sleep is over, or did not come about; any thread */
 };
 
 /* 0 or -errno; after success every stack waits for stack_group_start(). */
@@ -93,6 +102,7 @@ struct stack_counters {
 	uint64_t walks, idle_walks;
 	uint64_t ops, ops_posted; /* operations executed / of those, posted by another thread */
 	uint64_t wakeups;         /* sleepers woken */
+	uint64_t sleeps;          /* low_power_mode: times it waited for its wire in the kernel */
 	uint64_t events;          /* readiness edges delivered */
 	uint64_t app_reads, app_writes, app_read_bytes, app_write_bytes;
 	uint64_t conns, listeners;

@@ -8,11 +8,15 @@
  *   gz-care     run-to-completion: runs stacks that no thread of the program has run for a while,
  *               so that ACKs, FINs and timers go on while the program computes
  *
+ * With low_power_mode gz-stackN sleeps when it has been idle for a while (sleep.c); gz-wakeN is not
+ * started, because it would poll; gz-care also looks after what the sleeping program does not see.
+ *
  * All block every signal: signals belong to the program.
  */
 #include "stack/impl.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,10 +26,9 @@
 #include <unistd.h>
 
 #define CARE_MS 2
+#define CARE_ASLEEP_MS 10 /* while the program sleeps, having armed the wires */
 #define IDLE_RUNS_YIELD 64     /* then let others have the core between runs */
-#define IDLE_RUNS_SLEEP 20000  /* low_power_mode: a few milliseconds without work */
 #define YIELD_TAKEN_US 10     /* longer: another thread had the core */
-#define LOW_POWER_SLEEP_US 250
 #define WAKE_RING 1024
 
 /* Sets to wake, from one stack to its waker; both sides poll. */
@@ -63,15 +66,29 @@ yield(struct stack_group *g)
 void
 thread_pause_idle(struct stack_group *g, unsigned int idle_runs)
 {
-	if (g->params.low_power && idle_runs > IDLE_RUNS_SLEEP)
-		sleep_us(LOW_POWER_SLEEP_US);
-	else if (idle_runs > IDLE_RUNS_YIELD)
+	if (idle_runs > IDLE_RUNS_YIELD)
 		yield(g);
 	else
 		cpu_pause();
 }
 
 /* --- run-to-wakeup --------------------------------------------------------------------------------------- */
+
+/* low_power_mode: until there is something to do. */
+static void
+sleep_in_kernel(struct sleeper *sl)
+{
+	struct pollfd p = {.fd = sleep_fd(sl), .events = POLLIN};
+	struct timespec ts;
+	uint64_t us;
+
+	if (!sleep_begin(sl, &us))
+		return;
+	ts.tv_sec = (time_t)(us / 1000000);
+	ts.tv_nsec = (long)(us % 1000000) * 1000;
+	ppoll(&p, 1, us == UINT64_MAX ? NULL : &ts, NULL);
+	sleep_end(sl);
+}
 
 static void *
 stack_main(void *p)
@@ -80,6 +97,7 @@ stack_main(void *p)
 	struct stack_group *g = a->group;
 	struct stack *st = &g->stacks[a->index];
 	unsigned int idle = 0;
+	uint64_t worked_tsc = stack_tsc();
 
 	free(a);
 	edge_thread_enter();
@@ -88,9 +106,12 @@ stack_main(void *p)
 	while (atomic_load_explicit(&g->running, memory_order_relaxed)) {
 		if (stack_run_locked(st)) {
 			idle = 0;
-			continue;
+			worked_tsc = stack_tsc();
+		} else if (st->sleeper != NULL && stack_tsc() - worked_tsc > g->spin_tsc) {
+			sleep_in_kernel(st->sleeper);
+		} else {
+			thread_pause_idle(g, ++idle);
 		}
-		thread_pause_idle(g, ++idle);
 	}
 	stack_unlock(st);
 	return NULL;
@@ -164,7 +185,8 @@ care_main(void *p)
 	free(a);
 	edge_thread_enter();
 	while (atomic_load_explicit(&g->running, memory_order_relaxed)) {
-		sleep_us(CARE_MS * 1000);
+		sleep_us(1000 * (g->n_sleepers > 0 && sleep_is_on(g->sleepers[0]) ? CARE_ASLEEP_MS :
+										     CARE_MS));
 		for (unsigned int i = 0; i < g->n; i++) {
 			struct stack *st = &g->stacks[i];
 			uint64_t last = atomic_load_explicit(&st->last_run_tsc,
@@ -220,13 +242,13 @@ start_wakeup_mode(struct stack_group *g)
 	const struct stack_params *p = &g->params;
 	int rc = 0;
 
-	if (p->n_wakeup > 0) {
+	if (p->n_wakeup > 0 && !p->low_power) {
 		g->wakers = aligned_alloc(CACHE_LINE, p->n_wakeup * sizeof(*g->wakers));
 		if (g->wakers == NULL)
 			return -ENOMEM;
 		memset(g->wakers, 0, p->n_wakeup * sizeof(*g->wakers));
 	}
-	for (unsigned int i = 0; rc == 0 && i < p->n_wakeup; i++)
+	for (unsigned int i = 0; rc == 0 && g->wakers != NULL && i < p->n_wakeup; i++)
 		rc = thread_start(g, wake_main, "gz-wake", i, &g->wakeup_cpus[i]);
 	for (unsigned int i = 0; rc == 0 && i < g->n; i++)
 		rc = thread_start(g, stack_main, "gz-stack", i, g->cpus != NULL ? &g->cpus[i] : NULL);
@@ -256,6 +278,8 @@ void
 thread_stop_all(struct stack_group *g)
 {
 	atomic_store(&g->running, false);
+	for (unsigned int i = 0; i < g->n_sleepers; i++)
+		sleep_kick(g->sleepers[i]);
 	for (unsigned int i = 0; i < g->n_threads; i++)
 		pthread_join(g->threads[i], NULL);
 	g->n_threads = 0;

@@ -88,3 +88,24 @@ wheel_advance(struct wheel *w, uint32_t now_ms, void (*fn)(void *arg, struct whe
 	for (uint32_t i = 0; i < steps && w->armed > 0; i++)
 		advance_slot(w, (first + i) % WHEEL_SLOTS, now_ms, fn, arg);
 }
+
+#define LOOK_MAX 64 /* entries of later turns to look at: they must not make going to sleep slow */
+
+uint32_t
+wheel_next_ms(const struct wheel *w, uint32_t now_ms)
+{
+	uint32_t at, looked = 0;
+
+	if (w->armed == 0)
+		return UINT32_MAX;
+	for (at = w->now_ms + 1; at != w->now_ms + WHEEL_SLOTS; at++) {
+		const struct wheel_entry *e = w->slots[at % WHEEL_SLOTS];
+
+		for (; e != NULL && looked < LOOK_MAX; e = e->next, looked++)
+			if ((int32_t)(e->deadline_ms - at) <= 0)
+				break;
+		if (e != NULL)
+			break;
+	}
+	return (int32_t)(at - now_ms) > 0 ? at - now_ms : 0;
+}

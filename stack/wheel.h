@@ -31,6 +31,10 @@ void wheel_cancel(struct wheel *w, struct wheel_entry *e);
 void wheel_advance(struct wheel *w, uint32_t now_ms, void (*fn)(void *arg, struct wheel_entry *e),
 	void *arg);
 
+/* Milliseconds from `now_ms` until something may be due: 0 if it is already, at most one turn, or
+ * UINT32_MAX: nothing is armed. Never too late; where a slot is crowded perhaps too early. */
+uint32_t wheel_next_ms(const struct wheel *w, uint32_t now_ms);
+
 static inline bool
 wheel_armed(const struct wheel_entry *e)
 {

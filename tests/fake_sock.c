@@ -244,6 +244,17 @@ void ready_disarm(struct ready_set *set)
 	pthread_mutex_unlock(&lock);
 }
 
+bool ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
+{
+	*s = (struct ready_sleep){.fd = -1, .us = UINT64_MAX};
+	return ready_arm(set);
+}
+
+void ready_sleep_end(struct ready_set *set, const struct ready_sleep *s)
+{
+	ready_disarm(set);
+}
+
 /* --- sockets ------------------------------------------------------------------------------------------ */
 
 int sock_open(struct stack_group *g, enum sock_kind kind, struct sock **out)

@@ -64,6 +64,12 @@ stack_tx(struct stack *s, struct rte_mbuf **pkts, uint16_t max)
 }
 
 /* Ports alone, so that tests can tell owners at a glance: the port modulo the stacks. */
+void
+stack_kick(struct stack *s)
+{
+	s->n_kicks++;
+}
+
 unsigned int
 stack_owner_tcp(uint32_t saddr, uint16_t sport, uint32_t daddr, uint16_t dport,
 	unsigned int n_stacks)

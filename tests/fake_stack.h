@@ -18,6 +18,7 @@ struct stack {
 	struct rte_mbuf *out[FAKE_STACK_MAX];
 	uint16_t n_out;
 	uint16_t max_asked; /* of the last stack_tx() */
+	unsigned int n_kicks;
 };
 
 #endif

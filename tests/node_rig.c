@@ -10,6 +10,7 @@
 #include <rte_errno.h>
 
 #include "nodes/nodes.h"
+#include "stack/edge.h"
 
 #define SINK_MAX 512
 #define STATS_MAX 32
@@ -26,6 +27,14 @@ static struct sink sinks[] = {{.name = NODE_TX}, {.name = NODE_CLASSIFY}, {.name
 static const char *const targets[] = {
 	NODE_ARP_INPUT, NODE_ARP_RESOLVE, NODE_IP4_OUTPUT, NODE_IP4_FRAG, NODE_IP4_REASS,
 	NODE_KERNEL_TX};
+
+unsigned int rig_kicks;
+
+void
+stack_kick(struct stack *s)
+{
+	rig_kicks++;
+}
 
 static struct graph *rig;
 static struct rte_mbuf *next_packet;

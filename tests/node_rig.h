@@ -21,6 +21,9 @@ void rig_walk(const char *node, struct rte_mbuf *m);
 /* The oldest packet a sink got ("tx", "classify", "drop"), or NULL. The caller frees it. */
 struct rte_mbuf *rig_take(const char *sink);
 
+/* Calls of stack_kick(). */
+extern unsigned int rig_kicks;
+
 /* Error counter of a node; fails the test where node or row do not exist. */
 uint64_t rig_count(const char *node, const char *symbol);
 

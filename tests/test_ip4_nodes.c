@@ -180,8 +180,10 @@ answers_are_copied_to_other_cores_once(void)
 	w.n_workers = 2;
 	w.peers[1] = &other;
 	swallow_announcement();
+	rig_kicks = 0;
 	rig_walk(NODE_ARP_INPUT, arp_frame(RTE_ARP_OP_REPLY, PEER, US));
 	CU_ASSERT_EQUAL(rig_count(NODE_ARP_INPUT, "unsolicited"), 1);
+	CU_ASSERT_EQUAL(rig_kicks, 1); /* it may be asleep */
 	CU_ASSERT_EQUAL_FATAL(rte_ring_dequeue(other.handoff, (void **)&copy), 0);
 	CU_ASSERT_EQUAL(copy->port, RTE_MBUF_PORT_INVALID);
 	rig_walk(NODE_ARP_INPUT, copy); /* as the other core would: not copied again */

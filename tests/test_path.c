@@ -280,6 +280,8 @@ packets_reach_the_owner(void)
 	walk(0);
 	CU_ASSERT_EQUAL(stack[0].n_in, 5);
 	CU_ASSERT_EQUAL(stack[1].n_in, 0);
+	CU_ASSERT_EQUAL(stack[0].n_kicks, 0);
+	CU_ASSERT_TRUE(stack[1].n_kicks > 0); /* it may be asleep */
 	walk(1);
 	CU_ASSERT_EQUAL(stack[1].n_tcp, 5);
 	CU_ASSERT_EQUAL(stack[1].n_udp, 1);

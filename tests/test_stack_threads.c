@@ -12,8 +12,11 @@
 #include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "stack/edge.h"
@@ -25,11 +28,13 @@
 #define CONNECTIONS 20 /* one after the other, per client */
 #define ROUNDS 30
 #define PORT 7
+#define LATE_NS 15000000 /* nobody was woken: a timer of TCP's (40 ms), or of the waiter (20 ms) */
 
 static struct rte_mempool *pool, *bulk;
 static struct stack_group *group;
 static _Atomic bool stop;
-static _Atomic unsigned int echoed, errors;
+static bool thinks;
+static _Atomic unsigned int echoed, errors, sleeps, late;
 
 /* --- a wire that ends where it begins --------------------------------------------------------------- */
 
@@ -53,23 +58,32 @@ walk(void *arg)
 	}
 }
 
+/* Nothing but kicks and timers wakes this wire: one that is lost leaves everybody asleep. */
+static int
+arm(void *arg, int *fds, uint64_t *until_us)
+{
+	atomic_fetch_add(&sleeps, 1);
+	return 0;
+}
+
 static void
-start(enum stack_mode mode)
+start(enum stack_mode mode, bool low_power)
 {
 	struct stack_params p = {.n_stacks = 1,
 		.mode = mode,
 		.addr = inet_addr("198.18.0.1"),
 		.mask = htonl(0xffffff00),
 		.mtu = 1500,
+		.low_power = low_power,
 		.conn_max = 1000};
-	struct stack_wiring w = {.walk = walk, .pool = pool, .bulk = bulk};
+	struct stack_wiring w = {.walk = walk, .pool = pool, .bulk = bulk, .arm = arm};
 
 	CU_ASSERT_EQUAL_FATAL(stack_group_create(&p, &group), 0);
 	w.walk_arg = stack_group_get(group, 0);
 	stack_wire(stack_group_get(group, 0), &w);
 	CU_ASSERT_EQUAL_FATAL(stack_group_start(group), 0);
 	stop = false;
-	echoed = errors = 0;
+	echoed = errors = sleeps = late = 0;
 }
 
 /* --- a program ------------------------------------------------------------------------------------------ */
@@ -77,6 +91,8 @@ start(enum stack_mode mode)
 static int
 wait_one(struct ready_set *set, struct ready_event *e, int max)
 {
+	struct ready_sleep s;
+
 	for (int i = 0; i < 200000; i++) {
 		int n = ready_collect(set, e, max);
 
@@ -84,11 +100,12 @@ wait_one(struct ready_set *set, struct ready_event *e, int max)
 			return n;
 		if (ready_spins(set)) {
 			ready_run(set);
-		} else if (ready_arm(set)) {
-			struct pollfd p = {.fd = ready_fd(set), .events = POLLIN};
+		} else if (ready_sleep_begin(set, &s)) {
+			struct pollfd p[2] = {{.fd = ready_fd(set), .events = POLLIN},
+				{.fd = s.fd, .events = POLLIN}};
 
-			poll(&p, 1, 20);
-			ready_disarm(set);
+			poll(p, 2, s.us < 20000 ? (int)(s.us / 1000) : 20); /* `stop` wakes nobody */
+			ready_sleep_end(set, &s);
 		}
 	}
 	return 0;
@@ -154,6 +171,13 @@ server(void *arg)
 	return NULL;
 }
 
+/* Hit the moment at which an idle stack falls asleep, from before it to behind it. */
+static void
+think(uint32_t number)
+{
+	usleep(number * 7919 % 150);
+}
+
 static bool
 ping_pong(struct sock *s, struct ready_set *set, struct ready_watch *w, uint32_t tag)
 {
@@ -202,10 +226,18 @@ client(void *arg)
 		while ((sock_events(s) & EPOLLOUT) == 0 && wait_one(set, &e, 1) > 0)
 			;
 		for (uint32_t r = 0; r < ROUNDS; r++) {
+			struct timespec from, to;
+
+			if (thinks)
+				think(r);
+			clock_gettime(CLOCK_MONOTONIC, &from);
 			if (ping_pong(s, set, w, r << 8 | c))
 				atomic_fetch_add(&echoed, 1);
 			else
 				atomic_fetch_add(&errors, 1);
+			clock_gettime(CLOCK_MONOTONIC, &to);
+			if (to.tv_nsec - from.tv_nsec + (to.tv_sec - from.tv_sec) * 1000000000L > LATE_NS)
+				atomic_fetch_add(&late, 1);
 		}
 		ready_del(w);
 		sock_close(s);
@@ -230,48 +262,75 @@ onlooker(void *arg)
 }
 
 static void
-play(enum stack_mode mode)
+play(enum stack_mode mode, bool low_power)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+	int n_clients = low_power ? 1 : CLIENTS; /* one leaves pauses */
 	pthread_t s, o, c[CLIENTS];
 	struct sock *l;
 
-	start(mode);
+	start(mode, low_power);
+	thinks = low_power;
 	sock_open(group, SOCK_TCP, &l);
 	CU_ASSERT_EQUAL(sock_bind(l, &at), 0);
 	CU_ASSERT_EQUAL(sock_listen(l, 64), 0);
 	pthread_create(&s, NULL, server, l);
-	pthread_create(&o, NULL, onlooker, NULL);
-	for (int i = 0; i < CLIENTS; i++)
+	if (!low_power) /* it would wake whoever sleeps */
+		pthread_create(&o, NULL, onlooker, NULL);
+	for (int i = 0; i < n_clients; i++)
 		pthread_create(&c[i], NULL, client, NULL);
-	for (int i = 0; i < CLIENTS; i++)
+	for (int i = 0; i < n_clients; i++)
 		pthread_join(c[i], NULL);
 	atomic_store(&stop, true);
 	pthread_join(s, NULL);
-	pthread_join(o, NULL);
+	if (!low_power)
+		pthread_join(o, NULL);
 	sock_close(l);
-	CU_ASSERT_EQUAL(echoed, CLIENTS * CONNECTIONS * ROUNDS);
+	CU_ASSERT_EQUAL(echoed, (unsigned int)n_clients * CONNECTIONS * ROUNDS);
 	CU_ASSERT_EQUAL(errors, 0);
+	CU_ASSERT_TRUE(late < (unsigned int)(n_clients * CONNECTIONS * ROUNDS) / 4); /* a busy machine */
 	stack_group_stop(group);
 }
 
 static void
 threads_share_a_stack_in_run_to_completion(void)
 {
-	play(STACK_RUN_TO_COMPLETION);
+	play(STACK_RUN_TO_COMPLETION, false);
+	CU_ASSERT_EQUAL(sleeps, 0);
 }
 
 static void
 threads_share_a_stack_in_run_to_wakeup(void)
 {
-	play(STACK_RUN_TO_WAKEUP);
+	play(STACK_RUN_TO_WAKEUP, false);
+	CU_ASSERT_EQUAL(sleeps, 0);
+}
+
+/* A thread that hands work to a stack that falls asleep at this moment is heard. */
+static void
+no_wake_up_is_lost_in_run_to_completion(void)
+{
+	play(STACK_RUN_TO_COMPLETION, true);
+	CU_ASSERT_TRUE(sleeps > 0);
+}
+
+static void
+no_wake_up_is_lost_in_run_to_wakeup(void)
+{
+	play(STACK_RUN_TO_WAKEUP, true);
+	CU_ASSERT_TRUE(sleeps > 0);
 }
 
 static void
 setup(void)
 {
+	cpu_set_t all;
+
 	if (pool != NULL)
 		return;
+	/* The environment has pinned us: threads shall really meet. */
+	memset(&all, 0xff, sizeof(all));
+	sched_setaffinity(0, sizeof(all), &all);
 	pool = rte_pktmbuf_pool_create("threads", 8191, 0, stack_priv_size(),
 		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	bulk = rte_pktmbuf_pool_create("threads-bulk", 511, 0, stack_priv_size(),
@@ -282,5 +341,7 @@ setup(void)
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(threads_share_a_stack_in_run_to_completion),
 	CUNIT_TEST(threads_share_a_stack_in_run_to_wakeup),
+	CUNIT_TEST(no_wake_up_is_lost_in_run_to_completion),
+	CUNIT_TEST(no_wake_up_is_lost_in_run_to_wakeup),
 };
 EAL_TEST_MAIN("stack_threads", tests, setup, NULL)

@@ -115,6 +115,43 @@ callback_may_arm_and_cancel_in_its_own_slot(void)
 	CU_ASSERT_EQUAL(fired[1], 2);
 }
 
+static void
+next_is_the_earliest_deadline(void)
+{
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START), UINT32_MAX);
+	wheel_arm(&w, &e[0], START + 200);
+	wheel_arm(&w, &e[1], START + 40);
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START), 40);
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START + 30), 10);
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START + 41), 0); /* late already */
+	wheel_cancel(&w, &e[1]);
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START), 200);
+	advance(START + 200);
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START + 200), UINT32_MAX);
+}
+
+static void
+next_looks_past_entries_of_later_turns(void)
+{
+	wheel_arm(&w, &e[0], START + 3 * WHEEL_SLOTS + 10);
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START), WHEEL_SLOTS); /* look again after a turn */
+	wheel_arm(&w, &e[1], START + 10 + 5);
+	wheel_arm(&w, &e[2], START + WHEEL_SLOTS + 10);
+	CU_ASSERT_EQUAL(wheel_next_ms(&w, START), 15);
+}
+
+static void
+next_of_a_crowd_is_never_too_late(void)
+{
+	static struct wheel_entry crowd[500];
+
+	for (size_t i = 0; i < 500; i++)
+		wheel_arm(&w, &crowd[i], START + 5 * WHEEL_SLOTS + 20 + (uint32_t)i);
+	wheel_arm(&w, &e[0], START + 600);
+	CU_ASSERT_TRUE(wheel_next_ms(&w, START) <= 600);
+	CU_ASSERT_TRUE(wheel_next_ms(&w, START) > 0);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(fires_at_its_deadline_and_not_before),
 	CUNIT_TEST(deadline_in_the_past_fires_at_the_next_tick),
@@ -122,5 +159,8 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(long_pause_fires_everything_due_once),
 	CUNIT_TEST(rearm_moves_and_cancel_removes),
 	CUNIT_TEST(callback_may_arm_and_cancel_in_its_own_slot),
+	CUNIT_TEST(next_is_the_earliest_deadline),
+	CUNIT_TEST(next_looks_past_entries_of_later_turns),
+	CUNIT_TEST(next_of_a_crowd_is_never_too_late),
 };
 CUNIT_MAIN("wheel", tests, setup, NULL)

@@ -5,9 +5,10 @@ import hashlib
 import json
 import pathlib
 import random
+import time
 
 from cases import ALL_WIRES, BOTH, COMPLETION, case
-from harness import FAR, NEAR, PEER, PYTHON, Failure, children
+from harness import FAR, NEAR, PEER, PYTHON, Failure, children, cpu_seconds
 
 REDIS = ["redis-server", "--port", "6379", "--protected-mode", "no", "--save", "",
          "--appendonly", "no"]
@@ -31,6 +32,28 @@ def redis_server(bed):
     bed.run_far(redis_benchmark(NEAR, 20000), expect='"GET"')
     bed.run_far(redis_benchmark(NEAR, 20000, "-P", "16", "-d", "2000"), expect='"GET"')
     bed.accelerated(server, least=20000)
+
+
+@case(wires=ALL_WIRES)
+def low_power(bed):
+    """An idle server sleeps, hears what comes after a pause, and its timers go on meanwhile."""
+    options = ["--set", "low_power_mode=1"] if bed.wire != "kernel" else []
+    server = bed.near(REDIS + ["--bind", NEAR, "--tcp-keepalive", "1"], *options)
+    bed.until(bed.run_far, ["redis-cli", "-h", NEAR, "ping"], "PONG")
+    bed.run_far([*PEER, "pauses", NEAR, "6379"], expect="ok")
+    holder = bed.far([*PEER, "pauses", NEAR, "6379", "1", "6"])
+    time.sleep(1.5)
+    received = bed.counters(server.pid).get("rx", 0) if bed.wire != "kernel" else 0
+    used = cpu_seconds(server.pid)
+    time.sleep(3)
+    used = cpu_seconds(server.pid) - used
+    if used > 0.6:
+        raise Failure(f"{used:.2f} s of CPU time in 3 idle seconds")
+    # The kept connection is probed every second; its peer's answers are all that comes.
+    if bed.wire != "kernel" and bed.counters(server.pid)["rx"] < received + 2:
+        raise Failure("no keepalive probe was answered while the server slept")
+    bed.finish(holder, expect="ok")
+    bed.run_far(redis_benchmark(NEAR, 20000), expect='"GET"')
 
 
 @case()

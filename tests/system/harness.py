@@ -287,6 +287,12 @@ class Bed:
             raise Failure(f"the graph has seen {packets.get('rx', 0)} packets: {packets}")
 
 
+def cpu_seconds(pid):
+    """CPU time of a process so far, all threads."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def children(pid):
     """Process ids of the children of a process."""
     found = []

@@ -181,6 +181,20 @@ def cmd_echo_many(host, port, count=32, hold_seconds=0):
         sock.close()
 
 
+def cmd_pauses(host, port, count=20, hold_seconds=0):
+    """redis: one PING at a time, with pauses in which the server may fall asleep."""
+    sock = connect(host, port)
+    for number in range(int(count)):
+        time.sleep(0.001 * (1 + number * number))
+        sent = time.monotonic()
+        sock.sendall(b"PING\r\n")
+        if receive_exactly(sock, 7) != b"+PONG\r\n":
+            raise ValueError("not the answer to PING")
+        if time.monotonic() - sent > 1:
+            raise ValueError(f"answer {number} took {time.monotonic() - sent:.1f} s")
+    time.sleep(float(hold_seconds))
+
+
 def cmd_udp_sizes(host, port, *sizes):
     """Echo of datagrams of each size; a lost one is sent again, a changed one is an error."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Going to sleep in low_power_mode: who attends to the wires, what forbids it, what ends it. */
+#include "tests/cunit_main.h"
+#include "tests/eal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "stack/edge.h"
+#include "stack/ready.h"
+#include "stack/sock.h"
+#include "stack/stack.h"
+
+static struct rte_mempool *pool, *bulk;
+static struct stack_group *group;
+static struct stack *stack;
+static struct ready_set *set, *other;
+static struct ready_sleep s, s2;
+static int wire[2] = {-1, -1}; /* a pipe: what is written to it "has arrived" */
+static int arm_result;
+static uint64_t wire_due_us;
+static unsigned int n_armed, n_disarmed;
+
+static void
+walk(void *arg)
+{
+	struct rte_mbuf *m;
+
+	while (stack_tx(arg, &m, 1) == 1)
+		rte_pktmbuf_free(m);
+}
+
+static int
+arm(void *arg, int *fds, uint64_t *until_us)
+{
+	CU_ASSERT_PTR_EQUAL(arg, stack);
+	n_armed++;
+	fds[0] = wire[0];
+	if (wire_due_us < *until_us)
+		*until_us = wire_due_us;
+	return arm_result;
+}
+
+static void
+disarm(void *arg)
+{
+	n_disarmed++;
+}
+
+static void
+setup(void)
+{
+	struct stack_params p = {.n_stacks = 1,
+		.mode = STACK_RUN_TO_COMPLETION,
+		.addr = inet_addr("198.18.0.1"),
+		.mask = htonl(0xffffff00),
+		.mtu = 1500,
+		.low_power = true,
+		.conn_max = 10};
+	struct stack_wiring w = {.walk = walk, .arm = arm, .disarm = disarm};
+
+	if (pool == NULL) {
+		pool = rte_pktmbuf_pool_create("sleep", 511, 0, stack_priv_size(),
+			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		bulk = rte_pktmbuf_pool_create("sleep-bulk", 63, 0, stack_priv_size(),
+			16384 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(bulk);
+		CU_ASSERT_EQUAL_FATAL(pipe(wire), 0);
+	}
+	if (group == NULL) { /* stacks are not given back, so one serves all tests */
+		CU_ASSERT_EQUAL_FATAL(stack_group_create(&p, &group), 0);
+		stack = stack_group_get(group, 0);
+		w.pool = pool;
+		w.bulk = bulk;
+		w.walk_arg = stack;
+		stack_wire(stack, &w);
+	}
+	n_armed = n_disarmed = 0;
+	arm_result = 1;
+	wire_due_us = UINT64_MAX;
+	CU_ASSERT_EQUAL_FATAL(ready_create(group, &set), 0);
+	CU_ASSERT_EQUAL_FATAL(ready_create(group, &other), 0);
+}
+
+static void
+teardown(void)
+{
+	ready_destroy(set);
+	ready_destroy(other);
+}
+
+static bool
+is_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void
+idle_thread_spins_for_a_while_and_then_sleeps(void)
+{
+	int runs = 0;
+
+	for (; ready_spins(set) && runs < 10000000; runs++)
+		ready_run(set);
+	CU_ASSERT_TRUE(runs > 1);
+	CU_ASSERT_FALSE(ready_spins(set));
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &s));
+	CU_ASSERT_EQUAL(s.us, UINT64_MAX); /* no timer */
+	CU_ASSERT_EQUAL(n_armed, 1);
+	ready_sleep_end(set, &s);
+	CU_ASSERT_EQUAL(n_disarmed, 1);
+	CU_ASSERT_TRUE(ready_spins(set)); /* what has woken it is looked for */
+}
+
+static void
+packet_wakes_only_while_the_wire_is_armed(void)
+{
+	char c = 0;
+
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+	CU_ASSERT_FALSE(is_readable(s.fd));
+	CU_ASSERT_EQUAL(write(wire[1], &c, 1), 1);
+	CU_ASSERT_TRUE(is_readable(s.fd));
+	ready_sleep_end(set, &s);
+	CU_ASSERT_FALSE(is_readable(s.fd)); /* nobody watches it */
+	CU_ASSERT_EQUAL(read(wire[0], &c, 1), 1);
+}
+
+static void
+kick_wakes_once(void)
+{
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+	stack_kick(stack);
+	stack_kick(stack);
+	CU_ASSERT_TRUE(is_readable(s.fd));
+	ready_sleep_end(set, &s);
+	stack_kick(stack); /* awake: nothing to be done */
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+	CU_ASSERT_FALSE(is_readable(s.fd));
+	ready_sleep_end(set, &s);
+}
+
+static void
+second_sleeper_does_not_attend(void)
+{
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(other, &s2));
+	CU_ASSERT_TRUE(s.attends);
+	CU_ASSERT_FALSE(s2.attends);
+	CU_ASSERT_EQUAL(s2.fd, -1);
+	ready_sleep_end(other, &s2);
+	CU_ASSERT_EQUAL(n_disarmed, 0); /* the first one still sleeps */
+	ready_sleep_end(set, &s);
+	CU_ASSERT_EQUAL(n_disarmed, 1);
+}
+
+static void
+wire_with_a_backlog_forbids_sleep(void)
+{
+	arm_result = -EBUSY;
+	CU_ASSERT_FALSE(ready_sleep_begin(set, &s));
+	CU_ASSERT_EQUAL(n_disarmed, n_armed);
+	arm_result = 1;
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &s)); /* nobody was left attending */
+	CU_ASSERT_TRUE(s.attends);
+	ready_sleep_end(set, &s);
+}
+
+static void
+sleep_ends_when_the_wire_or_a_timer_is_due(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(7),
+		.sin_addr.s_addr = inet_addr("198.18.0.2")};
+	struct sock *sock;
+
+	wire_due_us = 123;
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+	CU_ASSERT_EQUAL(s.us, 123);
+	ready_sleep_end(set, &s);
+	wire_due_us = UINT64_MAX;
+	sock_open(group, SOCK_TCP, &sock);
+	CU_ASSERT_EQUAL(sock_connect(sock, &to), -EINPROGRESS);
+	while (!ready_sleep_begin(set, &s)) /* the SYN leaves */
+		;
+	CU_ASSERT_TRUE(s.us > 500000 && s.us <= 1000000); /* and again after a second */
+	ready_sleep_end(set, &s);
+	sock_close(sock);
+}
+
+static void
+work_handed_over_before_the_last_look_is_done_first(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(7),
+		.sin_addr.s_addr = inet_addr("198.18.0.2")};
+	struct sock *sock;
+
+	sock_open(group, SOCK_TCP, &sock);
+	CU_ASSERT_EQUAL(sock_connect(sock, &to), -EINPROGRESS);
+	while (!ready_sleep_begin(set, &s))
+		;
+	ready_sleep_end(set, &s);
+	n_armed = n_disarmed = 0;
+	sock_close(sock);
+	CU_ASSERT_FALSE(ready_sleep_begin(set, &s));
+	CU_ASSERT_EQUAL(n_disarmed, n_armed);
+	CU_ASSERT_TRUE(ready_spins(set));
+}
+
+static const struct cunit_test tests[] = {
+	CUNIT_TEST(idle_thread_spins_for_a_while_and_then_sleeps),
+	CUNIT_TEST(packet_wakes_only_while_the_wire_is_armed),
+	CUNIT_TEST(kick_wakes_once),
+	CUNIT_TEST(second_sleeper_does_not_attend),
+	CUNIT_TEST(wire_with_a_backlog_forbids_sleep),
+	CUNIT_TEST(sleep_ends_when_the_wire_or_a_timer_is_due),
+	CUNIT_TEST(work_handed_over_before_the_last_look_is_done_first),
+};
+EAL_TEST_MAIN("sleep", tests, setup, teardown)
