@@ -125,6 +125,11 @@ stack_tx(struct stack *s, struct rte_mbuf **pkts, uint16_t max)
 	return n;
 }
 
+void
+stack_kick(struct stack *s)
+{
+}
+
 unsigned int
 stack_owner_tcp(uint32_t saddr, uint16_t sport, uint32_t daddr, uint16_t dport,
 	unsigned int n_stacks)
