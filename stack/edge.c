@@ -356,8 +356,10 @@ sample_rtt(struct stack *st, const struct rte_mbuf *m)
 	/* lwIP moves snd_nxt past a SYN before it sends it. */
 	if (syn ? s->pcb->nrtx > 0 : (int32_t)(seq - s->pcb->snd_nxt) < 0) {
 		s->retransmits++;
-		if (s->rtt_active && (int32_t)(seq - s->rtt_seq) < 0)
-			s->rtt_active = false; /* Karn: an ACK would be ambiguous */
+		/* Karn: an ACK would be ambiguous. A SACK is of what it names alone. */
+		if ((int32_t)(seq - s->rtt_seq) < 0 && ((s->pcb->flags & TF_SACK) == 0 ||
+				(int32_t)(seq + payload - s->rtt_seq) >= 0))
+			s->rtt_active = false;
 		return;
 	}
 	if (!s->rtt_active) {

@@ -21,6 +21,7 @@
 #include "stack/ready.h"
 #include "stack/sock.h"
 #include "stack/stack.h"
+#include "stack/tcp_cc.h"
 #include "stack/wheel.h"
 
 #define CACHE_LINE 64
@@ -29,6 +30,8 @@
 struct lwip_image;
 struct netif;
 struct rte_mbuf;
+struct tcp_loss;
+struct tcp_ooo;
 struct tcp_pcb;
 struct tcp_seg;
 struct udp_pcb;
@@ -208,16 +211,19 @@ struct sock {
 	uint8_t fail_errno; /* what errf should report instead of its own reason */
 
 	/* holder: time and recovery (ms; us where named) */
+	uint32_t sent_ms; /* new data went out last */
 	uint32_t rto_start_ms, ack_deadline_ms, persist_start_ms;
 	uint32_t srtt_us, rttvar_us, rto_ms;
 	uint64_t rtt_start_us;
-	uint32_t rtt_seq, recover;
-	uint32_t rtt_una, rtt_min_us; /* lastack when the sample began; the shortest one, 0: none */
-	bool rtt_active, ack_armed, persist_armed, in_recovery;
-	bool probe_recovery; /* in_recovery because of a probe, not yet because of a loss */
-	uint8_t probes;      /* since the last progress, see tcp_timer.c */
+	uint32_t rtt_seq, rtt_una; /* behind what is timed; lastack when it was sent */
+	bool rtt_active, ack_armed, persist_armed;
+	uint8_t probes;          /* since the last progress, see tcp_timer.c */
+	uint8_t reorder_steps;   /* of the reordering window; 0: the path keeps the order */
+	uint8_t reorder_persist; /* recoveries until that is believed again */
 	uint32_t retransmits;
-
+	struct tcp_cc cc;
+	struct tcp_ooo *ooo;   /* segments that came before their turn; NULL: none */
+	struct tcp_loss *loss; /* see tcp_loss.c; NULL: no loss in what is in flight */
 
 	/* listener */
 	struct tcp_pcb **listen_pcbs;  /* per stack; holder of each */

@@ -52,15 +52,12 @@ struct lwip_image {
 	void (*ext_arg_set_callbacks)(struct tcp_pcb *pcb, u8_t id,
 		const struct tcp_ext_arg_callbacks *cb);
 	void (*ext_arg_set)(struct tcp_pcb *pcb, u8_t id, void *arg);
-	err_t (*rexmit)(struct tcp_pcb *pcb);
-	void (*rexmit_fast)(struct tcp_pcb *pcb);
 	err_t (*rexmit_rto_prepare)(struct tcp_pcb *pcb);
 	void (*rexmit_rto_commit)(struct tcp_pcb *pcb);
 	err_t (*zero_window_probe)(struct tcp_pcb *pcb);
 	err_t (*split_unsent_seg)(struct tcp_pcb *pcb, u16_t split);
 	err_t (*keepalive)(struct tcp_pcb *pcb);
 	err_t (*send_empty_ack)(struct tcp_pcb *pcb);
-	void (*free_ooseq)(struct tcp_pcb *pcb);
 
 	struct udp_pcb *(*udp_new)(void);
 	void (*udp_remove)(struct udp_pcb *pcb);
@@ -68,8 +65,6 @@ struct lwip_image {
 	err_t (*udp_sendto)(struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, u16_t port);
 	void (*udp_recv)(struct udp_pcb *pcb, udp_recv_fn fn, void *arg);
 
-	struct tcp_seg *(*tcp_seg_copy)(struct tcp_seg *seg); /* refers to the same pbufs */
-	void (*tcp_seg_free)(struct tcp_seg *seg);
 	struct pbuf *(*pbuf_alloc)(pbuf_layer layer, u16_t len, pbuf_type type);
 	struct pbuf *(*pbuf_alloc_reference)(void *payload, u16_t len, pbuf_type type);
 	void (*pbuf_cat)(struct pbuf *head, struct pbuf *tail);

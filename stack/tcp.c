@@ -53,19 +53,18 @@ tcp_lists_clear(struct stack *st)
 	st->cur = NULL;
 }
 
-/* One round-trip sample, RFC 6298 section 2, in microseconds. */
-static void
-rtt_update(struct stack *st, struct sock *s)
+/* RFC 6298 section 2, in microseconds. */
+void
+tcp_rtt_sample(struct stack *st, struct sock *s)
 {
 	uint64_t sample = st->now_us - s->rtt_start_us;
 	uint32_t r = sample > UINT32_MAX / 16 ? UINT32_MAX / 16 : (uint32_t)sample;
 	uint32_t diff;
 
 	s->rtt_active = false;
-	if (s->rtt_min_us == 0 || r < s->rtt_min_us)
-		s->rtt_min_us = r != 0 ? r : 1;
+	tcp_cc_rtt(&s->cc, r, s->pcb->mss);
 	atomic_store_explicit(&s->sndbuf_tuned,
-		tcp_autotune(sock_sndbuf(s), s->pcb->lastack - s->rtt_una, r, s->rtt_min_us,
+		tcp_autotune(sock_sndbuf(s), s->pcb->lastack - s->rtt_una, r, s->cc.min_rtt_us,
 			SNDBUF_FIRST, s->sndbuf),
 		memory_order_relaxed);
 	if (s->srtt_us == 0) {
@@ -97,11 +96,12 @@ tcp_leave(struct stack *st, struct sock *s)
 	}
 	if (pcb != NULL) {
 		if (s->rtt_active && (int32_t)(pcb->lastack - s->rtt_seq) >= 0)
-			rtt_update(st, s);
+			tcp_rtt_sample(st, s);
 		if (s->iw_pending && pcb->state >= ESTABLISHED) {
-			/* RFC 6928; lwIP has set its own smaller one after the callback. */
+			/* Only now does lwIP leave its own window alone: see tcp_loss.c. */
 			s->iw_pending = false;
-			pcb->cwnd = 10 * pcb->mss;
+			tcp_cc_init(&s->cc, pcb->mss);
+			pcb->cwnd = pcb->ssthresh = UINT32_MAX;
 		}
 		if (pcb->rtime == 0)
 			s->rto_start_ms = st->now_ms;
@@ -374,6 +374,8 @@ on_destroyed(u8_t id, void *data)
 	if (sock_flags(s) & SF_CONNECTED)
 		st->counters.conns--;
 	tcp_tx_drop(s);
+	tcp_loss_free(s);
+	tcp_rx_ooo_free(st, s);
 	if (unaccepted) {
 		atomic_fetch_sub(&s->listener->embryonic_n, 1);
 		tcp_listener_put(s->listener);
@@ -409,7 +411,7 @@ tcp_fill_info(struct stack *st, struct sock *s, struct stack_conn_info *i)
 	if (pcb == NULL)
 		return;
 	i->in_flight = pcb->snd_nxt - pcb->lastack;
-	i->cwnd = pcb->cwnd;
+	i->cwnd = s->cc.cwnd;
 	i->rcv_wnd = pcb->rcv_wnd;
 	i->snd_wnd = pcb->snd_wnd;
 	i->mss = pcb->mss;

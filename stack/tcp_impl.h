@@ -4,11 +4,14 @@
 #define STACK_TCP_IMPL_H
 
 #include "stack/lwip_image.h"
+#include "stack/tcp_gate.h"
+#include "stack/tcp_loss.h"
 
 struct sock;
 struct stack;
 
 /* tcp.c */
+void tcp_rtt_sample(struct stack *st, struct sock *s); /* the segment being timed has arrived */
 extern const struct tcp_ext_arg_callbacks tcp_ext_callbacks; /* birth and death of pcbs */
 err_t tcp_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
 err_t tcp_on_connected(void *arg, struct tcp_pcb *pcb, err_t err);
@@ -16,6 +19,18 @@ void tcp_lists_clear(struct stack *st);
 void tcp_listener_put(struct sock *l);
 void tcp_pcb_adopt(struct stack *st, struct sock *s, struct tcp_pcb *pcb);
 void tcp_options_apply(struct sock *s);
+
+/* tcp_rx_ooo.c */
+/* Does a segment begin behind what is expected? Such ones do not go to lwIP but here. */
+bool tcp_rx_is_early(const struct sock *s, const struct tcp_gate_segment *g);
+/* Consumes pb, whose ACK has been dealt with. */
+void tcp_rx_keep(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
+	const struct tcp_gate_segment *g);
+/* Before a segment with data goes to lwIP: is tcp_rx_after() needed behind it? That gives lwIP what
+ * has come in turn now, and acknowledges it. */
+bool tcp_rx_before(struct sock *s, const struct tcp_gate_segment *g);
+void tcp_rx_after(struct stack *st, struct sock *s);
+void tcp_rx_ooo_free(struct stack *st, struct sock *s);
 
 /* tcp_rx.c */
 void tcp_report_recved(struct stack *st, struct sock *s);
@@ -26,8 +41,10 @@ void tcp_tx_drop(struct sock *s);
 void tcp_finish_if_fed(struct stack *st, struct sock *s); /* FIN behind the last byte */
 void tcp_pending_add(struct stack *st, struct sock *s);
 
-/* tcp_timer.c */
-void tcp_halve_window(struct tcp_pcb *pcb); /* ssthresh and cwnd after a loss, RFC 5681 (4) */
+/* tcp_resend.c */
+/* Send again up to `max` bytes (the MSS at most) at `seq`; bytes sent, 0: no memory. */
+uint32_t tcp_resend(struct stack *st, struct sock *s, uint32_t seq, uint32_t max);
+uint32_t tcp_resend_last(const struct sock *s); /* where the last packet in flight begins */
 
 /* tcp_seg.c */
 #define TCP_SEG_HEADERS 40 /* IPv4 and TCP without options, as every segment with data has */
@@ -35,13 +52,6 @@ void tcp_halve_window(struct tcp_pcb *pcb); /* ssthresh and cwnd after a loss, R
 uint16_t tcp_seg_max(const struct tcp_pcb *pcb, uint16_t tso_max);
 /* pcb->mss for one tcp_write() of `len` bytes. */
 uint16_t tcp_seg_write_mss(const struct tcp_pcb *pcb, uint16_t tso_max, uint32_t len);
-/* The first `len` bytes stay in `seg`, which is on one of the pcb's lists; the rest becomes the next
- * segment, with FIN and PSH. No payload moves. False: no memory, nothing done. */
-bool tcp_seg_split(struct stack *st, struct sock *s, struct tcp_seg *seg, uint16_t len);
-/* Before a retransmission: the first unacknowledged segment begins at lastack, one MSS at most. */
-void tcp_seg_fit(struct stack *st, struct sock *s);
-/* The first unsent segment is no larger than the window admits. */
-void tcp_seg_fit_unsent(struct stack *st, struct sock *s);
 
 /* tcp_wait.c */
 void tcp_wait_add(struct stack *st, struct sock *s); /* in TIME_WAIT now; may be repeated */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Segments from the wire: whose they are, whether they are acceptable, what lwIP makes of them, and
- * recovery from loss. lwIP leaves fast recovery at the first partial ACK; RFC 6582 (NewReno) is
- * kept here.
+ * Segments from the wire: whose they are, whether they are acceptable, and what lwIP makes of them.
+ * What an ACK means for the window and for recovery is in tcp_loss.c.
  */
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
@@ -10,8 +9,6 @@
 #include "stack/tcp_impl.h"
 
 #define CHALLENGE_ACKS_PER_MS 8
-#define FAST_RETRANSMIT_DUPACKS 3 /* RFC 5681 */
-#define TCP_OPT_SACK 5
 
 /* What the program has read since the last time opens the window again. */
 void
@@ -74,114 +71,83 @@ challenge_ack(struct stack *st, struct sock *s)
 	tcp_leave(st, s);
 }
 
-/*
- * RFC 6582: recovery ends when everything sent before it is acknowledged; each partial ACK
- * before that retransmits the next hole at once.
- */
+/* What recovery needs to know of a segment; lwIP consumes it. */
 static void
-newreno(struct stack *st, struct sock *s, uint32_t una_before)
-{
-	struct tcp_pcb *pcb = s->pcb;
-
-	if (!s->in_recovery) {
-		if (pcb->flags & TF_INFR) {
-			s->in_recovery = true;
-			s->recover = pcb->snd_nxt;
-		}
-		return;
-	}
-	if ((int32_t)(pcb->lastack - s->recover) >= 0 || pcb->unacked == NULL) {
-		s->in_recovery = false;
-		s->probe_recovery = false;
-		return;
-	}
-	if (pcb->lastack == una_before)
-		return;
-	if (s->probe_recovery) {
-		/* The probe has found a hole: now it is congestion (RFC 5681 3.2). */
-		s->probe_recovery = false;
-		tcp_halve_window(pcb);
-	}
-	tcp_set_flags(pcb, TF_INFR);
-	tcp_tail_forget(s);
-	tcp_seg_fit(st, s);
-	if (st->lw->rexmit(pcb) == ERR_OK)
-		st->lw->tcp_output(pcb);
-}
-
-/* Does a segment without data report received blocks (RFC 2018)? classify has checked the list. */
-static bool
-has_sack(const struct pbuf *pb)
+note_ack(const struct sock *s, const struct pbuf *pb, const struct tcp_gate_segment *g,
+	struct tcp_loss_ack *a)
 {
 	const struct tcp_hdr *h = pb->payload;
-	const uint8_t *o = (const uint8_t *)(h + 1);
-	const uint8_t *end = (const uint8_t *)h + TCPH_HDRLEN_BYTES(h);
+	const struct tcp_pcb *pcb = s->pcb;
+	uint32_t header = TCPH_HDRLEN_BYTES(h);
 
-	while (o < end && *o != LWIP_TCP_OPT_EOL) {
-		if (*o == TCP_OPT_SACK)
-			return true;
-		if (*o == LWIP_TCP_OPT_NOP) {
-			o++;
-			continue;
-		}
-		if (o + 1 >= end || o[1] < 2)
-			return false;
-		o += o[1];
-	}
-	return false;
-}
-
-/*
- * lwIP forgets its count of duplicate ACKs when the window changes, as it does with every one from
- * a peer whose buffer fills up with what is out of order. A SACK says what it is (RFC 6675 2).
- */
-static void
-count_duplicate(struct stack *st, struct sock *s, uint8_t before)
-{
-	struct tcp_pcb *pcb = s->pcb;
-
-	if (pcb->dupacks != 0 || pcb->unacked == NULL || before == UINT8_MAX)
-		return;
-	pcb->dupacks = before + 1;
-	if (pcb->dupacks > FAST_RETRANSMIT_DUPACKS)
-		pcb->cwnd += pcb->mss;
-	if (pcb->dupacks < FAST_RETRANSMIT_DUPACKS || (pcb->flags & TF_INFR))
-		return;
-	tcp_tail_forget(s);
-	tcp_seg_fit(st, s);
-	st->lw->rexmit_fast(pcb);
-	st->lw->tcp_output(pcb);
+	a->una = pcb->lastack;
+	a->flight = pcb->snd_nxt - pcb->lastack;
+	a->window = pcb->snd_wnd;
+	a->pure = g->len == 0 && g->ack == pcb->lastack;
+	a->sack.n = a->sack.duplicate_bytes = 0;
+	if (header > sizeof(*h) && (pcb->flags & TF_SACK) != 0)
+		tcp_sack_parse(&a->sack, (const uint8_t *)(h + 1), header - sizeof(*h), g->ack);
 }
 
 static void
-rx_established(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
+rx_segment(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	const struct tcp_gate_segment *g)
 {
 	struct tcp_pcb *pcb = s->pcb;
-	uint32_t una = pcb->lastack;
-	uint8_t dupacks = pcb->dupacks;
-	bool sack = g->len == 0 && g->ack == una && has_sack(pb);
+	bool synchronized = pcb->state >= ESTABLISHED, after;
+	struct tcp_loss_ack a;
 
-	s->rx_segments++;
-	tcp_enter(st, s);
-	if (pcb->state != TIME_WAIT)
-		tcp_report_recved(st, s);
-	if (dupacks >= FAST_RETRANSMIT_DUPACKS - 1)
-		tcp_seg_fit(st, s); /* this one may make lwIP retransmit */
+	if (synchronized)
+		note_ack(s, pb, g, &a);
+	pcb->dupacks = 0; /* lwIP must not come to three */
 	if (g->len >= 2u * pcb->mss)
 		tcp_set_flags(pcb, TF_ACK_DELAY); /* as if one had come before: lwIP answers now */
+	after = g->len > 0 && tcp_rx_before(s, g);
 	st->lw->tcp_input(pb, st->netif, ip);
+	if (after)
+		tcp_rx_after(st, s);
 	if (s->pcb != NULL && s->pcb->state != TIME_WAIT) {
-		/* Data segments must not reset the count of duplicate ACKs (upstream b1d3dcb8). */
-		if (g->len > 0 && g->ack == una && s->pcb->lastack == una)
-			s->pcb->dupacks = dupacks;
-		else if (sack && s->pcb->lastack == una)
-			count_duplicate(st, s, dupacks);
-		if (s->pcb->lastack != una)
-			s->probes = 0;
-		newreno(st, s, una);
+		if (synchronized)
+			tcp_loss_acked(st, s, &a);
 		if (s->tx_feed != NULL || s->fin_wanted || s->pcb->unsent != NULL)
 			tcp_pending_add(st, s);
+	}
+}
+
+/* The header of an early segment as one without data: its ACK counts now. */
+static void
+rx_header(struct stack *st, struct sock *s, const struct pbuf *pb, const void *ip,
+	const struct tcp_gate_segment *g)
+{
+	const struct tcp_hdr *h = pb->payload;
+	struct tcp_gate_segment bare = *g;
+	struct pbuf *copy;
+
+	if (s->pcb->state != SYN_RCVD && s->pcb->unacked == NULL)
+		return;
+	copy = st->lw->pbuf_alloc(PBUF_RAW, TCPH_HDRLEN_BYTES(h), PBUF_RAM);
+	if (copy == NULL)
+		return;
+	memcpy(copy->payload, h, TCPH_HDRLEN_BYTES(h));
+	TCPH_UNSET_FLAG((struct tcp_hdr *)copy->payload, TCP_FIN | TCP_PSH);
+	bare.len = 0;
+	bare.flags &= ~TCP_FIN;
+	rx_segment(st, s, copy, ip, &bare);
+}
+
+static void
+rx_connection(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
+	const struct tcp_gate_segment *g)
+{
+	s->rx_segments++;
+	tcp_enter(st, s);
+	if (s->pcb->state != TIME_WAIT)
+		tcp_report_recved(st, s);
+	if (!tcp_rx_is_early(s, g)) {
+		rx_segment(st, s, pb, ip, g);
+	} else {
+		rx_header(st, s, pb, ip, g);
+		tcp_rx_keep(st, s, pb, ip, g);
 	}
 	tcp_leave(st, s);
 }
@@ -267,5 +233,5 @@ tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, u
 		}
 	}
 	counts[STACK_ACCEPTED]++;
-	rx_established(st, s, pb, ip, &g);
+	rx_connection(st, s, pb, ip, &g);
 }

@@ -6,9 +6,8 @@
  *   retransmission  RTO of RFC 6298 (minimum 200 ms like Linux) doubled per try, from the moment
  *                   lwIP (re)started it
  *   probe           twice before that, after two round trips without progress (at least 10 ms; 50
- *                   with one segment in flight, whose ACK the peer may delay): the first
- *                   unacknowledged segment goes out again, as RFC 8985 7 does with the last; a
- *                   partial ACK then goes on as in fast recovery
+ *                   with one segment in flight, whose ACK the peer may delay): RFC 8985 7
+ *   reordering      a packet that others have overtaken has had its time: RFC 8985 6.2
  *   persist         window closed, nothing in flight: RTO doubled per probe, at most 60 s
  *   delayed ACK     40 ms at most (RFC 9293 3.8.6.3 allows 500)
  *   keepalive, FIN_WAIT_2, LAST_ACK, SYN_RECVD, TIME_WAIT, abandoned out-of-order data
@@ -28,9 +27,10 @@
 #define FIN_WAIT_2_MS 60000 /* Linux's tcp_fin_timeout */
 #define TIME_WAIT_MS 60000
 #define SYN_RCVD_MS 63000
-#define OOSEQ_MS 30000
+#define OOO_MS 30000
 #define MEMORY_MS 1
 #define DATA_TRIES 15 /* Linux: tcp_retries2 */
+#define LOSS_KEEP_MS 1000
 #define PROBE_MS 10
 #define PROBE_LONE_MS 50
 #define PROBES_MAX 2
@@ -51,6 +51,13 @@ rto_deadline(const struct sock *s)
 	return s->rto_start_ms + (rto > TCP_RTO_MAX_MS ? TCP_RTO_MAX_MS : (uint32_t)rto);
 }
 
+/* What is known of old losses is kept for the next ones that follow soon. */
+static bool
+loss_may_go(const struct sock *s)
+{
+	return s->loss != NULL && s->pcb->unacked == NULL;
+}
+
 static bool
 may_probe(const struct sock *s)
 {
@@ -65,8 +72,9 @@ probe_deadline(const struct sock *s)
 {
 	uint32_t rtts_ms = s->srtt_us / 500;
 	uint32_t floor_ms = s->pcb->unacked->next == NULL ? PROBE_LONE_MS : PROBE_MS;
+	uint32_t start = (int32_t)(s->sent_ms - s->rto_start_ms) > 0 ? s->sent_ms : s->rto_start_ms;
 
-	return s->rto_start_ms + (rtts_ms > floor_ms ? rtts_ms : floor_ms);
+	return start + (rtts_ms > floor_ms ? rtts_ms : floor_ms);
 }
 
 static uint32_t
@@ -144,10 +152,16 @@ tcp_timer_arm(struct stack *st, struct sock *s)
 		else if (pcb->unsent != NULL)
 			at = earlier(now, at, rto_deadline(s));
 	}
-	if (pcb->ooseq != NULL)
-		at = earlier(now, at, pcb->tmr + OOSEQ_MS);
+	if (s->ooo != NULL)
+		at = earlier(now, at, pcb->tmr + OOO_MS);
 	if (s->mem_wait || (pcb->flags & TF_CLOSEPEND))
 		at = earlier(now, at, now + MEMORY_MS);
+	if (s->loss != NULL) {
+		if (loss_may_go(s))
+			at = earlier(now, at, s->rto_start_ms + LOSS_KEEP_MS);
+		else if (s->loss->wait)
+			at = earlier(now, at, s->loss->wait_ms);
+	}
 	if (at == far) {
 		wheel_cancel(&st->wheel, &s->timer);
 		return;
@@ -183,41 +197,7 @@ too_many_tries(const struct stack *st, const struct sock *s)
 	return pcb->nrtx >= (pcb->state == SYN_SENT ? TCP_SYNMAXRTX : DATA_TRIES);
 }
 
-void
-tcp_halve_window(struct tcp_pcb *pcb)
-{
-	uint32_t flight = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
-
-	pcb->ssthresh = flight / 2 > 2u * pcb->mss ? flight / 2 : 2u * pcb->mss;
-	pcb->cwnd = pcb->ssthresh;
-	pcb->bytes_acked = 0;
-}
-
-static void
-fire_probe(struct stack *st, struct sock *s)
-{
-	struct tcp_pcb *pcb = s->pcb;
-	uint8_t nrtx = pcb->nrtx;
-
-	s->probes++;
-	s->rtt_active = false;
-	s->rto_start_ms = st->now_ms;
-	tcp_tail_forget(s);
-	tcp_seg_fit(st, s);
-	if (st->lw->rexmit(pcb) != ERR_OK)
-		return;
-	pcb->nrtx = nrtx; /* not a timeout: no backoff */
-	if (!s->in_recovery) {
-		s->in_recovery = true;
-		s->probe_recovery = true;
-		s->recover = pcb->snd_nxt;
-		pcb->ssthresh = pcb->cwnd; /* if it was needless, nothing has happened */
-	}
-	tcp_set_flags(pcb, TF_INFR);
-	st->lw->tcp_output(pcb);
-}
-
-/* RFC 6298 5.4-5.6, RFC 5681 3.1 for the window. */
+/* RFC 6298 5.4-5.6. Before the handshake is over there is only a SYN, which lwIP sends again. */
 static void
 fire_rto(struct stack *st, struct sock *s)
 {
@@ -227,18 +207,18 @@ fire_rto(struct stack *st, struct sock *s)
 		give_up(st, s, false);
 		return;
 	}
+	if (pcb->state >= ESTABLISHED) {
+		if (pcb->nrtx < UINT8_MAX)
+			pcb->nrtx++;
+		tcp_loss_timeout(st, s);
+		return;
+	}
 	s->rtt_active = false;
-	s->in_recovery = false;
-	s->probe_recovery = false;
 	s->rto_start_ms = st->now_ms;
 	tcp_tail_forget(s);
-	tcp_seg_fit(st, s);
 	if (st->lw->rexmit_rto_prepare(pcb) != ERR_OK && (pcb->unacked != NULL || pcb->unsent == NULL))
 		return;
 	pcb->rtime = 0;
-	tcp_halve_window(pcb);
-	pcb->cwnd = pcb->mss;
-	tcp_clear_flags(pcb, TF_INFR);
 	st->lw->rexmit_rto_commit(pcb);
 }
 
@@ -255,11 +235,8 @@ fire_persist(struct stack *st, struct sock *s)
 	tcp_tail_forget(s);
 	if (pcb->snd_wnd == 0)
 		st->lw->zero_window_probe(pcb);
-	else {
-		tcp_seg_fit_unsent(st, s); /* lwIP splits no segment above the MSS */
-		if (st->lw->split_unsent_seg(pcb, (u16_t)LWIP_MIN(pcb->snd_wnd, pcb->mss)) == ERR_OK)
-			st->lw->tcp_output(pcb);
-	}
+	else if (st->lw->split_unsent_seg(pcb, (u16_t)LWIP_MIN(pcb->snd_wnd, pcb->mss)) == ERR_OK)
+		st->lw->tcp_output(pcb);
 	if (pcb->persist_backoff > 0 && pcb->persist_backoff < 10)
 		pcb->persist_backoff++;
 }
@@ -328,8 +305,14 @@ fire(struct stack *st, struct sock *s)
 		tcp_ack_now(pcb);
 		st->lw->tcp_output(pcb);
 	}
-	if (pcb->ooseq != NULL && due(now, pcb->tmr + OOSEQ_MS))
-		st->lw->free_ooseq(pcb);
+	if (s->ooo != NULL && due(now, pcb->tmr + OOO_MS))
+		tcp_rx_ooo_free(st, s);
+	if (loss_may_go(s)) {
+		if (due(now, s->rto_start_ms + LOSS_KEEP_MS))
+			tcp_loss_free(s);
+	} else if (s->loss != NULL && s->loss->wait && due(now, s->loss->wait_ms)) {
+		tcp_loss_waited(st, s);
+	}
 	if (persisting(pcb)) {
 		if (s->persist_armed && due(now, persist_deadline(s)))
 			fire_persist(st, s);
@@ -337,7 +320,7 @@ fire(struct stack *st, struct sock *s)
 		if (due(now, rto_deadline(s)))
 			fire_rto(st, s);
 		else if (may_probe(s) && due(now, probe_deadline(s)))
-			fire_probe(st, s);
+			tcp_loss_probe(st, s);
 	}
 	if (s->pcb != NULL && (s->mem_wait || (pcb->flags & TF_CLOSEPEND) ||
 				      (pcb->unsent != NULL && pcb->unacked == NULL &&

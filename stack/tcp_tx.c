@@ -66,20 +66,35 @@ small_must_wait(const struct sock *s, bool idle)
 	       (int32_t)(s->small_end - s->pcb->lastack) > 0;
 }
 
+/* What the peer's window and ours leave. */
+static uint32_t
+send_room(const struct sock *s)
+{
+	const struct tcp_pcb *pcb = s->pcb;
+	uint32_t used = pcb->snd_lbb - pcb->lastack, pipe = tcp_loss_pipe(s);
+	uint32_t peer = pcb->snd_wnd > used ? pcb->snd_wnd - used : 0;
+	uint32_t ours = s->cc.cwnd > pipe ? s->cc.cwnd - pipe : 0;
+
+	return peer < ours ? peer : ours;
+}
+
 /*
  * Bytes lwIP may be given now. What may not be sent yet stays here: lwIP calls tcp_output() after
  * every segment received, and that is only cheap while its unsent list is empty.
  */
 static uint64_t
-feed_allowance(const struct sock *s)
+feed_allowance(struct stack *st, struct sock *s)
 {
 	const struct tcp_pcb *pcb = s->pcb;
-	uint32_t window = pcb->cwnd < pcb->snd_wnd ? pcb->cwnd : pcb->snd_wnd;
-	uint32_t used = pcb->snd_lbb - pcb->lastack;
-	uint32_t room = window > used ? window - used : 0;
-	uint64_t unfed = tx_unfed(s), n = room < unfed ? room : unfed, whole = n - n % pcb->mss;
 	bool idle = pcb->unsent == NULL && pcb->unacked == NULL;
+	uint64_t unfed = tx_unfed(s), n, whole;
+	uint32_t room;
 
+	if (idle)
+		tcp_cc_idle(&s->cc, st->now_ms - s->sent_ms, s->rto_ms, pcb->mss);
+	room = send_room(s);
+	n = room < unfed ? room : unfed;
+	whole = n - n % pcb->mss;
 	/* A closed window: one segment starts lwIP's persist timer. */
 	if (room == 0 && idle)
 		return pcb->mss;
@@ -104,7 +119,7 @@ write_large(struct stack *st, struct tcp_pcb *pcb, const void *data, uint16_t le
 static void
 tx_feed(struct stack *st, struct sock *s)
 {
-	uint64_t left = feed_allowance(s);
+	uint64_t left = feed_allowance(st, s);
 	bool ends_small = left % s->pcb->mss != 0;
 
 	while (s->tx_feed != NULL && left > 0) {
@@ -126,10 +141,12 @@ tx_feed(struct stack *st, struct sock *s)
 		}
 		p->off += n;
 		s->tx_fed += n;
+		tcp_loss_sent(s, n);
 		left -= n;
 		if (p->off == p->len)
 			s->tx_feed = p->next;
 	}
+	s->sent_ms = st->now_ms;
 	if (ends_small)
 		s->small_end = s->pcb->snd_lbb;
 }
@@ -156,14 +173,16 @@ void
 tcp_sock_output(struct stack *st, struct sock *s)
 {
 	tcp_tx_collect(s);
-	if (s->pcb == NULL || !may_send(s->pcb))
+	if (s->pcb == NULL)
+		return;
+	if (s->loss != NULL)
+		tcp_loss_output(st, s);
+	if (!may_send(s->pcb))
 		return;
 	if (s->tx_feed != NULL)
 		tx_feed(st, s);
-	if (s->pcb->unsent != NULL) {
-		tcp_seg_fit_unsent(st, s);
+	if (s->pcb->unsent != NULL)
 		tcp_tail_output(st, s);
-	}
 	tcp_finish_if_fed(st, s);
 }
 

@@ -26,6 +26,9 @@ struct side {
 	struct stack_group *group;
 	struct frame in[WIRE_MAX]; /* on the way to this side, in order of arrival */
 	unsigned int n_in;
+	struct frame held; /* by sim_wire.fate, until `overtakers` more are on the way */
+	unsigned int overtakers;
+	uint64_t busy_until_us;
 };
 
 struct sim_wire sim_wire;
@@ -76,15 +79,56 @@ carry(struct rte_mbuf *m)
 	return c;
 }
 
+static enum sim_fate
+fate(int from, const struct rte_mbuf *m)
+{
+	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *);
+	const struct rte_tcp_hdr *tcp = (const void *)((const char *)ip + rte_ipv4_hdr_len(ip));
+	struct sim_segment s = {.from = from};
+
+	if (sim_wire.fate == NULL || ip->next_proto_id != IPPROTO_TCP)
+		return SIM_PASS;
+	s.seq = rte_be_to_cpu_32(tcp->sent_seq);
+	s.len = m->pkt_len - rte_ipv4_hdr_len(ip) - (tcp->data_off >> 4) * 4;
+	return s.len > 0 ? sim_wire.fate(&s) : SIM_PASS;
+}
+
+/* When a packet that goes now arrives; 0: the queue before the wire is full. */
+static uint64_t
+arrival(struct side *to, uint32_t len)
+{
+	if (sim_wire.rate_mbps != 0) {
+		if (to->busy_until_us < sim_now_us)
+			to->busy_until_us = sim_now_us;
+		if (to->busy_until_us > sim_now_us + sim_wire.queue_us)
+			return 0;
+		to->busy_until_us += len * 8 / sim_wire.rate_mbps;
+		return to->busy_until_us + sim_wire.delay_us;
+	}
+	return sim_now_us + sim_wire.delay_us;
+}
+
+static void
+release_held(struct side *to)
+{
+	if (to->held.m == NULL || --to->overtakers > 0)
+		return;
+	to->held.due_us = to->in[to->n_in - 1].due_us;
+	to->in[to->n_in++] = to->held;
+	to->held.m = NULL;
+}
+
 static void
 put_frame(int from, struct rte_mbuf *m)
 {
 	struct side *to = &sides[1 - from];
-	struct frame f = {.due_us = sim_now_us + sim_wire.delay_us};
+	enum sim_fate what = fate(from, m);
+	struct frame f = {.due_us = arrival(to, m->pkt_len)};
 	unsigned int at = to->n_in;
-	bool data = from == SIM_A && is_data(m) && ++sim_wire.with_data == sim_wire.lose_nth;
+	bool nth = from == SIM_A && is_data(m) && ++sim_wire.with_data == sim_wire.lose_nth;
 
-	if (data || sim_wire.cut || chance() < sim_wire.loss_permille || at == WIRE_MAX) {
+	if (nth || sim_wire.cut || chance() < sim_wire.loss_permille || at + 1 == WIRE_MAX ||
+	    what == SIM_DROP || f.due_us == 0) {
 		sim_wire.lost++;
 		rte_pktmbuf_free(m);
 		return;
@@ -93,12 +137,18 @@ put_frame(int from, struct rte_mbuf *m)
 	f.m = carry(m);
 	if (f.m == NULL)
 		return;
+	if (what >= SIM_HOLD1 && to->held.m == NULL) {
+		to->held = f;
+		to->overtakers = what - SIM_HOLD1 + 1;
+		return;
+	}
 	if (at > 0 && chance() < sim_wire.reorder_permille) {
 		to->in[at] = to->in[at - 1];
 		at--;
 	}
 	to->in[at] = f;
 	to->n_in++;
+	release_held(to);
 }
 
 /* What a port with TSO makes of a large packet: `off` bytes of payload on, one segment. */

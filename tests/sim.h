@@ -15,13 +15,30 @@
 
 enum { SIM_A, SIM_B };
 
+enum sim_fate {
+	SIM_PASS,
+	SIM_DROP,
+	SIM_HOLD1, /* is overtaken by the next one, two or three packets */
+	SIM_HOLD2,
+	SIM_HOLD3,
+};
+
+struct sim_segment {
+	int from;
+	uint32_t seq, len; /* payload */
+};
+
 struct sim_wire {
 	uint32_t loss_permille; /* each way */
 	uint32_t reorder_permille;
 	uint32_t delay_us; /* one way */
+	uint32_t rate_mbps; /* 0: no limit; else packets queue for at most queue_us, each way */
+	uint32_t queue_us;
 	int cut;           /* nothing passes */
 	int whole;         /* large packets arrive as they are, not cut into segments */
 	uint64_t lose_nth; /* this one of A's packets with data is lost; 0: none */
+	/* decides on every segment with data; NULL: all pass */
+	enum sim_fate (*fate)(const struct sim_segment *s);
 	uint64_t passed, lost;
 	uint64_t with_data;            /* packets of A with data, as the wire sees them */
 	uint32_t largest, again_large; /* bytes of A's largest packet; of one sent twice */

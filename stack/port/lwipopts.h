@@ -72,15 +72,14 @@ void stack_heap_free(void *p);
 #define TCP_CALCULATE_EFF_SEND_MSS 1
 #define LWIP_WND_SCALE 1
 #define TCP_RCV_SCALE 5                 /* 64 KB << 5 = 2 MB can be announced */
-#define TCP_WND (1024 * 1024)           /* receive window of every connection */
+#define TCP_WND (1024 * 1024)           /* of every connection: bounds its rate to 1 MB per RTT,
+                                         * 1 Gbit/s at 8 ms, 10 Gbit/s at 0.8 ms */
 #define TCP_SND_BUF (64 * 1024 * 1024)  /* not a limit: the send ring in front of lwIP is */
 #define TCP_SND_QUEUELEN 0xfff0
 #define TCP_SNDLOWAT 0x4000
 #define TCP_SNDQUEUELOWAT 0xff
 #define TCP_OVERSIZE 0                  /* writes are gathered before lwIP sees them */
-#define TCP_QUEUE_OOSEQ 1
-#define TCP_OOSEQ_MAX_PBUFS 256         /* per connection: what a hostile peer can pin */
-#define TCP_OOSEQ_MAX_BYTES TCP_WND
+#define TCP_QUEUE_OOSEQ 1               /* SACK wants it; it stays empty, see tcp_rx_ooo.c */
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_MAX_SACK_NUM 4
 #define LWIP_TCP_TIMESTAMPS 0           /* RTT is measured in stack/tcp_rtt.h */
