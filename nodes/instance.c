@@ -121,7 +121,6 @@ create_worker(struct instance *in, unsigned int index)
 	n_sharing = (in->n_workers - 1 - w->txq) / in->n_txq + 1;
 	w->tx_lock = n_sharing > 1 ? &in->tx_lock[w->txq] : NULL;
 	w->burst = c->nic_read_num;
-	w->rx_next = w->burst;
 	w->mtu = c->mtu;
 	w->addr = c->host_addr;
 	w->mask = c->mask_addr;

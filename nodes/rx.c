@@ -56,6 +56,15 @@ rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 }
 
 static int
+rx_init(struct graph *g, struct rte_node *node)
+{
+	struct worker *w = graph_user(g);
+
+	w->rx_next = w->burst;
+	return 0;
+}
+
+static int
 rx_format(char *buf, size_t len, const void *record)
 {
 	return packet_record_format(buf, len, record);
@@ -67,6 +76,7 @@ static struct graph_node rx_node = {
 	.name = NODE_RX,
 	.process = rx_process,
 	.source = true,
+	.init = rx_init,
 	.edges = rx_edges,
 	.n_edges = RTE_DIM(rx_edges),
 	.format = rx_format,

@@ -281,7 +281,7 @@ open_phase(struct bench *b, const struct phase *p, enum feed kind)
 	struct bench_frame f;
 
 	b->w = (struct worker){
-		.stack = (struct stack *)b, .n_workers = p->n_workers, .burst = b->burst, .rx_next = b->burst,
+		.stack = (struct stack *)b, .n_workers = p->n_workers, .burst = b->burst,
 		.mtu = p->mtu, .addr = BENCH_ADDR, .mask = BENCH_MASK, .mac = bench_mac,
 		.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
 			RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM,

@@ -37,7 +37,7 @@ setup(void)
 	harness_setup();
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, fd), 0);
 	kernel_end = fd[1];
-	w = (struct worker){.n_workers = 1, .port = PORT, .mtu = 1500, .burst = 32, .rx_next = 32, .addr = US,
+	w = (struct worker){.n_workers = 1, .port = PORT, .mtu = 1500, .burst = 32, .addr = US,
 		.mask = HARNESS_IP(255, 255, 255, 0), .mac = our_mac, .pool = harness_pool(),
 		.kernel_fd = fd[0]};
 	rig_start(&w, sources);

@@ -111,7 +111,7 @@ setup(void)
 		w->index = i;
 		w->n_workers = 1; /* tests of handoff set it to 2 */
 		w->rxq = i == 0 ? 0 : WORKER_NO_PORT;
-		w->burst = w->rx_next = 128;
+		w->burst = 128;
 		w->mtu = 1500;
 		w->addr = FRAME_OURS;
 		w->mask = FRAME_MASK;

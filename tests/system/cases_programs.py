@@ -184,6 +184,17 @@ def transfer_server(bed):
     bed.accelerated(server, least=1000)
 
 
+@case(wires=("lossy",), seconds=90, kernel=False)
+def loss(bed):
+    """10 MB each way between Gazelle and a kernel, as client and as server, where 1 % gets lost."""
+    size = str(10 << 20)
+    for serve, client, host in ((bed.near, bed.run_far, NEAR), (bed.far, bed.run_near, FAR)):
+        server = serve(PEER + ["serve", "9000"])
+        client(PEER + ["upload", host, "9000", size], 30, expect="ok")
+        client(PEER + ["download", host, "9000", size], 30, expect="ok")
+        server.stop()
+
+
 @case(wires=("af_packet", "tap"), seconds=90)
 def transfer_client(bed):
     bed.far(PEER + ["serve", "9000"])

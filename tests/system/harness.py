@@ -7,6 +7,8 @@
 Wires:
     af_packet  veth pair; near opens its end with DPDK's af_packet driver, far is the kernel
     tap        near makes a tap device; the kernel's side of it is far, in the same namespace
+    lossy      as af_packet, with perf/lossy in between: 1 % of the packets of both directions get
+               lost, and the round trip is 1 ms
     fast       near is virtio-user, far is vhost-user: both on Gazelle, no kernel in between
     fast-plain the same with a far end that offers no TSO
     kernel     veth pair with the kernel on both ends, to test the tests (GAZELLE_OFF=1)
@@ -112,6 +114,7 @@ class Bed:
         self.wire, self.mode, self.build, self.logs = wire, mode, pathlib.Path(build), logs
         self.prefix = f"gz{os.getpid()}x{Bed.serial}"
         self.near_ns, self.far_ns = self.prefix + "n", self.prefix + "f"
+        self.lossy_ns = self.prefix + "l"
         self.near_dev, self.far_dev = f"gz{Bed.serial}n", f"gz{Bed.serial}f"
         self.no_huge = True
         self.procs = []
@@ -153,9 +156,32 @@ class Bed:
             else:
                 sh("ip", "netns", "exec", self.far_ns, "ethtool", "-K", self.far_dev,
                    "tx", "off", "tso", "off", "gso", "off", "gro", "off")
+        elif self.wire == "lossy":
+            self.make_lossy_path()
         elif self.wire == "tap":
             self.watcher = threading.Thread(target=self.watch_tap, daemon=True)
             self.watcher.start()
+
+    def make_lossy_path(self):
+        sh("ip", "netns", "add", self.lossy_ns)
+        ends = ((self.near_ns, self.near_dev), (self.far_ns, self.far_dev))
+        for space, dev in ends:
+            sh("ip", "link", "add", dev, "netns", space, "type", "veth", "peer", "name", dev + "l",
+               "netns", self.lossy_ns)
+            sh("ip", "netns", "exec", space, "ethtool", "-K", dev, "tx", "off", "tso", "off",
+               "gso", "off", "gro", "off")
+            sh("ip", "-n", space, "link", "set", dev, "up")
+            sh("ip", "-n", self.lossy_ns, "link", "set", dev + "l", "up")
+        sh("ip", "-n", self.far_ns, "addr", "add", FAR + "/24", "dev", self.far_dev)
+        argv = ["ip", "netns", "exec", self.lossy_ns, str(self.build / "perf" / "lossy"),
+                "--loss-ab", "1", "--loss-ba", "1", "--delay-us", "500"]
+        path = Proc(argv + [dev + "l" for _, dev in ends], self.logs / "lossy.log", False)
+        self.procs.append(path)
+        deadline = time.monotonic() + 20
+        while "ready" not in path.output():
+            if not path.running() or time.monotonic() > deadline:
+                raise Failure(f"the lossy path did not come up: {path.output()[-400:]}")
+            time.sleep(0.05)
 
     def give_kernel_address(self, address=NEAR):
         """Near's kernel gets near's address, for tests of what must stay in the kernel, or one of
@@ -179,7 +205,7 @@ class Bed:
         for proc in reversed(self.procs):
             if not proc.stop() and proc.on_gazelle:
                 self.complaints.append(f"SIGTERM did not end {proc.argv[-1]}")
-        for name in (self.near_ns, self.far_ns):
+        for name in (self.near_ns, self.far_ns, self.lossy_ns):
             sh("ip", "netns", "del", name, check=False)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -193,7 +219,7 @@ class Bed:
         argv += ["--netns", self.far_ns if far else self.near_ns]
         if self.mode == WAKEUP and "--cpus" not in options:
             argv += ["--cpus", str(cpu)]
-        if self.wire == "af_packet":
+        if self.wire in ("af_packet", "lossy"):
             argv += ["--device", self.near_dev]
         elif self.wire == "tap":
             argv += ["--vdev", f"net_tap0,iface={self.far_dev}"]
