@@ -54,7 +54,7 @@ p.note { color: #555; margin: 0.2em 0 0.6em; } img { max-width: 100%; border: 1p
 table { border-collapse: collapse; width: 100%; } th { text-align: left; }
 th, td { border-bottom: 1px solid #ddd; padding: 4px 8px; vertical-align: top; }
 td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-td { font-size: 0.93em; } td.what { width: 34%; } td.what span { color: #555; font-size: 0.88em; }
+td { font-size: 0.93em; } small { color: #777; } td.what { width: 34%; } td.what span { color: #555; font-size: 0.88em; }
 span.error { color: #b02a2a !important; }
 .yes { color: #2b7a3d; } .no { color: #b02a2a; } .yes, .no { white-space: nowrap; }
 table.facts th { width: 12em; font-weight: normal; color: #555; }
@@ -84,9 +84,11 @@ def draw(directory, name, script):
     return f"{name}.svg"
 
 
-def cell(value):
-    """A table cell with a number."""
+def cell(value, low=None, high=None):
+    """A table cell with a number, and below it how far the runs were apart."""
     shown = plots.number(value) if isinstance(value, (int, float)) else "–"
+    if low is not None and low != high:
+        shown += f"<br><small>{plots.number(low)} – {plots.number(high)}</small>"
     return f'<td class="n">{shown}</td>'
 
 
@@ -117,7 +119,8 @@ def scenario_row(result):
     if change is not None and abs(change) >= 100 * history.NOTABLE:
         shown = f'<span class="{"yes" if change > 0 else "no"}">{shown}</span>'
     return (f'<tr><td class="what"><b>{html.escape(name)}</b><br>{about}</td>'
-            f"{cell(result.get('kernel'))}{cell(result.get('gazelle'))}"
+            + "".join(cell(*(result.get(k) for k in (s, f"{s}_min", f"{s}_max")))
+                      for s in ("kernel", "gazelle")) +
             f"<td>{html.escape(result.get('unit') or '')}</td>{cell(result.get('ratio'))}"
             f"<td>{verdicts(result)}</td><td class=\"n\">{shown}</td></tr>")
 
