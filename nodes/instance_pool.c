@@ -6,6 +6,12 @@
  * Without them the rings of the ports and a share of the memory decide. On ordinary pages, and when
  * hugepages run short, the pools shrink to what there is: full pools slow senders down, and that is
  * better than no start.
+ *
+ * Packets are used last in, first out: what was freed last is still in this core's cache. DPDK's
+ * default, a ring, would go through the whole pool, with a miss for every packet. For bulk the ring
+ * is right: the core that has read a buffer (a virtual wire's other end) still has it in its own
+ * cache, and that is the slowest place to write to; after a round through 6 MB it is in the cache
+ * that they share. When bulk buffers run out, sends take packets.
  */
 #include "nodes/instance_private.h"
 
@@ -23,7 +29,8 @@
 #define PACKETS_DEFAULT 65536
 #define PACKETS_MIN 4096
 #define BULK_MIN 256
-#define BULK_SHARE 16 /* one bulk buffer for so many packets */
+#define BULK_SHARE 16 /* one bulk buffer for so many packets, */
+#define BULK_PER_CORE 384 /* but not more: see below */
 /* Of ordinary memory; the rest is for rings, graphs and DPDK itself. */
 #define PACKETS_PERCENT 60
 #define BULK_PERCENT 20
@@ -65,13 +72,10 @@ wanted_packets(const struct instance *in)
 
 /* As many of `n` as there is memory for, but at least `min`. */
 static struct rte_mempool *
-create_pool(const struct instance *in, const char *name, uint32_t n, uint32_t min, uint16_t room)
+create_pool(const struct instance *in, const char *name, uint32_t n, uint32_t min, uint16_t room,
+	const char *ops, uint32_t cache)
 {
 	struct rte_mempool *p;
-	uint32_t cache = RTE_MIN(in->conf->mem_cache_num, (uint32_t)RTE_MEMPOOL_CACHE_MAX_SIZE);
-	/* Last in, first out: what was freed last is still in the processor's cache. DPDK's default,
-	 * a ring, goes through the whole pool, with a miss for every packet. */
-	const char *ops = "lf_stack";
 
 	for (;;) {
 		n = RTE_MAX(n, min);
@@ -92,11 +96,13 @@ int
 instance_pool_start(struct instance *in, char *err, size_t err_len)
 {
 	uint32_t n = wanted_packets(in), n_bulk = n / BULK_SHARE;
+	uint32_t cache = RTE_MIN(in->conf->mem_cache_num, (uint32_t)RTE_MEMPOOL_CACHE_MAX_SIZE);
 
+	n_bulk = RTE_MIN(n_bulk, BULK_PER_CORE * in->n_workers);
 	n = at_most_percent(in, n, PACKET_ROOM, PACKETS_PERCENT);
 	n_bulk = at_most_percent(in, n_bulk, BULK_ROOM, BULK_PERCENT);
-	in->bulk = create_pool(in, "gazelle_bulk", n_bulk, BULK_MIN, BULK_ROOM);
-	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, PACKET_ROOM);
+	in->bulk = create_pool(in, "gazelle_bulk", n_bulk, BULK_MIN, BULK_ROOM, NULL, 0);
+	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, PACKET_ROOM, "lf_stack", cache);
 	if (in->pool != NULL && in->bulk != NULL)
 		return 0;
 	snprintf(err, err_len, "no memory for %u packets of %u bytes: give DPDK more in dpdk_args",
