@@ -187,7 +187,7 @@ start_workers(struct instance *in, char *err, size_t err_len)
 		.walk = walk_worker,
 		.pool = in->pool,
 		.bulk = in->bulk,
-		.tso_max = in->tso_max,
+		.tso_max = &in->tso_max,
 		.arm = instance_sleep_arm,
 		.disarm = instance_sleep_disarm,
 	};

@@ -22,8 +22,6 @@
 		RTE_ETH_TX_OFFLOAD_TCP_TSO)
 #define RX_OFFLOADS                                                                                \
 	(RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
-#define TSO_MAX UINT16_MAX
-#define TSO_SEGS 40 /* mbufs of one large packet, at most (stack/tcp_seg.c) */
 #define RSS_FUNCTIONS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP)
 
 static int
@@ -72,17 +70,6 @@ is_virtio(const struct rte_eth_dev_info *info)
 	return strncmp(info->driver_name, "net_virtio", strlen("net_virtio")) == 0;
 }
 
-/* Segments larger than the MSS: the port cuts them, and takes as many buffers as they can have. */
-static bool
-can_cut(const struct rte_eth_dev_info *info, uint64_t tx_offloads)
-{
-	const uint64_t need = RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
-		RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-
-	return (tx_offloads & need) == need &&
-		(info->tx_desc_lim.nb_seg_max == 0 || info->tx_desc_lim.nb_seg_max >= TSO_SEGS);
-}
-
 static int
 configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 {
@@ -105,7 +92,6 @@ configure_port(struct instance *in, const struct rte_eth_dev_info *info)
 	/* A virtual wire's driver notices a new peer in its link interrupt only. */
 	conf.intr_conf.lsc = (*info->dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
 	in->tx_offloads = conf.txmode.offloads;
-	in->tso_max = can_cut(info, conf.txmode.offloads) ? TSO_MAX : 0;
 	in->has_rx_interrupts = in->conf->low_power_mode && !instance_sleep_by_socket(info->driver_name);
 	conf.intr_conf.rxq = in->has_rx_interrupts;
 	return rte_eth_dev_configure(in->port, in->n_rxq, in->n_txq, &conf);
@@ -165,6 +151,7 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 		return ret;
 	}
 	in->port_ready = true;
+	instance_tso_start(in);
 	/* The driver and the kernel's end of a tap have the same address: with it, the kernel's ARP
 	 * would look like our own coming back. */
 	if (is_tap(&info))
@@ -182,6 +169,7 @@ instance_port_stop(struct instance *in)
 {
 	if (!in->port_ready)
 		return;
+	instance_tso_stop(in);
 	rte_log_set_global_level(RTE_LOG_CRIT); /* a peer that has left already is no error */
 	rte_eth_dev_stop(in->port);
 	rte_eth_dev_close(in->port);

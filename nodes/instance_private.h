@@ -7,6 +7,7 @@
 #define NODES_INSTANCE_PRIVATE_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +35,7 @@ struct instance {
 	bool port_ready;
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_offloads;
-	uint16_t tso_max; /* as in struct stack_wiring */
+	_Atomic uint16_t tso_max; /* see struct stack_wiring; instance_tso.c */
 	bool has_rx_interrupts;
 	struct rte_ether_addr mac;
 	rte_spinlock_t tx_lock[WORKERS_MAX]; /* one per queue, for cores that share it */
@@ -60,6 +61,8 @@ int instance_pool_start(struct instance *in, char *err, size_t err_len);
 void instance_pool_stop(struct instance *in);
 int instance_port_start(struct instance *in, char *err, size_t err_len);
 void instance_port_stop(struct instance *in);
+void instance_tso_start(struct instance *in); /* the port has started */
+void instance_tso_stop(struct instance *in);
 
 /* instance_sleep.c: what a sleeping stack is woken by (low_power_mode); see struct stack_wiring. */
 void instance_sleep_prepare(const struct instance *in, struct worker *w);

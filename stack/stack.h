@@ -7,6 +7,7 @@
 #define STACK_STACK_H
 
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,7 +45,9 @@ struct stack_wiring {
 	void *walk_arg;
 	struct rte_mempool *pool; /* headers, small sends; private area >= stack_priv_size() */
 	struct rte_mempool *bulk; /* large sends; same private area, larger data room */
-	uint16_t tso_max; /* bytes of an IP packet with TCP that the port cuts itself; 0: it does not */
+	/* Bytes of an IP packet with TCP that the port cuts itself, 0: it does not; any thread may
+	 * change it. NULL: 0. */
+	const _Atomic uint16_t *tso_max;
 	/*
 	 * low_power_mode, may be NULL: the stack wants to sleep. From here on a packet makes one of
 	 * `fds` (room for STACK_WAKE_FDS) readable. Returns their number and lowers *until_us, the

@@ -107,10 +107,13 @@ feed_allowance(struct stack *st, struct sock *s)
 static err_t
 write_large(struct stack *st, struct tcp_pcb *pcb, const void *data, uint16_t len, u8_t flags)
 {
+	const _Atomic uint16_t *tso_max = st->wiring.tso_max;
 	uint16_t mss = pcb->mss;
 	err_t err;
 
-	pcb->mss = tcp_seg_write_mss(pcb, st->wiring.tso_max, len);
+	if (tso_max != NULL)
+		pcb->mss = tcp_seg_write_mss(pcb,
+			atomic_load_explicit(tso_max, memory_order_relaxed), len);
 	err = st->lw->tcp_write(pcb, data, len, flags);
 	pcb->mss = mss;
 	return err;

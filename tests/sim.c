@@ -266,12 +266,15 @@ make_side(int me)
 void
 sim_tso(uint16_t max)
 {
+	static _Atomic uint16_t tso_max;
+
+	tso_max = max;
 	for (int me = SIM_A; me <= SIM_B; me++) {
 		struct stack_wiring w = {.walk = walk,
 			.walk_arg = (void *)(intptr_t)me,
 			.pool = pool,
 			.bulk = bulk,
-			.tso_max = max};
+			.tso_max = &tso_max};
 
 		stack_wire(stack_group_get(sides[me].group, 0), &w);
 	}
