@@ -40,9 +40,9 @@ def measure_one(name, options, say, limit_s):
     try:
         with time_limit(limit_s):
             result = measure(name, argparse.Namespace(**vars(options)), say)
-    except WireError as error:
+    except Exception as error:  # one broken scenario must not hide the others
         say(f"{name}: FAILED: {error}")
-        result = {"scenario": name, "error": str(error).splitlines()[0], "mode": options.mode,
+        result = {"scenario": name, "error": (str(error).splitlines() or [repr(error)])[0], "mode": options.mode,
                   **machine.facts()}
         result.update(judge(result), met=False if name in TARGETS else None)
     result["took_s"] = round(time.monotonic() - started, 1)
