@@ -168,8 +168,8 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 		.help = "0: UDP sockets stay in the kernel."},
 	[KEY_LOW_POWER_MODE] = {"low_power_mode", NULL, CONF_BOOL, AT(low_power_mode), .max = 1,
 		.example = "0",
-		.help = "1: an idle stack sleeps until something happens. 0: it polls, at the price "
-			"of a CPU, and answers sooner."},
+		.help = "1: an idle stack sleeps until something happens, and a busy one lets small "
+			"requests gather. 0: it polls, at the price of a CPU, and answers sooner."},
 	[KEY_KNI_SWITCH] = {"kni_switch", NULL, CONF_BOOL, AT(kni_switch), .max = 1, .example = "0",
 		.help = "1: packets the stack does not want go to the kernel through a tap device."},
 

@@ -13,12 +13,14 @@
  *
  * Lock order: set->lock before sock->watch_lock. The holder takes only watch_lock.
  */
+#include "stack/gather.h"
 #include "stack/impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ALWAYS (EPOLLERR | EPOLLHUP)
@@ -52,6 +54,8 @@ static __thread struct {
 	unsigned int runs;
 	uint64_t tsc; /* spent in vain */
 } idle;
+
+static __thread struct gather gather;
 
 int
 ready_create(struct stack_group *g, struct ready_set **out)
@@ -324,11 +328,13 @@ ready_collect(struct ready_set *set, struct ready_event *out, int max)
 			break; /* what follows was put back by us */
 	}
 	spin_unlock(&set->lock);
+	gather_result(&gather, n);
 	return n;
 }
 
 /* --- running and sleeping ------------------------------------------------------------------------------------ */
 
+#define GATHER_NS 30000 /* and what the kernel adds to it */
 #define SPIN_AFTER_SLEEP 4 /* of spin_tsc: a fourth, if it was nothing */
 
 static bool
@@ -349,19 +355,33 @@ has_some(const struct ready_set *set)
 	return set->fifo != NULL || atomic_load_explicit(&set->in, memory_order_relaxed) != NULL;
 }
 
+static bool
+run_all(struct stack_group *g)
+{
+	bool worked = false;
+
+	for (unsigned int i = 0; i < g->n; i++)
+		worked |= stack_try_run(&g->stacks[i]);
+	return worked;
+}
+
 bool
 ready_run(struct ready_set *set)
 {
+	const struct timespec gather_time = {.tv_nsec = GATHER_NS};
 	struct stack_group *g = set->group;
 	uint64_t start;
-	bool worked = false;
+	bool worked;
 
 	if (!completes(set))
 		return false;
 	edge_thread_enter();
 	start = stack_tsc();
-	for (unsigned int i = 0; i < g->n; i++)
-		worked |= stack_try_run(&g->stacks[i]);
+	worked = run_all(g);
+	if (g->n_sleepers > 0 && has_some(set) && gather_wanted(&gather)) {
+		nanosleep(&gather_time, NULL);
+		run_all(g);
+	}
 	if (worked || has_some(set)) {
 		idle.runs = 0;
 		idle.tsc = 0;

@@ -13,6 +13,8 @@
  * publishes work does so before it reads the state, with a read-modify-write; so either the last
  * look finds the work, or the publisher finds ASLEEP and kicks.
  *
+ * Under load a sleep per request would cost more than it saves; see gather.h for what is done there.
+ *
  * Descriptors of wires are in the epoll object during a sleep only: a socket that is watched calls
  * the watcher for every packet, which the sender would pay.
  */

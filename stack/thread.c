@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #define CARE_MS 2
-#define CARE_ASLEEP_MS 10 /* while the program sleeps, having armed the wires */
+#define CARE_ASLEEP_MS 40 /* while the program sleeps, having armed the wires */
 #define IDLE_RUNS_YIELD 64     /* then let others have the core between runs */
 #define YIELD_TAKEN_US 10     /* longer: another thread had the core */
 #define WAKE_RING 1024

@@ -10,7 +10,8 @@ from scenarios.conns import Conns, ConnsIdle
 from scenarios.goodput import Goodput, GoodputReceiver
 from scenarios.idle import Idle, IdleFast
 from scenarios.linerate import LineRate
-from scenarios.redis import Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly
+from scenarios.redis import (Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly,
+                             RedisServerOnlyXdp)
 from scenarios.web import Http, HttpClose
 
 SCENARIOS = {
@@ -19,6 +20,7 @@ SCENARIOS = {
     "redis-3000": Redis3000,
     "redis-pipeline": RedisPipeline,
     "redis-server-only": RedisServerOnly,
+    "redis-server-only-xdp": RedisServerOnlyXdp,
     "rr": RoundTrip,
     "stream": Stream,
     "mixed": Mixed,

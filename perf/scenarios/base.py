@@ -96,6 +96,7 @@ class ServerOnly:
 
     wire = "af_packet on a veth; the client's veth end has tx, tso and gso off"
     vhost_side = wire_options = None
+    vdev = "net_af_packet0,iface={dev},framesz=2048,framecnt=512"
 
     def listening(self, server):
         """The server answers from now on."""
@@ -108,8 +109,7 @@ class ServerOnly:
             argv = self.server_argv()
             gazelle = Gazelle(hosts.scratch, self.huge, self.mode, self.keys, hosts.cpu,
                               self.memory_mb)
-            conf = gazelle.write_conf(
-                "server", f"net_af_packet0,iface={hosts.dev['server']},framesz=2048,framecnt=512")
+            conf = gazelle.write_conf("server", self.vdev.format(dev=hosts.dev["server"]))
             server = hosts.start("server", argv, gazelle.env(conf, argv))
             if self.profiler:
                 self.profiler.server = server

@@ -28,7 +28,6 @@ class Idle(RedisServerOnly):
     """
 
     unit, lower_is_better, programs = "% of a core", True, ("redis-server",)
-    keys = {"low_power_mode": "1"}
     ratios = {"first_p50_us": True}
 
     def measure(self, start_client, server):

@@ -75,9 +75,20 @@ class RedisPipeline(Redis):
 
 
 class RedisServerOnly(ServerOnly, Redis):
-    """As redis, but only the server changes stacks: af_packet on a veth to a kernel client."""
+    """As redis, but only the server changes stacks: af_packet on a veth to a kernel client.
 
+    With low_power_mode=1: what it costs counts, so nothing polls in vain.
+    """
+
+    keys = {"low_power_mode": "1"}
     ratios = {"set": False, "server_cpu_us_per_request": True, "server_busy_us_per_request": True}
 
     def listening(self, server):
         return "Ready to accept" in server.log.read_text(errors="replace")
+
+
+class RedisServerOnlyXdp(RedisServerOnly):
+    """As redis-server-only, with af_xdp instead of af_packet."""
+
+    wire = "af_xdp on a veth; the client's veth end has tx, tso and gso off"
+    vdev = "net_af_xdp0,iface={dev},busy_budget=0"
