@@ -63,18 +63,16 @@ tcp_loss_pipe(const struct sock *s)
 {
 	const struct tcp_pcb *pcb = s->pcb;
 	const struct tcp_loss *l = s->loss;
-	uint32_t pipe = pcb->snd_lbb - pcb->lastack, away;
+	uint32_t pipe = pcb->snd_lbb - pcb->lastack;
+	uint32_t away = l->sb.sacked + l->sb.lost + l->dupacks * pcb->mss;
 
-	if (l == NULL)
-		return pipe;
-	away = l->sb.sacked + l->sb.lost + l->dupacks * pcb->mss;
 	return pipe > away ? pipe - away : 0;
 }
 
 void
 tcp_loss_sent(struct sock *s, uint32_t bytes)
 {
-	if (s->loss != NULL && s->loss->phase == TCP_LOSS_RECOVERY)
+	if (s->loss->phase == TCP_LOSS_RECOVERY)
 		s->loss->prr.out += bytes;
 }
 
@@ -265,17 +263,19 @@ sample_rtt(struct stack *st, struct sock *s, const struct tcp_sack *sack)
 
 /* --- the window ------------------------------------------------------------------------------------- */
 
-static void
-grow(struct stack *st, struct sock *s, uint32_t delivered, uint32_t flight)
+static bool
+may_grow(const struct sock *s, uint32_t delivered, uint32_t flight)
 {
-	uint32_t mss = s->pcb->mss;
+	return delivered > 0 && tcp_cc_is_limited(&s->cc, flight, s->pcb->mss);
+}
 
-	if (delivered == 0 || !tcp_cc_is_limited(&s->cc, flight, mss))
-		return;
+static void
+grow(struct stack *st, struct sock *s, uint32_t delivered)
+{
 	if (s->loss == NULL && !tcp_cc_in_slow_start(&s->cc) && loss_get(s) == NULL)
 		return;
-	tcp_cc_grow(&s->cc, s->loss != NULL ? &s->loss->cubic : NULL, delivered, mss, s->srtt_us,
-		st->now_us);
+	tcp_cc_grow(&s->cc, s->loss != NULL ? &s->loss->cubic : NULL, delivered, s->pcb->mss,
+		s->srtt_us, st->now_us);
 }
 
 static void
@@ -294,29 +294,19 @@ adjust_window(struct stack *st, struct sock *s, const struct tcp_loss_ack *a, ui
 	if (l->phase == TCP_LOSS_RECOVERY)
 		s->cc.cwnd = tcp_prr_window(&l->prr, delivered, tcp_loss_pipe(s), s->cc.ssthresh,
 			s->pcb->mss, progress);
-	else
-		grow(st, s, delivered, a->flight);
+	else if (may_grow(s, delivered, a->flight))
+		grow(st, s, delivered);
 }
 
-void
-tcp_loss_acked(struct stack *st, struct sock *s, const struct tcp_loss_ack *a)
+/* Something is missing, or was not long ago. */
+static void
+acked_with_losses(struct stack *st, struct sock *s, const struct tcp_loss_ack *a, uint32_t acked)
 {
-	uint32_t acked = s->pcb->lastack - a->una, now_us = (uint32_t)st->now_us, lost;
 	bool with_sack = (s->pcb->flags & TF_SACK) != 0;
 	struct tcp_sb_news news = {.duplicates = a->sack.duplicate_bytes};
+	uint32_t now_us = (uint32_t)st->now_us, lost;
 	struct tcp_loss *l = s->loss;
 
-	if (acked > 0)
-		s->probes = 0;
-	if (l == NULL) {
-		if (a->sack.n == 0 && (with_sack || acked > 0 || !a->pure)) {
-			grow(st, s, acked, a->flight);
-			return;
-		}
-		l = loss_get(s);
-		if (l == NULL)
-			return;
-	}
 	if (tcp_sb_is_empty(&l->sb))
 		tcp_sb_reset(&l->sb, a->una);
 	tcp_sb_ack(&l->sb, s->pcb->lastack, now_us, early_us(s), &news);
@@ -331,6 +321,22 @@ tcp_loss_acked(struct stack *st, struct sock *s, const struct tcp_loss_ack *a)
 	adjust_window(st, s, a, acked, news.delivered, lost);
 	if (l->sb.lost > 0)
 		tcp_pending_add(st, s);
+}
+
+void
+tcp_loss_acked(struct stack *st, struct sock *s, const struct tcp_loss_ack *a)
+{
+	uint32_t acked = s->pcb->lastack - a->una;
+	bool duplicate = a->sack.n > 0 || (a->pure && acked == 0 && (s->pcb->flags & TF_SACK) == 0);
+
+	if (acked > 0)
+		s->probes = 0;
+	if (s->loss == NULL && !duplicate) {
+		if (may_grow(s, acked, a->flight))
+			grow(st, s, acked);
+	} else if (s->loss != NULL || loss_get(s) != NULL) {
+		acked_with_losses(st, s, a, acked);
+	}
 }
 
 /* --- sending again ---------------------------------------------------------------------------------- */

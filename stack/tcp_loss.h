@@ -61,6 +61,7 @@ void tcp_loss_probe(struct stack *st, struct sock *s);
 void tcp_loss_waited(struct stack *st, struct sock *s);
 void tcp_loss_free(struct sock *s);
 
+/* The following two: only with s->loss. */
 /* Bytes in flight, and those lwIP has and has not sent yet (RFC 6675: pipe). */
 uint32_t tcp_loss_pipe(const struct sock *s);
 /* `bytes` of new data are about to be sent. */

@@ -102,7 +102,7 @@ rx_segment(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	pcb->dupacks = 0; /* lwIP must not come to three */
 	if (g->len >= 2u * pcb->mss)
 		tcp_set_flags(pcb, TF_ACK_DELAY); /* as if one had come before: lwIP answers now */
-	after = g->len > 0 && tcp_rx_before(s, g);
+	after = (s->ooo != NULL || g->seq != pcb->rcv_nxt) && g->len > 0 && tcp_rx_before(s, g);
 	st->lw->tcp_input(pb, st->netif, ip);
 	if (after)
 		tcp_rx_after(st, s);
@@ -143,7 +143,7 @@ rx_connection(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	tcp_enter(st, s);
 	if (s->pcb->state != TIME_WAIT)
 		tcp_report_recved(st, s);
-	if (!tcp_rx_is_early(s, g)) {
+	if (g->seq == s->pcb->rcv_nxt || !tcp_rx_is_early(s, g)) {
 		rx_segment(st, s, pb, ip, g);
 	} else {
 		rx_header(st, s, pb, ip, g);

@@ -71,7 +71,8 @@ static uint32_t
 send_room(const struct sock *s)
 {
 	const struct tcp_pcb *pcb = s->pcb;
-	uint32_t used = pcb->snd_lbb - pcb->lastack, pipe = tcp_loss_pipe(s);
+	uint32_t used = pcb->snd_lbb - pcb->lastack;
+	uint32_t pipe = s->loss == NULL ? used : tcp_loss_pipe(s);
 	uint32_t peer = pcb->snd_wnd > used ? pcb->snd_wnd - used : 0;
 	uint32_t ours = s->cc.cwnd > pipe ? s->cc.cwnd - pipe : 0;
 
@@ -144,7 +145,8 @@ tx_feed(struct stack *st, struct sock *s)
 		}
 		p->off += n;
 		s->tx_fed += n;
-		tcp_loss_sent(s, n);
+		if (s->loss != NULL)
+			tcp_loss_sent(s, n);
 		left -= n;
 		if (p->off == p->len)
 			s->tx_feed = p->next;
