@@ -10,8 +10,9 @@
  * Birth and death. passive_open() is called for every pcb a SYN makes, destroyed() for every pcb
  * that lwIP frees; no path escapes these two, so the table never points to freed memory.
  *
- * Sending is in tcp_tx.c, segments from the wire in tcp_rx.c, the program's calls in tcp_ops.c,
- * time in tcp_timer.c.
+ * Sending is in tcp_tx.c, segments from the wire in tcp_rx.c (those before their turn: tcp_rx_ooo.c),
+ * the program's calls in tcp_ops.c, time in tcp_timer.c. Congestion control and everything that is
+ * sent again is ours, not lwIP's: tcp_loss.c.
  */
 #include "stack/impl.h"
 #include "stack/lwip_image.h"

@@ -464,6 +464,81 @@ overrun_buffer_is_repaired_at_the_speed_of_the_wire(void)
 	close_pair();
 }
 
+/* --- anything goes --------------------------------------------------------------------------------- */
+
+static bool
+send_some(struct sock *s, size_t *done, size_t total)
+{
+	size_t n = 1 + rng % 40000;
+	struct iovec iov = {.iov_base = sent + *done, .iov_len = n < total - *done ? n : total - *done};
+	ssize_t r = *done < total ? sock_send(s, &iov, 1, 0, NULL) : 0;
+
+	*done += r > 0 ? r : 0;
+	return *done == total;
+}
+
+static bool
+take_some(struct sock *s, uint8_t *to, size_t *done, size_t total)
+{
+	struct iovec iov = {.iov_base = to + *done, .iov_len = total - *done};
+	ssize_t r = *done < total ? sock_recv(s, &iov, 1, 0, NULL, NULL) : 0;
+
+	*done += r > 0 ? r : 0;
+	return *done == total;
+}
+
+static enum sim_fate
+any_fate(const struct sim_segment *s)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	if ((rng >> 20) % 1000 < loss_per_100k / 100)
+		return SIM_DROP;
+	return (rng >> 40) % 1000 < 30 ? SIM_HOLD1 + (rng >> 50) % 3 : SIM_PASS;
+}
+
+/* Losses of data and of ACKs, overtaking, large segments, both directions at once, pauses. */
+static void
+both_directions_arrive_over_bad_paths(void)
+{
+	const size_t total = 300000;
+	uint8_t *back = malloc(total);
+
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		size_t out_a = 0, out_b = 0, in_a = 0, in_b = 0;
+		uint64_t end;
+
+		sim_tso(seed % 2 ? 65535 : 0);
+		open_pair(50 + seed % 5 * 2000);
+		rng = seed * 0x9e3779b97f4a7c15ull;
+		loss_per_100k = seed % 8 * 2500;
+		sim_wire.loss_permille = seed % 8 * 10;
+		sim_wire.fate = any_fate;
+		for (end = sim_now_us + 600000000; sim_now_us < end;) {
+			bool all = send_some(a, &out_a, total) & send_some(b, &out_b, total);
+
+			all &= take_some(b, got, &in_b, total) & take_some(a, back, &in_a, total);
+			if (all)
+				break;
+			sim_run(rng % 16 == 0 ? 30000 : 300);
+		}
+		CU_ASSERT_EQUAL(in_a, total);
+		CU_ASSERT_EQUAL(in_b, total);
+		CU_ASSERT_EQUAL(memcmp(sent, got, in_b), 0);
+		CU_ASSERT_EQUAL(memcmp(sent, back, in_a), 0);
+		if (in_a != total || in_b != total)
+			printf("seed %d: %zu %zu ", (int)seed, in_a, in_b);
+		n_sent = n_got = 0;
+		sim_wire.fate = NULL;
+		sim_wire.loss_permille = 0;
+		close_pair();
+		sim_run(100000);
+	}
+	sim_tso(0);
+	free(back);
+}
+
 static void
 idle_time_shrinks_the_window(void)
 {
@@ -503,6 +578,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(goodput_at_a_hundredth_lost),
 	CUNIT_TEST(goodput_at_three_hundredths_lost),
 	CUNIT_TEST(overrun_buffer_is_repaired_at_the_speed_of_the_wire),
+	CUNIT_TEST(both_directions_arrive_over_bad_paths),
 	CUNIT_TEST(idle_time_shrinks_the_window),
 };
 CUNIT_MAIN("tcp_loss", tests, sim_setup, sim_teardown)
