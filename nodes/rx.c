@@ -2,8 +2,8 @@
 /*
  * rx: one burst from this core's receive queue.
  *
- * Sets: trace handle; everything else as the driver left it. Next: classify. Bonding and receive
- * offload (gro) take their places on this edge. Runs on: cores with a receive queue.
+ * Sets: trace handle; everything else as the driver left it. Next: classify. Bonding and software
+ * receive offload (gro) take their places on this edge. Runs on: cores with a receive queue.
  */
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"

@@ -19,8 +19,10 @@ Choices, each measured with testpmd and 64-byte packets, one core per side, 2 co
                                --single-file-segments: a vhost-user peer can map 8 memory regions,
                                and one per page is too many.
   server=1, client=1           the server owns the socket, and clients may come and go.
-  vhost on the client's side   vhost copies every frame, both ways, on its own core: bulk data flows
-                               1.6 times faster from virtio-user to vhost than the other way.
+  tso=1                        vhost lets virtio-user hand over packets of up to 64 KB, and takes them
+                               (iperf3 27 and 60 Gbit/s; the other way, where virtio-user receives,
+                               22 and 58).
+  vhost on the client's side   vhost copies every frame, both ways, on its own core.
 """
 
 import argparse

@@ -13,8 +13,9 @@
  * Packets that leave start at their IPv4 header (data_off), with room for an Ethernet header in
  * front, l2_len 0, l3_len and l4_len set, IP header complete but for the header checksum, and
  * ol_flags RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM and TCP_CKSUM or UDP_CKSUM where the L4
- * checksum is still to be filled in (by the port or by `tx`). They may be longer than the MTU
- * (UDP, ICMP): `ip4-frag` splits them. They may have several segments. Ownership passes to the
+ * checksum is still to be filled in (by the port or by `tx`). They may be longer than the MTU:
+ * `ip4-frag` splits UDP and ICMP; TCP has RTE_MBUF_F_TX_TCP_SEG and tso_segsz then, and is as long as
+ * the port has promised to cut (struct stack_wiring). They may have several segments. Ownership passes to the
  * caller.
  */
 #ifndef STACK_EDGE_H
