@@ -16,6 +16,7 @@
  *
  * Counters that two sides share are pairs (in, out) with one writer each.
  */
+#include "stack/chunk.h"
 #include "stack/impl.h"
 
 #include <errno.h>
@@ -25,10 +26,12 @@
 #define SNDBUF_DEFAULT (1024 * 1024) /* TCP: where tuning ends */
 #define RCVBUF_DEFAULT (1024 * 1024)
 
+static struct slab socks = SLAB(sizeof(struct sock));
+
 struct sock *
 sock_alloc(struct stack_group *g, enum sock_kind kind)
 {
-	struct sock *s = aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) & ~63ul);
+	struct sock *s = slab_take(&socks);
 
 	if (s == NULL)
 		return NULL;
@@ -76,7 +79,7 @@ sock_free(struct sock *s)
 	free_list(s->tx_head);
 	free(s->links);
 	free(s->listen_pcbs);
-	free(s);
+	slab_give(&socks, s);
 }
 
 void

@@ -120,6 +120,25 @@ write_large(struct stack *st, struct tcp_pcb *pcb, const void *data, uint16_t le
 	return err;
 }
 
+/*
+ * lwIP has its own copy of the oldest piece: a packet buffer must not wait for the ACK, which the
+ * peer of an idle connection delays by 40 ms.
+ */
+static void
+tx_drop_copied(struct sock *s)
+{
+	struct pkt *p = s->tx_head;
+	uint64_t charge = atomic_load_explicit(&s->tx_charge_acked, memory_order_relaxed);
+
+	s->tx_head = p->next;
+	if (s->tx_head == NULL)
+		s->tx_tail = NULL;
+	if (s->tx_out == p)
+		s->tx_out = NULL;
+	atomic_store_explicit(&s->tx_charge_acked, charge + p->charge, memory_order_release);
+	edge_free(p);
+}
+
 static void
 tx_feed(struct stack *st, struct sock *s)
 {
@@ -148,8 +167,11 @@ tx_feed(struct stack *st, struct sock *s)
 		if (s->loss != NULL)
 			tcp_loss_sent(s, n);
 		left -= n;
-		if (p->off == p->len)
-			s->tx_feed = p->next;
+		if (p->off < p->len)
+			continue;
+		s->tx_feed = p->next;
+		if (n == p->len && (flags & TCP_WRITE_FLAG_COPY) && s->tx_head == p)
+			tx_drop_copied(s);
 	}
 	s->sent_ms = st->now_ms;
 	if (ends_small)

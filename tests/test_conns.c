@@ -119,9 +119,33 @@ ports_of_connections_go_round(void)
 	sock_close(l);
 }
 
+/* Its ACK is delayed; until then lwIP's copy is enough. */
+static void
+a_small_message_holds_no_packet_until_its_ack(void)
+{
+	struct sock *a, *b, *l;
+	char message[64] = {0};
+	struct iovec iov = {.iov_base = message, .iov_len = sizeof(message)};
+	unsigned int before;
+
+	sim_connect(PORT, &a, &b, &l);
+	sim_run(100000);
+	before = sim_packets_out();
+	CU_ASSERT_EQUAL(sock_send(a, &iov, 1, 0, NULL), sizeof(message));
+	sim_run(1000);
+	CU_ASSERT_EQUAL(sock_recv(b, &iov, 1, 0, NULL, NULL), sizeof(message));
+	CU_ASSERT_EQUAL(a->tx_bytes_acked, 0);
+	CU_ASSERT_EQUAL(sim_packets_out(), before);
+	CU_ASSERT_EQUAL(a->tx_charge_acked, a->tx_charge_in);
+	sock_close(a);
+	sock_close(b);
+	sock_close(l);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(at_the_limit_the_oldest_time_wait_gives_way),
 	CUNIT_TEST(a_syn_below_time_wait_comes_through_at_its_second_try),
 	CUNIT_TEST(ports_of_connections_go_round),
+	CUNIT_TEST(a_small_message_holds_no_packet_until_its_ack),
 };
 CUNIT_MAIN("conns", tests, sim_setup, sim_teardown)
