@@ -12,11 +12,15 @@
 #include "preload/libc.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
+#include "stack/chunk.h"
 
 #include <pthread.h>
-#include <stdlib.h>
+#include <string.h>
 
-enum { FILES_PER_CHUNK = 256, CHUNKS_MAX = FD_MAX / FILES_PER_CHUNK };
+enum {
+	FILES_PER_CHUNK = CHUNK_BYTES / sizeof(struct file),
+	CHUNKS_MAX = FD_MAX / FILES_PER_CHUNK + 1,
+};
 
 _Atomic(struct fd_page *) fd_pages[FD_MAX / FD_PAGE];
 struct file fd_free = {.kind = FILE_FREE, .fd = -1};
@@ -27,6 +31,7 @@ static pthread_mutex_t memory_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file *chunks[CHUNKS_MAX]; /* memory_lock; only grows */
 static size_t n_chunks;
 static struct file *free_files;
+static struct slab pages = SLAB(sizeof(struct fd_page));
 
 void fd_lock(void)
 {
@@ -65,9 +70,10 @@ static bool grow_files(void)
 
 	if (n_chunks == CHUNKS_MAX)
 		return false;
-	chunk = calloc(FILES_PER_CHUNK, sizeof(*chunk));
+	chunk = chunk_take();
 	if (chunk == NULL)
 		return false;
+	memset(chunk, 0, CHUNK_BYTES);
 	for (int i = FILES_PER_CHUNK - 1; i >= 0; i--) {
 		chunk[i].next_free = free_files;
 		free_files = &chunk[i];
@@ -141,12 +147,13 @@ static struct fd_page *page_of(int fd)
 
 	if (page)
 		return page;
-	fresh = calloc(1, sizeof(*fresh));
+	fresh = slab_take(&pages);
 	if (fresh == NULL)
 		return NULL;
+	memset(fresh, 0, sizeof(*fresh));
 	if (atomic_compare_exchange_strong(slot, &page, fresh))
 		return fresh;
-	free(fresh);
+	slab_give(&pages, fresh);
 	return page;
 }
 

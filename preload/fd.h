@@ -102,7 +102,7 @@ struct file {
 		struct file_epoll epoll;
 		struct file *next_free;
 	};
-};
+} __attribute__((aligned(64)));
 
 struct fd_page {
 	_Atomic(struct file *) slots[FD_PAGE];

@@ -237,7 +237,7 @@ void socket_orphan(struct file *f)
 		w->ready = NULL;
 		if (w->epoll == NULL) { /* of a thread; only this one has survived, see wait_orphan() */
 			LIST_REMOVE(w, in_file);
-			free(w);
+			watch_give(w);
 		}
 	}
 	atomic_store(&f->sock.sock, NULL);

@@ -6,10 +6,18 @@
 #include "preload/watch.h"
 #include "preload/boot.h"
 #include "preload/epoll.h"
+#include "stack/chunk.h"
 #include "stack/ready.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
+
+static struct slab watches = SLAB(sizeof(struct watch));
+
+void watch_give(struct watch *w)
+{
+	slab_give(&watches, w);
+}
 
 int watch_attach(struct watch *w)
 {
@@ -45,10 +53,11 @@ void watch_detach(struct watch *w)
 int watch_new(struct watch_set *set, struct file *epoll, struct file *f, int fd, uint32_t events,
 	uint64_t data, struct watch **out)
 {
-	struct watch *w = calloc(1, sizeof(*w));
+	struct watch *w = slab_take(&watches);
 
 	if (w == NULL)
 		return -ENOMEM;
+	memset(w, 0, sizeof(*w));
 	w->set = set;
 	w->epoll = epoll;
 	w->file = f;
@@ -59,7 +68,7 @@ int watch_new(struct watch_set *set, struct file *epoll, struct file *f, int fd,
 		int r = watch_attach(w);
 
 		if (r < 0) {
-			free(w);
+			watch_give(w);
 			return r;
 		}
 	}
@@ -78,7 +87,7 @@ void watch_free(struct watch *w)
 		atomic_fetch_sub(&w->epoll->epoll.n_kernel, 1);
 	if (w->owner)
 		atomic_store(w->owner, NULL);
-	free(w);
+	watch_give(w);
 }
 
 void watch_set_clear(struct watch_set *set)

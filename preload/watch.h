@@ -29,6 +29,7 @@ struct watch {
 int watch_new(struct watch_set *set, struct file *epoll, struct file *f, int fd, uint32_t events,
 	uint64_t data, struct watch **out);
 void watch_free(struct watch *w);
+void watch_give(struct watch *w); /* only its memory */
 /* The stack half has come. */
 int watch_attach(struct watch *w);
 /* The stack half goes. */

@@ -13,6 +13,7 @@
  *
  * Lock order: set->lock before sock->watch_lock. The holder takes only watch_lock.
  */
+#include "stack/chunk.h"
 #include "stack/gather.h"
 #include "stack/impl.h"
 
@@ -26,17 +27,7 @@
 #define ALWAYS (EPOLLERR | EPOLLHUP)
 #define CONTROL (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 
-struct ready_watch {
-	struct ready_set *set;
-	struct sock *sock;
-	_Atomic uint32_t events; /* as given; 0: disabled by EPOLLONESHOT */
-	uint64_t data;           /* under set->lock */
-	_Atomic bool queued;
-	struct ready_watch *in_next;              /* list `in` */
-	struct ready_watch *fifo_next, **fifo_prev; /* under set->lock; prev NULL: not there */
-	struct ready_watch *sock_next, **sock_prev; /* under sock->watch_lock */
-	struct ready_watch *set_next, **set_prev;   /* under set->lock: all of the set */
-};
+static struct slab watches = SLAB(sizeof(struct ready_watch));
 
 struct ready_set {
 	struct stack_group *group;
@@ -198,11 +189,43 @@ check_now(struct ready_watch *w)
 		ready_push(NULL, w);
 }
 
+/* The one inside the socket, if nobody has it. */
+static struct ready_watch *
+watch_take(struct sock *s)
+{
+	struct ready_watch *w = &s->watch;
+	bool is_free;
+
+	spin_lock(&s->watch_lock);
+	is_free = !s->watch_is_taken;
+	s->watch_is_taken = true;
+	spin_unlock(&s->watch_lock);
+	if (!is_free)
+		w = slab_take(&watches);
+	if (w != NULL)
+		memset(w, 0, sizeof(*w));
+	return w;
+}
+
+static void
+watch_give(struct ready_watch *w)
+{
+	struct sock *s = w->sock;
+
+	if (w != &s->watch) {
+		slab_give(&watches, w);
+		return;
+	}
+	spin_lock(&s->watch_lock);
+	s->watch_is_taken = false;
+	spin_unlock(&s->watch_lock);
+}
+
 int
 ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
 	struct ready_watch **out)
 {
-	struct ready_watch *w = calloc(1, sizeof(*w)), *first;
+	struct ready_watch *w = watch_take(s), *first;
 
 	if (w == NULL)
 		return -ENOMEM;
@@ -259,7 +282,7 @@ ready_del(struct ready_watch *w)
 	if (w->set_next != NULL)
 		w->set_next->set_prev = w->set_prev;
 	spin_unlock(&set->lock);
-	free(w);
+	watch_give(w);
 }
 
 static void

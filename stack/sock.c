@@ -140,7 +140,6 @@ sock_reap(struct stack *st)
 			s->acc_next = keep;
 			keep = s;
 		} else {
-			wheel_cancel(&st->wheel, &s->timer);
 			sock_free(s);
 		}
 		s = next;

@@ -124,8 +124,8 @@ recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 		out = atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed) + total;
 		atomic_store_explicit(&s->rx_bytes_out, out, memory_order_release);
 		count_call(&s->n_reads);
-		if (out - s->rx_told >= TELL_BYTES) {
-			s->rx_told = out;
+		if ((uint32_t)out - s->rx_told >= TELL_BYTES) {
+			s->rx_told = (uint32_t)out;
 			stack_mark_dirty(s, SD_RX);
 		}
 	}

@@ -191,6 +191,7 @@ collect_dirty(struct stack *st)
 	while (in != NULL) {
 		struct sock *next = in->dirty_next;
 
+		sock_prefetch_pcb(in); /* read only here: it may be gone */
 		in->dirty_next = first;
 		first = in;
 		in = next;
@@ -230,10 +231,24 @@ serve_dirty(struct stack *st)
 /* --- running ------------------------------------------------------------------------------------------------- */
 
 static void
-on_timer(void *arg, struct wheel_entry *e)
+timer_soon(void *owner)
 {
-	tcp_timer_fire(arg, (struct sock *)((char *)e - offsetof(struct sock, timer)));
+	sock_prefetch(owner);
 }
+
+static void
+timer_next(void *owner)
+{
+	sock_prefetch_pcb(owner);
+}
+
+static void
+timer_fire(void *arg, void *owner)
+{
+	tcp_timer_fire(arg, owner);
+}
+
+static const struct wheel_calls timer_calls = {timer_soon, timer_next, timer_fire};
 
 bool
 stack_run_locked(struct stack *st)
@@ -246,7 +261,7 @@ stack_run_locked(struct stack *st)
 	run_ops(st, rpc != 0 ? rpc : UINT32_MAX);
 	serve_dirty(st);
 	if (st->wheel.now_ms != st->now_ms)
-		wheel_advance(&st->wheel, st->now_ms, on_timer, st);
+		wheel_advance(&st->wheel, st->now_ms, &timer_calls, st);
 	st->wiring.walk(st->wiring.walk_arg);
 	if (st->n_wakes > 0)
 		ready_flush_wakes(st);
@@ -329,6 +344,7 @@ group_free(struct stack_group *g)
 		if (g->stacks[i].lw == NULL)
 			continue;
 		edge_detach(&g->stacks[i]);
+		wheel_fini(&g->stacks[i].wheel);
 		table_fini(&g->stacks[i]);
 	}
 	sleep_fini(g);

@@ -335,8 +335,12 @@ on_passive_open(u8_t id, struct tcp_pcb_listen *lpcb, struct tcp_pcb *pcb)
 		return ERR_MEM;
 	}
 	s = sock_alloc(st->group, SOCK_TCP);
-	if (s == NULL) {
+	if (s != NULL)
+		s->timer = wheel_add(&st->wheel, s);
+	if (s == NULL || s->timer == 0) {
 		st->counters.alloc_fail++;
+		if (s != NULL)
+			sock_free(s);
 		return ERR_MEM;
 	}
 	tcp_pcb_adopt(st, s, pcb);
@@ -370,7 +374,8 @@ on_destroyed(u8_t id, void *data)
 	s->pcb = NULL;
 	table_remove(st, s);
 	tcp_wait_remove(st, s);
-	wheel_cancel(&st->wheel, &s->timer);
+	wheel_drop(&st->wheel, s->timer);
+	s->timer = 0;
 	unaccepted = s->listener != NULL && (sock_flags(s) & SF_CONNECTED) == 0;
 	if (sock_flags(s) & SF_CONNECTED)
 		st->counters.conns--;

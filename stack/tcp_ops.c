@@ -75,6 +75,11 @@ tcp_sock_connect(struct stack *st, struct sock *s)
 	pcb = lw->tcp_new();
 	if (pcb == NULL)
 		return -ENOBUFS;
+	s->timer = wheel_add(&st->wheel, s);
+	if (s->timer == 0) {
+		lw->tcp_abandon(pcb, 0);
+		return -ENOBUFS;
+	}
 	tcp_pcb_adopt(st, s, pcb);
 	tcp_options_apply(s);
 	ip_set_option(pcb, SOF_REUSEADDR);

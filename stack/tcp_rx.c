@@ -139,7 +139,6 @@ static void
 rx_connection(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	const struct tcp_gate_segment *g)
 {
-	s->rx_segments++;
 	tcp_enter(st, s);
 	if (s->pcb->state != TIME_WAIT)
 		tcp_report_recved(st, s);

@@ -163,13 +163,10 @@ tcp_timer_arm(struct stack *st, struct sock *s)
 			at = earlier(now, at, s->loss->wait_ms);
 	}
 	if (at == far) {
-		wheel_cancel(&st->wheel, &s->timer);
+		wheel_cancel(&st->wheel, s->timer);
 		return;
 	}
-	/* Later than armed: let it fire and look again; most ACKs only push the RTO away. */
-	if (wheel_armed(&s->timer) && (int32_t)(at - s->timer.deadline_ms) >= 0)
-		return;
-	wheel_arm(&st->wheel, &s->timer, at);
+	wheel_arm(&st->wheel, s->timer, at);
 }
 
 static inline bool
