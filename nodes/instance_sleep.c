@@ -29,6 +29,7 @@
 #include "nodes/reass.h"
 
 #define BLIND_US 1000
+#define PEER_US 40000 /* a virtual wire's peer that comes back begins anew, without our request */
 #define FDS_MAX 4096
 
 bool
@@ -117,8 +118,7 @@ instance_sleep_arm(void *worker, int *fds, uint64_t *until_us)
 		fd = queue_fd(w);
 		if (fd >= 0)
 			fds[n++] = fd;
-		else
-			lower(until_us, BLIND_US);
+		lower(until_us, fd < 0 ? BLIND_US : w->has_rx_interrupt ? PEER_US : UINT64_MAX);
 	}
 	if (w->kernel_fd >= 0 && w->index == 0)
 		fds[n++] = w->kernel_fd;
