@@ -277,11 +277,12 @@ needless_retransmission_is_undone_and_a_lesson(void)
 static void
 spurious_timeout_is_undone(void)
 {
-	uint32_t cwnd;
+	uint32_t cwnd, before;
 
 	open_pair(RTT_US / 2);
 	warm_up(100000);
 	cwnd = info().cwnd;
+	before = info().retransmits;
 	put(30 * MSS);
 	sim_run(1000);
 	sim_wire.fate = NULL;
@@ -291,6 +292,7 @@ spurious_timeout_is_undone(void)
 	sim_run(1000000);
 	get();
 	CU_ASSERT_TRUE(info().cwnd >= cwnd);
+	CU_ASSERT_TRUE(info().retransmits - before <= 6); /* probes and one segment, not all 30 */
 	close_pair();
 }
 
