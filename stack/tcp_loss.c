@@ -331,6 +331,8 @@ tcp_loss_acked(struct stack *st, struct sock *s, const struct tcp_loss_ack *a)
 
 	if (acked > 0)
 		s->probes = 0;
+	if (s->loss != NULL && s->loss->seg != NULL && !lt(s->pcb->lastack, s->loss->seg_end))
+		s->loss->seg = NULL; /* freed, and numbers come round again */
 	if (s->loss == NULL && !duplicate) {
 		if (may_grow(s, acked, a->flight))
 			grow(st, s, acked);

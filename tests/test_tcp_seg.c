@@ -3,6 +3,9 @@
 #include "tests/cunit_main.h"
 #include "tests/sim.h"
 
+#include "stack/impl.h"
+#include "stack/tcp_loss.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -201,6 +204,9 @@ loss_inside_a_large_segment_costs_one_mss(void)
 	CU_ASSERT_TRUE(sim_wire.largest > 30 * MSS);
 	CU_ASSERT_EQUAL(sim_wire.again_large, MSS + HEADERS);
 	CU_ASSERT_TRUE(info_of_a().retransmits <= 3);
+	/* The segment is freed; 2 GB later its number would look like one in flight. */
+	CU_ASSERT_EQUAL(info_of_a().in_flight, 0);
+	CU_ASSERT_TRUE(a->loss == NULL || a->loss->seg == NULL);
 	end();
 }
 
