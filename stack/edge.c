@@ -124,16 +124,16 @@ stack_rx_tcp(struct stack *st, struct rte_mbuf **pkts, uint16_t n, uint64_t *cou
 			if (i + PREFETCH_AHEAD < burst)
 				rte_prefetch0(rte_pktmbuf_mtod(pkts[i + PREFETCH_AHEAD], void *));
 			hash[i] = packet_hash(st, pkts[i]);
-			rte_prefetch0(&st->buckets[hash[i] & st->bucket_mask]);
+			rte_prefetch0(table_bucket(st, hash[i]));
 		}
 		for (uint16_t i = 0; i < burst; i++) {
-			struct sock *s = st->buckets[hash[i] & st->bucket_mask];
+			struct sock *s = *table_bucket(st, hash[i]);
 
 			if (s != NULL)
 				sock_prefetch(s);
 		}
 		for (uint16_t i = 0; i < burst; i++) {
-			struct sock *s = st->buckets[hash[i] & st->bucket_mask];
+			struct sock *s = *table_bucket(st, hash[i]);
 
 			if (s != NULL)
 				sock_prefetch_pcb(s);

@@ -79,6 +79,8 @@ struct stack {
 	uint32_t txq_head, txq_tail;
 	struct sock **buckets;         /* connections by 4-tuple */
 	uint32_t bucket_mask, n_conns;
+	struct sock **old_buckets;     /* while the table grows: from `moved` on still in use */
+	uint32_t old_mask, moved;
 	struct port_link **tcp_ports;  /* 65536: listeners and bound sockets by local port */
 	struct port_link **udp_ports;  /* 65536 */
 	uint16_t *port_refs;           /* 65536: connections per local port, for choosing one */
@@ -142,6 +144,15 @@ stack_tsc(void)
 int table_init(struct stack *st);
 void table_fini(struct stack *st);
 uint32_t table_hash(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t lport);
+/* The chain that a connection of this hash is in, or would be. */
+static inline struct sock **
+table_bucket(const struct stack *st, uint32_t hash)
+{
+	if (__builtin_expect(st->old_buckets != NULL, 0) && (hash & st->old_mask) >= st->moved)
+		return &st->old_buckets[hash & st->old_mask];
+	return &st->buckets[hash & st->bucket_mask];
+}
+
 struct sock *table_find(const struct stack *st, uint32_t hash, uint32_t raddr, uint16_t rport,
 	uint16_t lport);
 void table_insert(struct stack *st, struct sock *s);

@@ -8,9 +8,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #define BUCKETS_FIRST 4096
+#define MOVE_STEP 16 /* old buckets per new connection */
+#define HUGE_BYTES (2u * 1024 * 1024)
 #define PORTS 65536
 #define EPHEMERAL_FIRST 32768
 #define EPHEMERAL_N 28232 /* like Linux: 32768 .. 60999 */
@@ -26,6 +29,31 @@ mix(uint64_t x)
 	x *= 0xd6e8feb86659fd93ull;
 	x ^= x >> 32;
 	return x;
+}
+
+static struct sock **
+buckets_alloc(uint32_t n)
+{
+	size_t bytes = n * sizeof(struct sock *);
+	struct sock **b;
+
+	if (bytes < HUGE_BYTES)
+		return calloc(n, sizeof(*b));
+	/* Zero as it comes; pages are made when they are touched, so it does not take long. */
+	b = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (b == MAP_FAILED)
+		return NULL;
+	madvise(b, bytes, MADV_HUGEPAGE);
+	return b;
+}
+
+static void
+buckets_free(struct sock **b, uint32_t n)
+{
+	if (n * sizeof(*b) < HUGE_BYTES)
+		free(b);
+	else if (b != NULL)
+		munmap(b, n * sizeof(*b));
 }
 
 int
@@ -49,11 +77,12 @@ table_init(struct stack *st)
 void
 table_fini(struct stack *st)
 {
-	free(st->buckets);
+	buckets_free(st->buckets, st->bucket_mask + 1);
+	buckets_free(st->old_buckets, st->old_mask + 1);
 	free(st->tcp_ports);
 	free(st->udp_ports);
 	free(st->port_refs);
-	st->buckets = NULL;
+	st->buckets = st->old_buckets = NULL;
 	st->tcp_ports = st->udp_ports = NULL;
 	st->port_refs = NULL;
 }
@@ -67,48 +96,66 @@ table_hash(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t lpor
 struct sock *
 table_find(const struct stack *st, uint32_t hash, uint32_t raddr, uint16_t rport, uint16_t lport)
 {
-	struct sock *s = st->buckets[hash & st->bucket_mask];
+	struct sock *s = *table_bucket(st, hash);
 
 	while (s != NULL && (s->raddr != raddr || s->rport != rport || s->lport != lport))
 		s = s->hash_next;
 	return s;
 }
 
+/*
+ * The table doubles while it is used: with each connection that comes MOVE_STEP old buckets move,
+ * so the move is over long before the next one, and nobody waits for a million of them.
+ */
 static void
-table_grow(struct stack *st)
+grow_begin(struct stack *st)
 {
 	uint32_t n = (st->bucket_mask + 1) * 2;
-	struct sock **bigger = calloc(n, sizeof(*bigger));
+	struct sock **bigger = buckets_alloc(n);
 
 	if (bigger == NULL)
 		return; /* longer chains, nothing worse */
-	for (uint32_t i = 0; i <= st->bucket_mask; i++) {
-		struct sock *s = st->buckets[i];
+	st->old_buckets = st->buckets;
+	st->old_mask = st->bucket_mask;
+	st->moved = 0;
+	st->buckets = bigger;
+	st->bucket_mask = n - 1;
+}
+
+static void
+grow_step(struct stack *st)
+{
+	for (int i = 0; i < MOVE_STEP && st->moved <= st->old_mask; i++, st->moved++) {
+		struct sock *s = st->old_buckets[st->moved];
 
 		while (s != NULL) {
 			struct sock *next = s->hash_next;
-			uint32_t b = table_hash(st, s->raddr, s->rport, s->lport) & (n - 1);
+			struct sock **to = &st->buckets[table_hash(st, s->raddr, s->rport,
+								s->lport) & st->bucket_mask];
 
-			s->hash_next = bigger[b];
-			bigger[b] = s;
+			s->hash_next = *to;
+			*to = s;
 			s = next;
 		}
 	}
-	free(st->buckets);
-	st->buckets = bigger;
-	st->bucket_mask = n - 1;
+	if (st->moved > st->old_mask) {
+		buckets_free(st->old_buckets, st->old_mask + 1);
+		st->old_buckets = NULL;
+	}
 }
 
 void
 table_insert(struct stack *st, struct sock *s)
 {
-	uint32_t b;
+	struct sock **b;
 
-	if (st->n_conns > st->bucket_mask)
-		table_grow(st);
-	b = table_hash(st, s->raddr, s->rport, s->lport) & st->bucket_mask;
-	s->hash_next = st->buckets[b];
-	st->buckets[b] = s;
+	if (st->old_buckets != NULL)
+		grow_step(st);
+	else if (st->n_conns > st->bucket_mask)
+		grow_begin(st);
+	b = table_bucket(st, table_hash(st, s->raddr, s->rport, s->lport));
+	s->hash_next = *b;
+	*b = s;
 	s->in_table = true;
 	st->n_conns++;
 	st->port_refs[s->lport]++;
@@ -121,7 +168,7 @@ table_remove(struct stack *st, struct sock *s)
 
 	if (!s->in_table)
 		return;
-	at = &st->buckets[table_hash(st, s->raddr, s->rport, s->lport) & st->bucket_mask];
+	at = table_bucket(st, table_hash(st, s->raddr, s->rport, s->lport));
 	while (*at != s)
 		at = &(*at)->hash_next;
 	*at = s->hash_next;

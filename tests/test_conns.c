@@ -142,10 +142,64 @@ a_small_message_holds_no_packet_until_its_ack(void)
 	sock_close(l);
 }
 
+/* Every connection is found at every step of the growth, and the rest is gone when it is removed. */
+static void
+the_table_grows_bit_by_bit(void)
+{
+	enum { N = 40000 };
+	struct stack *st = sim_stack(SIM_A);
+	static struct sock *s[N];
+	uint32_t before = st->n_conns, mask = st->bucket_mask, worst = 0;
+	unsigned int missing = 0, n_growing = 0;
+
+	for (uint32_t i = 0; i < N; i++) {
+		uint32_t moved = st->moved;
+
+		s[i] = sock_alloc(sim_group(SIM_A), SOCK_TCP);
+		s[i]->raddr = i * 2654435761u;
+		s[i]->rport = (uint16_t)i;
+		s[i]->lport = 80;
+		table_insert(st, s[i]);
+		n_growing += st->old_buckets != NULL;
+		if (st->moved > moved && st->moved - moved > worst)
+			worst = st->moved - moved;
+		for (uint32_t k = i % 977; k <= i; k += 977)
+			missing += table_find(st, table_hash(st, s[k]->raddr, s[k]->rport, 80),
+					   s[k]->raddr, s[k]->rport, 80) != s[k];
+		if (i % 3 == 0) { /* also from a table that is growing */
+			table_remove(st, s[i / 2]);
+			table_insert(st, s[i / 2]);
+		}
+	}
+	CU_ASSERT_EQUAL(missing, 0);
+	CU_ASSERT(st->bucket_mask > mask && n_growing > 0);
+	CU_ASSERT(worst <= 64);
+	for (uint32_t i = 0; i < N; i++) {
+		table_remove(st, s[i]);
+		missing += table_find(st, table_hash(st, s[i]->raddr, s[i]->rport, 80), s[i]->raddr,
+				   s[i]->rport, 80) != NULL;
+		sock_free(s[i]);
+	}
+	CU_ASSERT_EQUAL(missing, 0);
+	CU_ASSERT_EQUAL(st->n_conns, before);
+}
+
+/* What a connection costs, lwIP's and the descriptor's part aside; see the target of conns-idle. */
+static void
+a_socket_takes_no_more_than_eleven_lines(void)
+{
+	CU_ASSERT(sizeof(struct sock) <= 11 * CACHE_LINE);
+	CU_ASSERT_EQUAL(offsetof(struct sock, rx_in) / CACHE_LINE, offsetof(struct sock, rx_lock) / CACHE_LINE);
+	CU_ASSERT_EQUAL(offsetof(struct sock, tx_lock) / CACHE_LINE, offsetof(struct sock, tx_pushed) / CACHE_LINE);
+	CU_ASSERT_EQUAL(offsetof(struct sock, tx_head) / CACHE_LINE, offsetof(struct sock, rx_recved) / CACHE_LINE);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(at_the_limit_the_oldest_time_wait_gives_way),
 	CUNIT_TEST(a_syn_below_time_wait_comes_through_at_its_second_try),
 	CUNIT_TEST(ports_of_connections_go_round),
 	CUNIT_TEST(a_small_message_holds_no_packet_until_its_ack),
+	CUNIT_TEST(the_table_grows_bit_by_bit),
+	CUNIT_TEST(a_socket_takes_no_more_than_eleven_lines),
 };
 CUNIT_MAIN("conns", tests, sim_setup, sim_teardown)
