@@ -373,14 +373,35 @@ sample_rtt(struct stack *st, const struct rte_mbuf *m)
 	}
 }
 
+/*
+ * Packets that wait for the port may be half of the pool: two peers that both have their whole pool
+ * in there could not receive what would let them send.
+ */
+static bool
+txq_is_full(struct stack *st)
+{
+	if (st->txq_max == 0) {
+		st->txq_max = st->wiring.pool->size / 2 / st->group->n;
+		if (st->txq_max > STACK_TXQ)
+			st->txq_max = STACK_TXQ;
+		if (st->txq_max == 0)
+			st->txq_max = 1;
+	}
+	return st->txq_tail - st->txq_head >= st->txq_max;
+}
+
 /* netif->output: lwIP's packet becomes an mbuf in the tx queue. The pbufs stay lwIP's. */
 static err_t
 edge_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *next)
 {
 	struct stack *st = netif->state;
-	struct rte_mbuf *m = rte_pktmbuf_alloc(st->wiring.pool);
-	struct rte_mbuf *tail = m;
+	struct rte_mbuf *m, *tail;
 
+	if (txq_is_full(st)) {
+		st->tx_full_drops++;
+		return ERR_MEM;
+	}
+	m = tail = rte_pktmbuf_alloc(st->wiring.pool);
 	if (m == NULL) {
 		st->counters.alloc_fail++;
 		return ERR_MEM;

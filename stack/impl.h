@@ -77,6 +77,7 @@ struct stack {
 	uint8_t ext_id;
 	struct rte_mbuf **txq; /* ring of STACK_TXQ */
 	uint32_t txq_head, txq_tail;
+	uint32_t txq_max;              /* 0: not known yet */
 	struct sock **buckets;         /* connections by 4-tuple */
 	uint32_t bucket_mask, n_conns;
 	struct sock **old_buckets;     /* while the table grows: from `moved` on still in use */

@@ -142,6 +142,37 @@ a_small_message_holds_no_packet_until_its_ack(void)
 	sock_close(l);
 }
 
+/* A burst of SYNs without a walk in between; those that found no room are sent again. */
+static void
+what_waits_for_the_port_leaves_packets_for_receiving(void)
+{
+	enum { N = 6000 };
+	struct sockaddr_in at = sim_addr(SIM_B, PORT);
+	static struct sock *a[N];
+	struct sock *l = listen_on_b(), *b;
+	unsigned int before = sim_packets_out(), came = 0;
+	uint32_t max = sim_group(SIM_A)->params.conn_max;
+
+	sim_group(SIM_A)->params.conn_max = sim_group(SIM_B)->params.conn_max = 2 * N;
+	for (int i = 0; i < N; i++) {
+		sock_open(sim_group(SIM_A), SOCK_TCP, &a[i]);
+		CU_ASSERT_EQUAL_FATAL(sock_connect(a[i], &at), -EINPROGRESS);
+	}
+	CU_ASSERT(sim_packets_out() - before <= 8191 / 2);
+	for (int round = 0; round < 40 && came < N; round++) {
+		sim_run(100000);
+		while (sock_accept(l, &b, NULL) == 0) {
+			came++;
+			sock_close(b);
+		}
+	}
+	CU_ASSERT_EQUAL(came, N);
+	for (int i = 0; i < N; i++)
+		sock_close(a[i]);
+	sock_close(l);
+	sim_group(SIM_A)->params.conn_max = sim_group(SIM_B)->params.conn_max = max;
+}
+
 /* Every connection is found at every step of the growth, and the rest is gone when it is removed. */
 static void
 the_table_grows_bit_by_bit(void)
@@ -199,6 +230,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_syn_below_time_wait_comes_through_at_its_second_try),
 	CUNIT_TEST(ports_of_connections_go_round),
 	CUNIT_TEST(a_small_message_holds_no_packet_until_its_ack),
+	CUNIT_TEST(what_waits_for_the_port_leaves_packets_for_receiving),
 	CUNIT_TEST(the_table_grows_bit_by_bit),
 	CUNIT_TEST(a_socket_takes_no_more_than_eleven_lines),
 };
