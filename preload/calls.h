@@ -13,11 +13,13 @@ struct file;
 #define SOCK(ret, name, params, args) long on_##name(struct file *f, CALLS_STRIP params);
 #define EPOLL SOCK
 #define ANY(ret, name, params, args) long on_##name params;
+#define EARLY ANY
 #define LIBC(ret, name, params, args)
 #include "intercept.def"
 #undef SOCK
 #undef EPOLL
 #undef ANY
+#undef EARLY
 #undef LIBC
 
 /* Those whose wrapper is written by hand. `arg` is the third argument as passed. */

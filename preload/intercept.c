@@ -61,6 +61,11 @@ static long returned(long r)
 	{                                                                                          \
 		return (ret)returned(on_##name args);                                              \
 	}
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define EARLY(ret, name, params, args)
+#else
+#define EARLY ANY
+#endif
 #define LIBC(ret, name, params, args) DECLARE(ret, name, params);
 #include "intercept.def"
 

@@ -17,6 +17,7 @@ static void resolve_calls(void);
 		return libc.name args;                                                             \
 	}
 #define ANY STUB
+#define EARLY STUB
 #define SOCK STUB
 #define EPOLL STUB
 #define LIBC(ret, name, params, args)
@@ -80,9 +81,11 @@ static void first__exit(int status)
 #define first__Exit first__exit
 
 #undef ANY
+#undef EARLY
 #undef SOCK
 #undef EPOLL
 #define ANY(ret, name, params, args) .name = first_##name,
+#define EARLY ANY
 #define SOCK ANY
 #define EPOLL ANY
 #define LIBC ANY

@@ -20,11 +20,13 @@
 
 struct libc_calls {
 #define ANY(ret, name, params, args) ret(*name) params;
+#define EARLY ANY
 #define SOCK ANY
 #define EPOLL ANY
 #define LIBC ANY
 #include "intercept.def"
 #undef ANY
+#undef EARLY
 #undef SOCK
 #undef EPOLL
 #undef LIBC

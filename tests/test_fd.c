@@ -2,6 +2,7 @@
 /* The descriptor table: numbers, references, dup, close, the pool, fork. */
 #include "conf/conf.h"
 #include "preload/boot.h"
+#include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/low_fds.h"
 #include "tests/preload_pair.h"
@@ -265,7 +266,7 @@ static void numbers_beyond_the_kernels_limit_work_as_the_others(void)
 	struct rlimit lim;
 	char c = 0;
 
-	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	CU_ASSERT_EQUAL(on_getrlimit(RLIMIT_NOFILE, &lim), 0);
 	CU_ASSERT_EQUAL(lim.rlim_max, FAKE_DESCRIPTORS);
 	for (int i = 0; i < N; i++)
 		pairs[i] = pair_open();
@@ -303,17 +304,17 @@ static void a_soft_limit_of_the_program_is_obeyed(void)
 	struct rlimit before, lim;
 	int fds[KERNEL_DESCRIPTORS], n = 0;
 
-	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+	CU_ASSERT_EQUAL(on_getrlimit(RLIMIT_NOFILE, &before), 0);
 	lim = before;
 	lim.rlim_cur = KERNEL_DESCRIPTORS / 2;
-	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &lim), 0);
+	CU_ASSERT_EQUAL(on_setrlimit(RLIMIT_NOFILE, &lim), 0);
 	while (n < KERNEL_DESCRIPTORS && (fds[n] = socket(AF_INET, SOCK_STREAM, 0)) >= 0)
 		CU_ASSERT(fds[n++] < KERNEL_DESCRIPTORS);
 	CU_ASSERT_EQUAL(errno, EMFILE);
-	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+	CU_ASSERT_EQUAL(on_setrlimit(RLIMIT_NOFILE, &before), 0);
 	while (n > 0)
 		close(fds[--n]);
-	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	CU_ASSERT_EQUAL(on_getrlimit(RLIMIT_NOFILE, &lim), 0);
 	CU_ASSERT_EQUAL(lim.rlim_cur, before.rlim_cur);
 }
 

@@ -81,6 +81,7 @@ loss_needs_three_segments_above_or_time(void)
 	CU_ASSERT_EQUAL(detect(100, false, 2 * MSS + 1), 0);
 	CU_ASSERT_EQUAL(detect(349, false, 2 * MSS + 1), 0);
 	CU_ASSERT_EQUAL(detect(350, false, 2 * MSS + 1), MSS);
+	teardown();
 	setup();
 	sack(1, 4, 100);
 	CU_ASSERT_EQUAL(detect(100, false, 2 * MSS + 1), MSS);
