@@ -357,6 +357,7 @@ send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 
 	if (rc != 0)
 		return rc;
+	sock_prefetch_pcb(s);
 	spin_lock(&s->tx_lock);
 	while (total < want) {
 		n = send_piece(s, &c, want - total);
@@ -465,6 +466,7 @@ ssize_t
 sock_send(struct sock *s, const struct iovec *iov, int iovcnt, int flags,
 	const struct sockaddr_in *to)
 {
+	sock_prefetch(s);
 	edge_thread_enter();
 	if (s->kind == SOCK_UDP)
 		return send_udp(s, iov, iovcnt, to);
