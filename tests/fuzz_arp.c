@@ -20,15 +20,6 @@ static const struct arp_self self = {.addr = 0x34333231, .mask = 0x0000ffff,
 	.mac = {{'b', 'U', 'U', 'U', 'U', 'U'}}};
 
 static void
-require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "%s\n", what);
-	abort();
-}
-
-static void
 drain(struct arp_table *t, struct arp_entry *e)
 {
 	struct rte_mbuf *m;
@@ -49,10 +40,10 @@ receive(struct arp_table *t, const uint8_t *frame, uint32_t len, uint64_t now)
 	for (unsigned int i = 0; i < FIXED; i++)
 		((uint8_t *)&arp)[i] ^= '0';
 	v = arp_verdict(&self, &arp, len);
-	require(!v.create || (v.reply && v.learn), "an entry without a request");
+	fuzz_require(!v.create || (v.reply && v.learn), "an entry without a request");
 	if (v.learn)
 		arp_learn(t, arp.arp_data.arp_sip, &arp.arp_data.arp_sha, v.asked, v.create, now, &e);
-	require(v.create || arp_count(t) == before, "a frame not for us made an entry");
+	fuzz_require(v.create || arp_count(t) == before, "a frame not for us made an entry");
 	if (e != NULL && arp_is_resolved(e)) {
 		drain(t, e);
 		arp_use(t, e, now);
@@ -101,13 +92,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			now += data[1] * data[2];
 			tick(t, now);
 		}
-		require(arp_count(t) <= ARP_ENTRIES_MAX, "too many entries");
-		require(arp_count_waiting(t) <= ARP_WAITING_MAX, "too many packets wait");
+		fuzz_require(arp_count(t) <= ARP_ENTRIES_MAX, "too many entries");
+		fuzz_require(arp_count_waiting(t) <= ARP_WAITING_MAX, "too many packets wait");
 		data += used;
 		size -= used;
 	}
 	arp_free(t);
-	require(rte_mempool_avail_count(harness_pool()) == available, "packets leaked");
+	fuzz_require(rte_mempool_avail_count(harness_pool()) == available, "packets leaked");
 	return 0;
 }
 

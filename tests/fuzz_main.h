@@ -6,6 +6,7 @@
 #ifndef TESTS_FUZZ_MAIN_H
 #define TESTS_FUZZ_MAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,16 @@
 #define FUZZ_RUNS 20000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What has to hold for any input. */
+static inline void
+fuzz_require(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "%s\n", what);
+	abort();
+}
 
 /* xorshift64: the same seed gives the same run everywhere. */
 static inline uint64_t

@@ -18,15 +18,6 @@
 enum flags { MF = 1, LATER = 2, MUCH_LATER = 4, SEGMENTS = 8, OPTIONS = 16, OTHER_PROTO = 32 };
 
 static void
-require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "%s\n", what);
-	abort();
-}
-
-static void
 check_whole(struct rte_mbuf *m)
 {
 	static uint8_t buf[65535];
@@ -34,11 +25,11 @@ check_whole(struct rte_mbuf *m)
 	const uint8_t *data;
 	const char *reason;
 
-	require(rte_mbuf_check(m, 1, &reason) == 0, "broken chain");
-	require(m->pkt_len - m->l2_len <= 65535, "longer than IP allows");
+	fuzz_require(rte_mbuf_check(m, 1, &reason) == 0, "broken chain");
+	fuzz_require(m->pkt_len - m->l2_len <= 65535, "longer than IP allows");
 	data = rte_pktmbuf_read(m, skip, len, buf);
 	for (uint32_t i = 0; i < len; i++)
-		require(data[i] == harness_pattern(i), "bytes in the wrong place");
+		fuzz_require(data[i] == harness_pattern(i), "bytes in the wrong place");
 	rte_pktmbuf_free(m);
 }
 
@@ -67,11 +58,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_whole(whole);
 		while ((b[5] & LATER) && reass_expire(r, now, &lost, &first))
 			rte_pktmbuf_free(first);
-		require(reass_count(r) <= REASS_DATAGRAMS_MAX, "too many datagrams");
-		require(reass_count_held(r) <= REASS_HELD_MAX, "too many fragments");
+		fuzz_require(reass_count(r) <= REASS_DATAGRAMS_MAX, "too many datagrams");
+		fuzz_require(reass_count_held(r) <= REASS_HELD_MAX, "too many fragments");
 	}
 	reass_free(r);
-	require(rte_mempool_avail_count(harness_pool()) == available, "packets leaked");
+	fuzz_require(rte_mempool_avail_count(harness_pool()) == available, "packets leaked");
 	return 0;
 }
 

@@ -12,33 +12,24 @@
 #define RECORD 4 /* what, a length, two bytes of position; then options */
 
 static void
-require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "%s\n", what);
-	abort();
-}
-
-static void
 check(const struct tcp_sb *sb, uint32_t una, uint32_t snd_nxt)
 {
 	uint32_t bytes[4] = {0}, at = sb->una;
 
-	require(sb->una == una, "una is not where the ACK is");
-	require((int32_t)(snd_nxt - sb->end) >= 0, "more known than sent");
-	require(sb->n <= TCP_SB_RANGES_MAX, "too many ranges");
+	fuzz_require(sb->una == una, "una is not where the ACK is");
+	fuzz_require((int32_t)(snd_nxt - sb->end) >= 0, "more known than sent");
+	fuzz_require(sb->n <= TCP_SB_RANGES_MAX, "too many ranges");
 	for (uint32_t i = 0; i < sb->n; i++) {
 		uint32_t end = i + 1 < sb->n ? sb->r[i + 1].start : sb->end;
 
-		require(sb->r[i].start == at, "gap");
-		require((int32_t)(end - at) > 0, "empty range");
+		fuzz_require(sb->r[i].start == at, "gap");
+		fuzz_require((int32_t)(end - at) > 0, "empty range");
 		bytes[sb->r[i].state] += end - at;
 		at = end;
 	}
-	require(at == sb->end || sb->n == 0, "end");
-	require(bytes[TCP_SB_SACKED] == sb->sacked, "SACKed bytes");
-	require(bytes[TCP_SB_LOST] == sb->lost, "lost bytes");
+	fuzz_require(at == sb->end || sb->n == 0, "end");
+	fuzz_require(bytes[TCP_SB_SACKED] == sb->sacked, "SACKed bytes");
+	fuzz_require(bytes[TCP_SB_LOST] == sb->lost, "lost bytes");
 }
 
 static void
@@ -51,7 +42,7 @@ take_ack(struct tcp_sb *sb, uint32_t una, uint32_t snd_nxt, uint32_t now, const 
 	tcp_sb_ack(sb, una, now, 10, &news);
 	for (uint32_t i = 0; i < s.n; i++)
 		tcp_sb_sack(sb, &s.block[i], snd_nxt, now, 10, &news);
-	require(news.delivered <= snd_nxt - FIRST, "more delivered than sent");
+	fuzz_require(news.delivered <= snd_nxt - FIRST, "more delivered than sent");
 }
 
 int
