@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Sockets as queues in memory. One lock; every change of a socket is an edge for its watches.
+ * Sockets as queues in memory. One lock; who watches them is in fake_ready.c.
  */
 #include "tests/fake_sock.h"
 #include "conf/conf.h"
 #include "nodes/instance.h"
-#include "stack/ready.h"
-#include "stack/sock.h"
+#include "tests/fake_impl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,245 +13,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/queue.h>
 #include <unistd.h>
-
-enum { QUEUE = 64 * 1024, BACKLOG_MAX = 128, FIRST_PORT = 40000 };
 
 bool fake_spins, fake_fails;
 int fake_attached, fake_runs, fake_live;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-struct ready_watch {
-	LIST_ENTRY(ready_watch) in_sock, in_set;
-	struct sock *s;
-	struct ready_set *set;
-	uint32_t events, edges_seen;
-	uint64_t data;
-	bool is_off; /* one-shot, fired */
-};
-
-LIST_HEAD(watches, ready_watch);
-
-struct ready_set {
-	struct watches watches;
-	int fd;
-	bool is_armed;
-};
-
-struct sock {
-	LIST_ENTRY(sock) in_all;
-	struct watches watches;
-	enum sock_kind kind;
-	struct sockaddr_in local, to;
-	struct sock *peer;
-	struct sock *pending[BACKLOG_MAX];
-	int n_pending, backlog; /* backlog 0: not listening */
-	char *queue;            /* received, not yet read */
-	size_t n;
-	bool is_connected, is_eof, is_cut, is_shut; /* eof: peer shut; cut: peer gone */
-	int error;
-	uint32_t edges;
-	_Atomic uint32_t events; /* for sock_events(), which takes no lock */
-};
+pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static LIST_HEAD(, sock) all = LIST_HEAD_INITIALIZER(all);
 static uint16_t next_port = FIRST_PORT;
 
-/* --- readiness --------------------------------------------------------------------------------------- */
-
-static uint32_t events_of(const struct sock *s)
-{
-	uint32_t e = 0;
-
-	if (s->backlog)
-		return s->n_pending ? EPOLLIN : 0;
-	if (s->kind == SOCK_UDP)
-		return EPOLLOUT | (s->n ? EPOLLIN : 0);
-	if (s->error)
-		return EPOLLERR | EPOLLHUP | EPOLLIN | EPOLLOUT;
-	if (!s->is_connected)
-		return EPOLLOUT | EPOLLHUP;
-	if (s->n)
-		e |= EPOLLIN;
-	if (s->is_eof)
-		e |= EPOLLIN | EPOLLRDHUP;
-	if (s->is_shut || s->is_cut || (s->peer && s->peer->n < QUEUE))
-		e |= EPOLLOUT;
-	if (s->is_eof && s->is_shut)
-		e |= EPOLLHUP;
-	return e;
-}
-
-static void publish(struct sock *s)
-{
-	s->events = events_of(s);
-}
-
 /* Ends a call on `s`. */
 static void done(struct sock *s)
 {
-	publish(s);
+	fake_publish(s);
 	if (s->peer)
-		publish(s->peer);
-	pthread_mutex_unlock(&lock);
-}
-
-static bool is_ready(const struct ready_watch *w)
-{
-	return !w->is_off && (events_of(w->s) & (w->events | EPOLLERR | EPOLLHUP)) &&
-		(!(w->events & EPOLLET) || w->edges_seen != w->s->edges);
-}
-
-static void wake(struct ready_watch *w)
-{
-	const uint64_t one = 1;
-
-	if (w->set->is_armed && is_ready(w) && write(w->set->fd, &one, sizeof(one)) < 0)
-		abort();
-}
-
-static void edge(struct sock *s)
-{
-	struct ready_watch *w;
-
-	s->edges++;
-	publish(s);
-	LIST_FOREACH(w, &s->watches, in_sock)
-		wake(w);
-}
-
-int ready_create(struct stack_group *g, struct ready_set **out)
-{
-	struct ready_set *set = calloc(1, sizeof(*set));
-
-	if (g == NULL)
-		abort();
-	set->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	*out = set;
-	return 0;
-}
-
-void ready_destroy(struct ready_set *set)
-{
-	while (!LIST_EMPTY(&set->watches))
-		ready_del(LIST_FIRST(&set->watches));
-	close(set->fd);
-	free(set);
-}
-
-int ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
-	struct ready_watch **out)
-{
-	struct ready_watch *w = calloc(1, sizeof(*w));
-
-	w->s = s;
-	w->set = set;
-	w->events = events;
-	w->data = data;
-	pthread_mutex_lock(&lock);
-	w->edges_seen = s->edges - 1;
-	LIST_INSERT_HEAD(&s->watches, w, in_sock);
-	LIST_INSERT_HEAD(&set->watches, w, in_set);
-	wake(w);
-	pthread_mutex_unlock(&lock);
-	*out = w;
-	return 0;
-}
-
-int ready_mod(struct ready_watch *w, uint32_t events, uint64_t data)
-{
-	pthread_mutex_lock(&lock);
-	w->events = events;
-	w->data = data;
-	w->is_off = false;
-	w->edges_seen = w->s->edges - 1;
-	wake(w);
-	pthread_mutex_unlock(&lock);
-	return 0;
-}
-
-void ready_del(struct ready_watch *w)
-{
-	pthread_mutex_lock(&lock);
-	LIST_REMOVE(w, in_sock);
-	LIST_REMOVE(w, in_set);
-	pthread_mutex_unlock(&lock);
-	free(w);
-}
-
-int ready_collect(struct ready_set *set, struct ready_event *out, int max)
-{
-	struct ready_watch *w;
-	int n = 0;
-
-	pthread_mutex_lock(&lock);
-	LIST_FOREACH(w, &set->watches, in_set) {
-		if (n == max)
-			break;
-		if (!is_ready(w))
-			continue;
-		out[n].events = events_of(w->s) & (w->events | EPOLLERR | EPOLLHUP);
-		out[n++].data = w->data;
-		w->edges_seen = w->s->edges;
-		w->is_off = (w->events & EPOLLONESHOT) != 0;
-	}
-	pthread_mutex_unlock(&lock);
-	return n;
-}
-
-bool ready_spins(const struct ready_set *set)
-{
-	return fake_spins;
-}
-
-bool ready_run(struct ready_set *set)
-{
-	__atomic_add_fetch(&fake_runs, 1, __ATOMIC_RELAXED);
-	sched_yield();
-	return false;
-}
-
-int ready_fd(const struct ready_set *set)
-{
-	return set->fd;
-}
-
-bool ready_arm(struct ready_set *set)
-{
-	struct ready_watch *w;
-	bool ready = false;
-
-	pthread_mutex_lock(&lock);
-	LIST_FOREACH(w, &set->watches, in_set)
-		ready = ready || is_ready(w);
-	set->is_armed = !ready;
-	pthread_mutex_unlock(&lock);
-	return !ready;
-}
-
-void ready_disarm(struct ready_set *set)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&lock);
-	set->is_armed = false;
-	while (read(set->fd, &n, sizeof(n)) > 0)
-		;
-	pthread_mutex_unlock(&lock);
-}
-
-bool ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
-{
-	*s = (struct ready_sleep){.fd = -1, .us = UINT64_MAX};
-	return ready_arm(set);
-}
-
-void ready_sleep_end(struct ready_set *set, const struct ready_sleep *s)
-{
-	ready_disarm(set);
+		fake_publish(s->peer);
+	pthread_mutex_unlock(&fake_lock);
 }
 
 /* --- sockets ------------------------------------------------------------------------------------------ */
@@ -265,7 +42,7 @@ int sock_open(struct stack_group *g, enum sock_kind kind, struct sock **out)
 		abort();
 	s->kind = kind;
 	s->queue = malloc(QUEUE);
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	LIST_INSERT_HEAD(&all, s, in_all);
 	fake_live++;
 	done(s);
@@ -284,7 +61,7 @@ static void close_locked(struct sock *s)
 			s->peer->error = ECONNRESET;
 		s->peer->peer = NULL;
 		s->peer->is_eof = s->peer->is_cut = true;
-		edge(s->peer);
+		fake_edge(s->peer);
 	}
 	LIST_REMOVE(s, in_all);
 	fake_live--;
@@ -294,9 +71,9 @@ static void close_locked(struct sock *s)
 
 void sock_close(struct sock *s)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	close_locked(s);
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&fake_lock);
 }
 
 void sock_set_fd(struct sock *s, int fd)
@@ -327,7 +104,7 @@ static int bind_locked(struct sock *s, const struct sockaddr_in *addr)
 
 int sock_bind(struct sock *s, const struct sockaddr_in *addr)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	int r = bind_locked(s, addr);
 	done(s);
 	return r;
@@ -335,7 +112,7 @@ int sock_bind(struct sock *s, const struct sockaddr_in *addr)
 
 int sock_listen(struct sock *s, int backlog)
 {
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	s->backlog = backlog < 1 ? 1 : backlog;
 	done(s);
 	return 0;
@@ -360,7 +137,7 @@ int sock_connect(struct sock *s, const struct sockaddr_in *addr)
 	}
 	if (s->is_connected)
 		return -EISCONN;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	self_address(s);
 	to = find(SOCK_TCP, addr->sin_port);
 	s->is_connected = true;
@@ -378,9 +155,9 @@ int sock_connect(struct sock *s, const struct sockaddr_in *addr)
 		LIST_INSERT_HEAD(&all, conn, in_all);
 		fake_live++;
 		to->pending[to->n_pending++] = conn;
-		edge(to);
+		fake_edge(to);
 	}
-	edge(s);
+	fake_edge(s);
 	done(s);
 	return -EINPROGRESS;
 }
@@ -389,7 +166,7 @@ int sock_accept(struct sock *s, struct sock **out, struct sockaddr_in *peer)
 {
 	int r = -EAGAIN;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	if (s->backlog == 0) {
 		r = -EINVAL;
 	} else if (s->n_pending) {
@@ -417,7 +194,7 @@ static ssize_t take(struct sock *s, const struct iovec *iov, int n, bool peek)
 		memmove(s->queue, s->queue + done, s->n - done);
 		s->n -= done;
 		if (s->peer)
-			edge(s->peer);
+			fake_edge(s->peer);
 	}
 	return (ssize_t)done;
 }
@@ -457,7 +234,7 @@ ssize_t sock_recv(struct sock *s, const struct iovec *iov, int iovcnt, int flags
 {
 	ssize_t r;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	if (s->kind == SOCK_UDP) {
 		r = s->n ? take_datagram(s, iov, iovcnt, flags & MSG_PEEK, from, out_flags) : -EAGAIN;
 	} else if (s->error) {
@@ -486,7 +263,7 @@ static ssize_t put(struct sock *to, const struct iovec *iov, int n)
 		done += part;
 	}
 	if (done)
-		edge(to);
+		fake_edge(to);
 	return done || n == 0 ? (ssize_t)done : -EAGAIN;
 }
 
@@ -501,7 +278,7 @@ static ssize_t put_datagram(struct sock *s, struct sock *to, const struct iovec 
 	memcpy(to->queue + to->n, &d, sizeof(d));
 	to->n += sizeof(d);
 	put(to, iov, n);
-	edge(to);
+	fake_edge(to);
 	return (ssize_t)d.len;
 }
 
@@ -510,7 +287,7 @@ ssize_t sock_send(struct sock *s, const struct iovec *iov, int iovcnt, int flags
 {
 	ssize_t r;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	if (s->kind == SOCK_UDP) {
 		self_address(s);
 		to = to ? to : &s->to;
@@ -529,17 +306,17 @@ int sock_shutdown(struct sock *s, int how)
 {
 	if (!s->is_connected)
 		return -ENOTCONN;
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	if (how != SHUT_RD) {
 		s->is_shut = true;
 		if (s->peer) {
 			s->peer->is_eof = true;
-			edge(s->peer);
+			fake_edge(s->peer);
 		}
 	}
 	if (how != SHUT_WR)
 		s->is_eof = true;
-	edge(s);
+	fake_edge(s);
 	done(s);
 	return 0;
 }
@@ -560,7 +337,7 @@ int sock_take_error(struct sock *s)
 {
 	int err;
 
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&fake_lock);
 	err = s->error;
 	s->error = 0;
 	done(s);
