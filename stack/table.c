@@ -5,6 +5,7 @@
  * as many connections as buckets. The hash is keyed, so a peer cannot aim at one bucket.
  */
 #include "stack/impl.h"
+#include "stack/mix.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,17 +20,6 @@
 #define EPHEMERAL_N 28232 /* like Linux: 32768 .. 60999 */
 
 static uint64_t hash_key[2];
-
-static inline uint64_t
-mix(uint64_t x)
-{
-	x ^= x >> 32;
-	x *= 0xd6e8feb86659fd93ull;
-	x ^= x >> 32;
-	x *= 0xd6e8feb86659fd93ull;
-	x ^= x >> 32;
-	return x;
-}
 
 static struct sock **
 buckets_alloc(uint32_t n)
@@ -306,25 +296,4 @@ table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport)
 		return port;
 	}
 	return 0;
-}
-
-/* --- steering ------------------------------------------------------------------------------------------ */
-
-/* Not keyed: a port's RSS must not matter, and every core and process computes the same. */
-unsigned int
-stack_owner_tcp(uint32_t saddr, uint16_t sport, uint32_t daddr, uint16_t dport,
-	unsigned int n_stacks)
-{
-	uint64_t x;
-
-	if (n_stacks == 1)
-		return 0;
-	x = ((uint64_t)saddr << 32) ^ daddr ^ ((uint64_t)sport << 48) ^ ((uint64_t)dport << 16);
-	return (uint32_t)mix(x) % n_stacks;
-}
-
-unsigned int
-stack_owner_udp(uint16_t dport, unsigned int n_stacks)
-{
-	return n_stacks == 1 ? 0 : __builtin_bswap16(dport) % n_stacks;
 }

@@ -34,7 +34,7 @@ MAY_INCLUDE = (
     ("stack/*", ("stack/",) + LWIP),
     ("preload/*", ("preload/", "nodes/instance.h", "stack/sock.h", "stack/ready.h",
                     "stack/chunk.h", "conf/")),
-    ("dispatcher/*", ("dispatcher/", "graph/", "nodes/", "conf/", "ctl/") + DPDK),
+    ("dispatcher/*", ("dispatcher/", "graph/", "nodes/", "stack/edge.h", "conf/", "ctl/") + DPDK),
     ("ctl/*", ("ctl/", "cyaml/")),
     ("conf/*", ("conf/", "libconfig.h", "cyaml/")),
 )

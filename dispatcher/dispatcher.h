@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ltran: one NIC, many programs. What its files share.
+ *
+ *	in    rx ─► (bond) ─► dispatch-in ─┬► instance-tx      (a ring of an instance)
+ *	                                   ├► ip4-reass ─► dispatch-in   (fragments for a shared address)
+ *	                                   ├► reset ─► dispatch-out      (an instance that has gone)
+ *	                                   ├► kernel-tx
+ *	                                   └► drop
+ *	out   instance-rx ─► guard ─► police ─► dispatch-out ─┬► instance-tx  (on this host)
+ *	                                                      └► (gso) ─► (bond) ─► tx
+ *	      kernel-rx, control-rx (what the control thread sends) ─► dispatch-out
+ *
+ * Threads. The control thread (registry.c) alone changes instances and addresses; DPDK's vhost thread
+ * tells when a ring comes and goes (ring.c); workers (worker.c), one per core, walk the graphs. Workers
+ * read `struct map` through one pointer; the control thread makes a new one for every change,
+ * publishes it and frees the old one when every worker has passed a walk (librte_rcu). Nothing on
+ * the packet path takes a lock, but for rings that several workers fill.
+ */
+#ifndef DISPATCHER_DISPATCHER_H
+#define DISPATCHER_DISPATCHER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_ether.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_spinlock.h>
+
+#include "conf/ltran_conf.h"
+#include "nodes/ltran_abi.h"
+#include "nodes/worker.h"
+
+struct bond;
+struct ctl_server;
+struct policer;
+struct registry;
+
+#define NODE_INSTANCE_RX "instance-rx"
+#define NODE_GUARD "guard"
+#define NODE_POLICE "police"
+#define NODE_DISPATCH_IN "dispatch-in"
+#define NODE_DISPATCH_OUT "dispatch-out"
+#define NODE_INSTANCE_TX "instance-tx"
+#define NODE_RESET "reset"
+#define NODE_CONTROL_RX "control-rx"
+#define NODE_GSO "gso"
+
+#define MEMBERS_MAX 1024    /* instances; librte_vhost has 1024 devices */
+#define MEMBER_NONE UINT16_MAX
+#define CONTROL_RING 4096   /* packets between the control thread and worker 0 */
+
+/* Why packets of or for one instance were dropped; also what `ltran show -i` prints. */
+enum member_drop {
+	MEMBER_RING_FULL,   /* it does not read its ring */
+	MEMBER_NO_RING,     /* registered, but not connected (yet) */
+	MEMBER_SPOOFED_MAC,
+	MEMBER_SPOOFED_IP,
+	MEMBER_SPOOFED_ARP,
+	MEMBER_BAD_FRAME,   /* too short, or neither IPv4 nor ARP */
+	MEMBER_RATE,        /* above rate_limit */
+	MEMBER_DROPS
+};
+
+struct member_stats {
+	uint64_t rx_pkts, rx_bytes; /* to the instance */
+	uint64_t tx_pkts, tx_bytes; /* from the instance, let through */
+	uint64_t drops[MEMBER_DROPS];
+} __rte_cache_aligned;
+
+/* One registered instance as workers see it. Made and freed by the control thread. */
+struct member {
+	/* workers read; `vid` is written by DPDK's vhost thread */
+	_Atomic int vid;      /* vhost device, -1: no ring now */
+	uint16_t index;       /* in map.members */
+	uint16_t n_queues;
+	uint16_t worker;      /* polls its rings */
+	uint32_t addr;        /* network order */
+	_Atomic bool broken;  /* its ring or memory is corrupt: never touched again */
+	const struct ltran_slot *tables; /* n_queues tables, read only mapping; NULL: none */
+	uint32_t n_slots;
+	struct policer *policer;         /* rate_limit of this address, shared by its instances; NULL: none */
+	rte_spinlock_t tx_lock[LTRAN_QUEUES_MAX]; /* several workers fill a ring */
+	struct member_stats *stats;      /* one per worker, written by it */
+
+	/* control thread */
+	uint32_t mask, gateway;
+	pid_t pid;
+	uid_t uid;
+	uint64_t exe_dev, exe_ino; /* the program; instances of one address must be the same */
+	uint64_t since_us;
+	uint64_t blocks[LTRAN_BLOCK_WORDS];
+	int fd;               /* registration; -1: it is being cleaned up */
+	char program[16];
+	char path[LTRAN_PATH_MAX];
+	void *table_map;      /* mapping behind `tables`, with its size */
+	size_t table_bytes;
+};
+
+/* An address with its instances, or, when they have all gone, without. */
+struct map_addr {
+	uint32_t addr;   /* network order */
+	uint16_t n;      /* 0: its instances have died, `reset` answers for them */
+	uint16_t first;  /* members of the address: map.order[first .. first + n) */
+};
+
+/* All that steering needs. Never changed once published. */
+struct map {
+	uint32_t subnet, host_mask; /* host order; host_mask = 2^dispatch_subnet_length - 1 */
+	uint16_t n_members, n_addrs;
+	struct member **members;  /* those that are there, in order of registration */
+	struct member **order;    /* the same, by address */
+	struct map_addr *addrs;   /* [0] is nobody */
+	uint16_t by_host[];       /* index into addrs by host part; host_mask + 1 of them */
+};
+
+/* One core. `w` is first: the nodes of nodes/ see a struct worker. */
+struct dispatch_worker {
+	struct worker w;
+	struct ltran *lt;
+	const struct map *map; /* read once per walk */
+	uint16_t next_member;  /* instance-rx goes on there */
+	uint64_t busy_tsc;     /* last walk that moved a packet */
+	uint64_t walks, idle_walks, sleeps;
+	pthread_t thread;
+	int wake_fd;           /* epoll set it sleeps on, or -1 */
+	bool has_thread;
+};
+
+struct ltran {
+	const struct ltran_conf *conf;
+	struct rte_ether_addr mac;  /* the NIC's, the bond's; every instance's */
+	uint16_t mtu;
+	uint16_t port;              /* ethdev; the first of a bond */
+	struct bond *bond;          /* NULL: a single port */
+	struct rte_mempool *pool;
+	unsigned int n_workers;
+	struct dispatch_worker *workers[WORKERS_MAX];
+	struct rte_rcu_qsbr *rcu;   /* thread i: worker i */
+	_Atomic(const struct map *) map;
+	struct rte_ring *control;   /* frames for worker 0 to send: control thread is the producer */
+	struct rte_ring *heard;     /* ARP replies for the control thread: workers are the producers */
+	int kernel_fd;              /* tap, or -1 */
+	_Atomic bool stop;
+	struct registry *registry;
+	struct ctl_server *ctl;
+	_Atomic uint64_t kernel_pkts, arp_pkts, tcp_pkts, icmp_pkts, udp_pkts; /* of the NIC, for show */
+};
+
+static inline struct dispatch_worker *
+node_dispatch_worker(struct worker *w)
+{
+	return (struct dispatch_worker *)w;
+}
+
+/* The address entry of `addr` (network order); entry 0, nobody's, when there is none. */
+static inline const struct map_addr *
+map_find(const struct map *m, uint32_t addr)
+{
+	uint32_t host = rte_be_to_cpu_32(addr);
+
+	if ((host & ~m->host_mask) != m->subnet)
+		return &m->addrs[0];
+	return &m->addrs[m->by_host[host & m->host_mask]];
+}
+
+/* --- ltran.c: composition root; main thread ---------------------------------------------------- */
+
+/* 0, or -errno with a line in `err`. Runs until ltran_stop(), which may be called from a handler. */
+int ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t err_len);
+void ltran_run(struct ltran *lt);
+void ltran_stop(struct ltran *lt);
+void ltran_free(struct ltran *lt);
+
+/* --- worker.c ---------------------------------------------------------------------------------- */
+
+int workers_start(struct ltran *lt, char *err, size_t err_len);
+void workers_stop(struct ltran *lt);
+/* Wake every sleeping worker: the map has changed, or `control` has frames. Any thread. */
+void workers_kick(struct ltran *lt);
+/* Returns when every worker has finished the walk it was in: what it may have read before is free. */
+void workers_synchronize(struct ltran *lt);
+
+/* --- map.c: control thread --------------------------------------------------------------------- */
+
+/* A map of `n` members; `gone` are addresses without instances (network order). NULL: no memory. */
+struct map *map_create(const struct ltran_conf *conf, struct member **members, unsigned int n,
+	const uint32_t *gone, unsigned int n_gone);
+void map_free(struct map *m);
+/* Publish, wait for the workers, free the one before. */
+void map_publish(struct ltran *lt, struct map *m);
+
+/* --- registry.c: control thread ---------------------------------------------------------------- */
+
+/* Opens the registration socket and starts the control thread. */
+int registry_start(struct ltran *lt, char *err, size_t err_len);
+void registry_stop(struct ltran *lt);
+/* For the control socket: calls `each` for every member while none can come or go. Any thread. */
+void registry_each(struct ltran *lt, void (*each)(void *arg, const struct member *m), void *arg);
+
+/* --- ring.c: vhost devices; control thread, but for the callbacks -------------------------------- */
+
+int ring_open(struct ltran *lt, struct member *m, char *err, size_t err_len);
+/* Returns when no worker and no DPDK thread uses the ring any more. */
+void ring_close(struct ltran *lt, struct member *m);
+
+/* --- police.c ---------------------------------------------------------------------------------- */
+
+/* The policer of `addr` by rate_limit, shared by all who ask for that address; NULL: no limit. */
+struct policer *policer_get(struct ltran *lt, uint32_t addr);
+void policer_free_all(struct ltran *lt);
+
+/* --- ltran_ctl.c ------------------------------------------------------------------------------- */
+
+int ltran_ctl_start(struct ltran *lt, char *err, size_t err_len);
+void ltran_ctl_stop(struct ltran *lt);
+
+#endif
