@@ -20,11 +20,14 @@
 #ifndef DISPATCHER_DISPATCHER_H
 #define DISPATCHER_DISPATCHER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rte_byteorder.h>
 #include <rte_ether.h>
+#include <rte_mbuf.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_spinlock.h>
 
@@ -163,6 +166,25 @@ map_find(const struct map *m, uint32_t addr)
 	if ((host & ~m->host_mask) != m->subnet)
 		return &m->addrs[0];
 	return &m->addrs[m->by_host[host & m->host_mask]];
+}
+
+/*
+ * Where a packet comes from: `port` is the NIC's, MEMBER_PORT | index of a member in map.members, or
+ * RTE_MBUF_PORT_INVALID (tap, control thread). Where it goes: hash.usr, towards instance-tx, is
+ * index << 16 | queue. Both are valid within the walk that set them.
+ */
+#define MEMBER_PORT 0x8000u
+
+static inline struct member *
+packet_member(const struct dispatch_worker *dw, const struct rte_mbuf *m)
+{
+	return dw->map->members[m->port & ~MEMBER_PORT];
+}
+
+static inline bool
+packet_is_from_member(const struct rte_mbuf *m)
+{
+	return (m->port & MEMBER_PORT) != 0 && m->port != RTE_MBUF_PORT_INVALID;
 }
 
 /* --- ltran.c: composition root; main thread ---------------------------------------------------- */
