@@ -76,7 +76,7 @@ struct member_stats {
 struct member {
 	/* workers read; `vid` is written by DPDK's vhost thread */
 	_Atomic int vid;      /* vhost device, -1: no ring now */
-	uint16_t index;       /* in map.members */
+	uint16_t index;       /* slot in map.members: the same as long as it lives */
 	uint16_t n_queues;
 	uint16_t worker;      /* polls its rings */
 	uint32_t addr;        /* network order */
@@ -111,12 +111,14 @@ struct map_addr {
 /* All that steering needs. Never changed once published. */
 struct map {
 	uint32_t subnet, host_mask; /* host order; host_mask = 2^dispatch_subnet_length - 1 */
-	uint16_t n_members, n_addrs;
-	struct member **members;  /* those that are there, in order of registration */
-	struct member **order;    /* the same, by address */
+	uint16_t n_members, n_addrs; /* slots in `members`, entries in `addrs` */
+	struct member **members;  /* by member.index; NULL: free slot */
+	struct member **order;    /* those that are there, by address, then in order of registration */
 	struct map_addr *addrs;   /* [0] is nobody */
 	uint16_t by_host[];       /* index into addrs by host part; host_mask + 1 of them */
 };
+
+enum seen_kind { SEEN_TCP, SEEN_UDP, SEEN_ICMP, SEEN_ARP, SEEN_OTHER, SEEN_KINDS };
 
 /* One core. `w` is first: the nodes of nodes/ see a struct worker. */
 struct dispatch_worker {
@@ -126,8 +128,11 @@ struct dispatch_worker {
 	uint16_t next_member;  /* instance-rx goes on there */
 	uint64_t busy_tsc;     /* last walk that moved a packet */
 	uint64_t walks, idle_walks, sleeps;
+	uint64_t seen[SEEN_KINDS]; /* packets the NIC brought, for `ltran show` */
+	int wake_fd;           /* eventfd that ends its sleep */
+	_Atomic bool asleep;
+	int cpu;               /* pinned to, or -1 */
 	pthread_t thread;
-	int wake_fd;           /* epoll set it sleeps on, or -1 */
 	bool has_thread;
 };
 
@@ -148,7 +153,6 @@ struct ltran {
 	_Atomic bool stop;
 	struct registry *registry;
 	struct ctl_server *ctl;
-	_Atomic uint64_t kernel_pkts, arp_pkts, tcp_pkts, icmp_pkts, udp_pkts; /* of the NIC, for show */
 };
 
 static inline struct dispatch_worker *
@@ -206,7 +210,7 @@ void workers_synchronize(struct ltran *lt);
 
 /* --- map.c: control thread --------------------------------------------------------------------- */
 
-/* A map of `n` members; `gone` are addresses without instances (network order). NULL: no memory. */
+/* A map of `n` members in any order, each with its index set; `gone` are addresses without instances (network order). NULL: no memory. */
 struct map *map_create(const struct ltran_conf *conf, struct member **members, unsigned int n,
 	const uint32_t *gone, unsigned int n_gone);
 void map_free(struct map *m);
