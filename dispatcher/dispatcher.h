@@ -152,6 +152,7 @@ struct ltran {
 	int kernel_fd;              /* tap, or -1 */
 	_Atomic bool stop;
 	struct registry *registry;
+	struct policer *policers;   /* list, police.c; control thread */
 	struct ctl_server *ctl;
 };
 
