@@ -211,7 +211,8 @@ void workers_synchronize(struct ltran *lt);
 
 /* --- map.c: control thread --------------------------------------------------------------------- */
 
-/* A map of `n` members in any order, each with its index set; `gone` are addresses without instances (network order). NULL: no memory. */
+/* A map of `n` members in order of registration, each with its index set; `gone` are addresses
+ * without instances (network order). NULL: no memory. */
 struct map *map_create(const struct ltran_conf *conf, struct member **members, unsigned int n,
 	const uint32_t *gone, unsigned int n_gone);
 void map_free(struct map *m);
