@@ -19,9 +19,11 @@
 #include <stdio.h>
 
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "nodes/port.h"
 #include "stack/edge.h"
 
 #define PACKET_ROOM (2048 + RTE_PKTMBUF_HEADROOM)
@@ -92,21 +94,34 @@ create_pool(const struct instance *in, const char *name, uint32_t n, uint32_t mi
 	}
 }
 
+/* What the drivers ask of a buffer: an af_packet ring with long frames (port.h). */
+static uint16_t
+packet_room(void)
+{
+	uint32_t room = PACKET_ROOM;
+	uint16_t port;
+
+	RTE_ETH_FOREACH_DEV(port)
+		room = RTE_MAX(room, port_buffer_bytes(port) + RTE_PKTMBUF_HEADROOM);
+	return (uint16_t)RTE_MIN(room, (uint32_t)UINT16_MAX);
+}
+
 int
 instance_pool_start(struct instance *in, char *err, size_t err_len)
 {
 	uint32_t n = wanted_packets(in), n_bulk = n / BULK_SHARE;
 	uint32_t cache = RTE_MIN(in->conf->mem_cache_num, (uint32_t)RTE_MEMPOOL_CACHE_MAX_SIZE);
+	uint16_t room = packet_room();
 
 	n_bulk = RTE_MIN(n_bulk, BULK_PER_CORE * in->n_workers);
-	n = at_most_percent(in, n, PACKET_ROOM, PACKETS_PERCENT);
+	n = at_most_percent(in, n, room, PACKETS_PERCENT);
 	n_bulk = at_most_percent(in, n_bulk, BULK_ROOM, BULK_PERCENT);
 	in->bulk = create_pool(in, "gazelle_bulk", n_bulk, BULK_MIN, BULK_ROOM, NULL, 0);
-	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, PACKET_ROOM, "lf_stack", cache);
+	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, room, "lf_stack", cache);
 	if (in->pool != NULL && in->bulk != NULL)
 		return 0;
 	snprintf(err, err_len, "no memory for %u packets of %u bytes: give DPDK more in dpdk_args",
-		PACKETS_MIN, object_bytes(PACKET_ROOM));
+		PACKETS_MIN, object_bytes(room));
 	return -ENOMEM;
 }
 

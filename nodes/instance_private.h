@@ -68,8 +68,6 @@ void instance_tso_stop(struct instance *in);
 void instance_sleep_prepare(const struct instance *in, struct worker *w);
 int instance_sleep_arm(void *worker, int *fds, uint64_t *until_us);
 void instance_sleep_disarm(void *worker);
-/* "net_af_packet" and the like: drivers whose queues are sockets. */
-bool instance_sleep_by_socket(const char *driver);
 
 /* instance_ctl.c: the control socket and its commands. 0 or -errno. */
 int instance_ctl_start(struct instance *in);

@@ -32,12 +32,6 @@
 #define PEER_US 40000 /* a virtual wire's peer that comes back begins anew, without our request */
 #define FDS_MAX 4096
 
-bool
-instance_sleep_by_socket(const char *driver)
-{
-	return strcmp(driver, "net_af_packet") == 0 || strcmp(driver, "net_af_xdp") == 0;
-}
-
 /* A packet socket of interface `if_index`, or an XDP socket, which does not tell. */
 static bool
 is_wire_socket(int fd, unsigned int if_index)
