@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/schema.h"
@@ -10,8 +11,8 @@
 #define WRAP_COLUMN 96
 
 /* A double-quoted string that libconfig and YAML both read back. */
-static void
-print_quoted(FILE *out, const char *text)
+void
+conf_print_quoted(FILE *out, const char *text)
 {
 	fputc('"', out);
 	for (const char *p = text; *p != '\0'; p++) {
@@ -41,11 +42,40 @@ print_word(FILE *out, const struct conf_row *row, int value)
 
 	while (w->word != NULL && w->value != value)
 		w++;
-	print_quoted(out, w->word != NULL ? w->word : "?");
+	conf_print_quoted(out, w->word != NULL ? w->word : "?");
+}
+
+/* The strings of a CONF_ARGS as an array, of a CONF_LINE as one string. */
+static void
+print_args(FILE *out, const void *c, const struct conf_row *row)
+{
+	char *const *args = conf_field_const(c, row);
+	unsigned int n = *(const unsigned int *)conf_companion(c, row);
+	char *line = NULL;
+	size_t len;
+	FILE *join;
+
+	if (row->type == CONF_ARGS) {
+		fputc('[', out);
+		for (unsigned int i = 0; i < n; i++) {
+			fputs(i > 0 ? ", " : "", out);
+			conf_print_quoted(out, args[i]);
+		}
+		fputc(']', out);
+		return;
+	}
+	join = open_memstream(&line, &len);
+	if (join == NULL)
+		return;
+	for (unsigned int i = 0; i < n; i++)
+		fprintf(join, "%s%s", i > 0 ? " " : "", args[i]);
+	fclose(join);
+	conf_print_quoted(out, line);
+	free(line);
 }
 
 static void
-print_value(FILE *out, const struct conf *c, const struct conf_row *row)
+print_value(FILE *out, const void *c, const struct conf_row *row)
 {
 	const void *field = conf_field_const(c, row);
 	const uint8_t *mac = field;
@@ -62,7 +92,7 @@ print_value(FILE *out, const struct conf *c, const struct conf_row *row)
 		print_word(out, row, *(const int *)field);
 		break;
 	case CONF_TEXT:
-		print_quoted(out, field);
+		conf_print_quoted(out, field);
 		break;
 	case CONF_ADDR:
 		fprintf(out, "\"%s\"", inet_ntop(AF_INET, field, addr, sizeof(addr)));
@@ -75,24 +105,23 @@ print_value(FILE *out, const struct conf *c, const struct conf_row *row)
 		print_cpus(out, field);
 		break;
 	case CONF_ARGS:
-		fputc('[', out);
-		for (unsigned int i = 0; i < c->n_dpdk_args; i++) {
-			fputs(i > 0 ? ", " : "", out);
-			print_quoted(out, c->dpdk_args[i]);
-		}
-		fputc(']', out);
+	case CONF_LINE:
+		print_args(out, c, row);
+		break;
+	case CONF_OWN:
+		row->ops->print(c, out);
 		break;
 	}
 }
 
 int
-conf_dump_yaml(const struct conf *c, FILE *out)
+conf_dump_schema(const struct conf_schema *schema, const void *c, FILE *out)
 {
-	for (int k = 0; k < CONF_KEYS; k++) {
-		const struct conf_row *row = &conf_rows[k];
+	for (unsigned int k = 0; k < schema->n_rows; k++) {
+		const struct conf_row *row = &schema->rows[k];
 
 		fprintf(out, "%s: ", row->name);
-		if (row->type == CONF_MAC && !c->has_devices)
+		if (row->type == CONF_MAC && conf_is_default(c, row))
 			fputs("null", out);
 		else
 			print_value(out, c, row);
@@ -142,25 +171,25 @@ describe(const struct conf_row *row, char *buf, size_t len)
 		snprintf(buf + n, len - n, "Absent: %s.", row->absent);
 	else if (row->type == CONF_WORD)
 		snprintf(buf + n, len - n, "Default: \"%s\".", row->words[0].word);
-	else if (row->type == CONF_TEXT)
+	else if (row->type == CONF_TEXT || row->type == CONF_LINE)
 		snprintf(buf + n, len - n, "Default: empty.");
 	else
 		snprintf(buf + n, len - n, "Default: %" PRIu32 ".", row->def);
 }
 
 int
-conf_print_example(FILE *out)
+conf_print_schema_example(const struct conf_schema *schema, FILE *out)
 {
-	struct conf c;
+	void *c = calloc(1, schema->size);
 	char text[2 * CONF_WHY_MAX];
 
-	memset(&c, 0, sizeof(c));
-	fputs("# Settings of liblstack.so (syntax: libconfig). Every key with its default; LSTACK_CONF_PATH\n"
-	      "# names another file. Made from conf/schema.c.\n", out);
-	for (int k = 0; k < CONF_KEYS; k++) {
-		const struct conf_row *row = &conf_rows[k];
+	if (c == NULL)
+		return -ENOMEM;
+	fputs(schema->about, out);
+	for (unsigned int k = 0; k < schema->n_rows; k++) {
+		const struct conf_row *row = &schema->rows[k];
 
-		conf_set_default(&c, row);
+		conf_set_default(c, row);
 		fputc('\n', out);
 		print_wrapped(out, "# ", row->help);
 		describe(row, text, sizeof(text));
@@ -171,19 +200,21 @@ conf_print_example(FILE *out)
 		else if (row->type == CONF_MAC)
 			fputs("\"aa:bb:cc:dd:ee:ff\"", out);
 		else
-			print_value(out, &c, row);
+			print_value(out, c, row);
 		fputc('\n', out);
 	}
+	conf_clear(schema, c);
+	free(c);
 	return ferror(out) ? -EIO : 0;
 }
 
 int
-conf_print_help(FILE *out)
+conf_print_schema_help(const struct conf_schema *schema, FILE *out)
 {
 	char text[2 * CONF_WHY_MAX];
 
-	for (int k = 0; k < CONF_KEYS; k++) {
-		const struct conf_row *row = &conf_rows[k];
+	for (unsigned int k = 0; k < schema->n_rows; k++) {
+		const struct conf_row *row = &schema->rows[k];
 
 		/* man(7) */
 		fprintf(out, ".TP\n.B %s\n", row->name);
@@ -194,4 +225,40 @@ conf_print_help(FILE *out)
 		fprintf(out, "%s\n", text);
 	}
 	return ferror(out) ? -EIO : 0;
+}
+
+int
+conf_dump_yaml(const struct conf *c, FILE *out)
+{
+	return conf_dump_schema(&lstack_schema, c, out);
+}
+
+int
+conf_print_example(FILE *out)
+{
+	return conf_print_schema_example(&lstack_schema, out);
+}
+
+int
+conf_print_help(FILE *out)
+{
+	return conf_print_schema_help(&lstack_schema, out);
+}
+
+int
+ltran_conf_dump_yaml(const struct ltran_conf *c, FILE *out)
+{
+	return conf_dump_schema(&ltran_schema, c, out);
+}
+
+int
+ltran_conf_print_example(FILE *out)
+{
+	return conf_print_schema_example(&ltran_schema, out);
+}
+
+int
+ltran_conf_print_help(FILE *out)
+{
+	return conf_print_schema_help(&ltran_schema, out);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * lstack.conf into struct conf.
+ * A file into the struct of its schema: lstack.conf, ltran.conf.
  *
  * The whole file is read and every problem reported before the result is decided: a user mends a
  * file once, not once per error. The file is read by us and not by libconfig, because libconfig's
@@ -37,8 +37,10 @@ say(struct conf_load *l, bool is_error, const char *fmt, ...)
 }
 
 void
-conf_complain(struct conf_load *l, bool is_error, enum conf_key k, bool legal, const char *fmt, ...)
+conf_complain(struct conf_load *l, bool is_error, unsigned int k, bool legal, const char *fmt,
+	...)
 {
+	const struct conf_row *row = &l->schema->rows[k];
 	const config_setting_t *s = l->given[k];
 	char why[CONF_WHY_MAX + CONF_WHY_MAX], value[CONF_VALUE_MAX], text[CONF_WHY_MAX];
 	va_list ap;
@@ -47,9 +49,9 @@ conf_complain(struct conf_load *l, bool is_error, enum conf_key k, bool legal, c
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	if (legal)
-		conf_legal_text(&conf_rows[k], text, sizeof(text));
+		conf_legal_text(row, text, sizeof(text));
 	if (s == NULL) {
-		say(l, is_error, "%s: %s: %s%s%s%s", l->path, conf_rows[k].name, why,
+		say(l, is_error, "%s: %s: %s%s%s%s", l->path, row->name, why,
 			legal ? " (legal: " : "", legal ? text : "", legal ? ")" : "");
 		return;
 	}
@@ -59,60 +61,21 @@ conf_complain(struct conf_load *l, bool is_error, enum conf_key k, bool legal, c
 		legal ? ")" : "");
 }
 
-static int
-find_row(const char *name)
+int
+conf_find_row(const struct conf_schema *schema, const char *name)
 {
-	for (int k = 0; k < CONF_KEYS; k++) {
-		if (strcmp(conf_rows[k].name, name) == 0 ||
-			(conf_rows[k].alias != NULL && strcmp(conf_rows[k].alias, name) == 0))
+	for (unsigned int k = 0; k < schema->n_rows; k++) {
+		const struct conf_row *row = &schema->rows[k];
+
+		if (strcmp(row->name, name) == 0 ||
+			(row->alias != NULL && strcmp(row->alias, name) == 0))
 			return k;
 	}
 	return -1;
 }
 
-static const char *
-find_line(const char *text, unsigned int line)
-{
-	while (text != NULL && --line > 0) {
-		text = strchr(text, '\n');
-		if (text != NULL)
-			text++;
-	}
-	return text;
-}
-
-/*
- * libconfig takes a number beyond 32 bits modulo 2^32 without a word, so compare with the source.
- * False if the number is wrapped; it has been complained about then.
- */
-static bool
-check_wrapped(struct conf_load *l, const config_setting_t *s)
-{
-	const char *name = config_setting_name(s);
-	const char *p = find_line(l->text, config_setting_source_line(s));
-	int n;
-
-	if (config_setting_type(s) != CONFIG_TYPE_INT || p == NULL)
-		return true;
-	n = strcspn(p, "\n");
-	p = memmem(p, n, name, strlen(name));
-	if (p == NULL)
-		return true;
-	p += strlen(name);
-	p += strspn(p, " \t=:");
-	n = strspn(p, "+-0123456789xXabcdefABCDEF");
-	if (n == 0 || strtoll(p, NULL, 0) == config_setting_get_int64(s))
-		return true;
-	/* Hexadecimal numbers with the top bit set are the same 32 bits. */
-	if (strtoll(p, NULL, 0) == (long long)(uint32_t)config_setting_get_int(s))
-		return true;
-	say(l, true, "%s:%u: %s = %.*s: out of range", l->path, config_setting_source_line(s), name,
-		n, p);
-	return false;
-}
-
 static void
-load_row(struct conf_load *l, enum conf_key k, const config_setting_t *s)
+load_row(struct conf_load *l, unsigned int k, const config_setting_t *s)
 {
 	char why[CONF_WHY_MAX];
 
@@ -123,12 +86,8 @@ load_row(struct conf_load *l, enum conf_key k, const config_setting_t *s)
 			config_setting_source_line(l->given[k]));
 		return;
 	}
-	if (!check_wrapped(l, s)) {
-		l->bad[k] = true;
-		return;
-	}
 	l->given[k] = s;
-	if (!conf_parse_value(l->c, &conf_rows[k], s, why, sizeof(why))) {
+	if (!conf_parse_value(l->c, &l->schema->rows[k], s, why, sizeof(why))) {
 		conf_complain(l, true, k, true, "%s", why);
 		l->given[k] = NULL;
 		l->bad[k] = true;
@@ -151,8 +110,8 @@ warn_stranger(struct conf_load *l, const config_setting_t *s)
 	char value[CONF_VALUE_MAX], off[CONF_VALUE_MAX];
 
 	conf_quote_setting(s, value, sizeof(value));
-	for (size_t i = 0; i < conf_known_n; i++) {
-		const struct conf_known *known = &conf_known[i];
+	for (size_t i = 0; i < l->schema->n_known; i++) {
+		const struct conf_known *known = &l->schema->known[i];
 
 		if (strcmp(known->name, name) != 0)
 			continue;
@@ -164,8 +123,11 @@ warn_stranger(struct conf_load *l, const config_setting_t *s)
 		say(l, false, "%s:%u: %s = %s: %s", l->path, line, name, value, known->text);
 		return;
 	}
-	nearest = conf_nearest(name);
-	if (nearest != NULL)
+	nearest = conf_nearest(l->schema, name);
+	if (conf_find_row(l->schema->other, name) >= 0)
+		say(l, false, "%s:%u: %s = %s: belongs to %s, ignored", l->path, line, name, value,
+			l->schema->other->file);
+	else if (nearest != NULL)
 		say(l, false, "%s:%u: %s = %s: unknown key, ignored; did you mean %s?", l->path,
 			line, name, value, nearest);
 	else
@@ -177,34 +139,43 @@ load_settings(struct conf_load *l, const config_t *cfg)
 {
 	const config_setting_t *root = config_root_setting(cfg);
 	int n = config_setting_length(root);
+	char legal[CONF_WHY_MAX];
 
 	for (int i = 0; i < n; i++) {
 		const config_setting_t *s = config_setting_get_elem(root, i);
-		int k = find_row(config_setting_name(s));
+		int k = conf_find_row(l->schema, config_setting_name(s));
 
 		if (k >= 0)
 			load_row(l, k, s);
 		else
 			warn_stranger(l, s);
 	}
-	for (int k = 0; k < CONF_KEYS; k++) {
-		if (conf_rows[k].mandatory && !is_written(cfg, &conf_rows[k]))
-			conf_complain(l, true, k, false, "missing; set it to %s",
-				conf_rows[k].legal);
+	for (unsigned int k = 0; k < l->schema->n_rows; k++) {
+		const struct conf_row *row = &l->schema->rows[k];
+
+		if (!row->mandatory || is_written(cfg, row))
+			continue;
+		conf_legal_text(row, legal, sizeof(legal));
+		conf_complain(l, true, k, false, "missing; set it to %s", legal);
 	}
 }
 
-/* libconfig has kept what it read before the error: on_error may be among it. */
+/* libconfig has kept what it read before the error: the kept row may be among it. */
 static void
 load_syntax_error(struct conf_load *l, const config_t *cfg)
 {
-	const config_setting_t *s = config_lookup(cfg, conf_rows[KEY_ON_ERROR].name);
+	const struct conf_row *kept;
+	const config_setting_t *s;
 	char why[CONF_WHY_MAX];
 
 	say(l, true, "%s:%d: %s near this line (KEY = VALUE; strings in double quotes)", l->path,
 		config_error_line(cfg), config_error_text(cfg) ? config_error_text(cfg) : "error");
+	if (l->schema->kept < 0)
+		return;
+	kept = &l->schema->rows[l->schema->kept];
+	s = config_lookup(cfg, kept->name);
 	if (s != NULL)
-		conf_parse_value(l->c, &conf_rows[KEY_ON_ERROR], s, why, sizeof(why));
+		conf_parse_value(l->c, kept, s, why, sizeof(why));
 }
 
 /* The line of an @include directive, or 0. */
@@ -225,42 +196,56 @@ find_include(const char *text)
 }
 
 static void
-set_defaults(struct conf *c)
+set_defaults(const struct conf_schema *schema, void *c)
 {
-	memset(c, 0, sizeof(*c));
-	for (int k = 0; k < CONF_KEYS; k++)
-		conf_set_default(c, &conf_rows[k]);
+	memset(c, 0, schema->size);
+	for (unsigned int k = 0; k < schema->n_rows; k++)
+		conf_set_default(c, &schema->rows[k]);
+}
+
+/* After an error: defaults, but for the kept row. */
+static void
+forget(const struct conf_schema *schema, void *c)
+{
+	int *kept = schema->kept >= 0 ? conf_field(c, &schema->rows[schema->kept]) : NULL;
+	int value = kept != NULL ? *kept : 0;
+
+	conf_clear(schema, c);
+	set_defaults(schema, c);
+	if (kept != NULL)
+		*kept = value;
 }
 
 int
-conf_load_text(const struct conf_host *host, const char *path, const char *text, struct conf *c,
-	conf_report_fn report, void *arg)
+conf_load_text(const struct conf_schema *schema, const struct conf_host *host, const char *path,
+	const char *text, void *c, conf_report_fn report, void *arg)
 {
-	struct conf_load l = {.path = path, .text = text, .host = host, .c = c, .report = report,
-		.arg = arg};
+	struct conf_load l = {.schema = schema, .path = path, .host = host, .c = c,
+		.report = report, .arg = arg};
 	unsigned int include = find_include(text);
-	enum conf_on_error on_error;
 	config_t cfg;
+	char *wide;
 
-	set_defaults(c);
+	set_defaults(schema, c);
 	if (include != 0) {
 		say(&l, true, "%s:%u: @include is not available", path, include);
 		return -EINVAL;
 	}
+	wide = conf_widen_literals(text);
+	if (wide == NULL)
+		return -ENOMEM;
 	config_init(&cfg);
-	if (config_read_string(&cfg, text)) {
+	if (config_read_string(&cfg, wide)) {
 		load_settings(&l, &cfg);
-		conf_check_relations(&l);
+		schema->check_relations(&l);
 	} else {
 		load_syntax_error(&l, &cfg);
 	}
 	config_destroy(&cfg);
+	free(wide);
 	if (l.n_errors == 0)
 		return 0;
-	on_error = c->on_error;
-	conf_free(c);
-	set_defaults(c);
-	c->on_error = on_error;
+	forget(schema, c);
 	return -EINVAL;
 }
 
@@ -306,22 +291,34 @@ read_file(const char *path, int *err)
 }
 
 int
-conf_load_on(const struct conf_host *host, const char *path, struct conf *c, conf_report_fn report,
-	void *arg)
+conf_load_file(const struct conf_schema *schema, const struct conf_host *host, const char *path,
+	void *c, conf_report_fn report, void *arg)
 {
-	struct conf_load l = {.path = path, .c = c, .report = report, .arg = arg};
+	struct conf_load l = {.schema = schema, .path = path, .report = report, .arg = arg};
 	int err;
 	char *text = read_file(path, &err);
 
 	if (text == NULL) {
-		set_defaults(c);
-		say(&l, true, "%s: cannot be read: %s (LSTACK_CONF_PATH names another file)", path,
-			err == -EILSEQ ? "It is not a text file" : strerror(-err));
+		set_defaults(schema, c);
+		say(&l, true, "%s: cannot be read: %s (%s)", path,
+			err == -EILSEQ ? "It is not a text file" : strerror(-err),
+			schema->other_path);
 		return err;
 	}
-	err = conf_load_text(host, path, text, c, report, arg);
+	err = conf_load_text(schema, host, path, text, c, report, arg);
 	free(text);
 	return err;
+}
+
+void
+conf_clear(const struct conf_schema *schema, void *c)
+{
+	for (unsigned int k = 0; k < schema->n_rows; k++) {
+		enum conf_type type = schema->rows[k].type;
+
+		if (type == CONF_ARGS || type == CONF_LINE || type == CONF_OWN)
+			conf_set_default(c, &schema->rows[k]);
+	}
 }
 
 static void
@@ -360,14 +357,24 @@ conf_load(const char *path, struct conf *c, conf_report_fn report, void *arg)
 	if (path == NULL || *path == '\0')
 		path = CONF_PATH_DEFAULT;
 	read_host(&host);
-	return conf_load_on(&host, path, c, report, arg);
+	return conf_load_file(&lstack_schema, &host, path, c, report, arg);
 }
 
 void
 conf_free(struct conf *c)
 {
-	for (unsigned int i = 0; i < c->n_dpdk_args; i++)
-		free(c->dpdk_args[i]);
-	memset(c->dpdk_args, 0, sizeof(c->dpdk_args));
-	c->n_dpdk_args = 0;
+	conf_clear(&lstack_schema, c);
+}
+
+int
+ltran_conf_load(const char *path, struct ltran_conf *c, conf_report_fn report, void *arg)
+{
+	return conf_load_file(&ltran_schema, NULL, path != NULL ? path : LTRAN_CONF_PATH_DEFAULT, c,
+		report, arg);
+}
+
+void
+ltran_conf_free(struct ltran_conf *c)
+{
+	conf_clear(&ltran_schema, c);
 }

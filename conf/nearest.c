@@ -52,7 +52,7 @@ consider(const char *key, const char *name, const char **best, unsigned int *dis
 }
 
 const char *
-conf_nearest(const char *key)
+conf_nearest(const struct conf_schema *schema, const char *key)
 {
 	size_t len = strlen(key);
 	unsigned int distance = len / 3 + 1; /* a third of the letters wrong is still a guess */
@@ -62,10 +62,10 @@ conf_nearest(const char *key)
 		return NULL;
 	if (distance < 3 && len > 2)
 		distance = 3;
-	for (int k = 0; k < CONF_KEYS; k++) {
-		consider(key, conf_rows[k].name, &best, &distance);
-		if (conf_rows[k].alias != NULL)
-			consider(key, conf_rows[k].alias, &best, &distance);
+	for (unsigned int k = 0; k < schema->n_rows; k++) {
+		consider(key, schema->rows[k].name, &best, &distance);
+		if (schema->rows[k].alias != NULL)
+			consider(key, schema->rows[k].alias, &best, &distance);
 	}
 	return best;
 }

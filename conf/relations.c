@@ -8,6 +8,7 @@
 
 /* Packets of one stack beyond its NIC queues that keep it working: vectors in flight, caches. */
 #define MBUFS_RESERVE 512
+#define MBUFS_RING 512 /* both directions of a stack's ring to ltran */
 
 static void
 online_text(const struct conf_host *host, char *buf, size_t len)
@@ -29,7 +30,7 @@ online_text(const struct conf_host *host, char *buf, size_t len)
 }
 
 static void
-check_online(struct conf_load *l, enum conf_key k, const struct conf_cpus *cpus)
+check_online(struct conf_load *l, unsigned int k, const struct conf_cpus *cpus)
 {
 	char online[64];
 
@@ -43,7 +44,7 @@ check_online(struct conf_load *l, enum conf_key k, const struct conf_cpus *cpus)
 }
 
 static void
-check_repeats(struct conf_load *l, enum conf_key k, const struct conf_cpus *cpus)
+check_repeats(struct conf_load *l, unsigned int k, const struct conf_cpus *cpus)
 {
 	for (unsigned int i = 1; i < cpus->n; i++) {
 		for (unsigned int j = 0; j < i; j++) {
@@ -141,10 +142,11 @@ static void
 check_pool(struct conf_load *l)
 {
 	const struct conf *c = l->c;
-	uint64_t least = (uint64_t)c->stack_num *
-		(c->nic_rxqueue_size + c->nic_txqueue_size + MBUFS_RESERVE);
+	uint32_t queues = c->use_ltran ? MBUFS_RING : c->nic_rxqueue_size + c->nic_txqueue_size;
+	uint64_t least = (uint64_t)c->stack_num * (queues + MBUFS_RESERVE);
 	uint64_t have = c->mbuf_pool_size;
-	enum conf_key k = KEY_MBUF_POOL_SIZE;
+	unsigned int k = KEY_MBUF_POOL_SIZE;
+	char why[CONF_WHY_MAX] = "";
 
 	if (have == 0 && c->mbuf_count_per_conn > 0) {
 		have = (uint64_t)c->mbuf_count_per_conn * c->tcp_conn_count;
@@ -153,24 +155,23 @@ check_pool(struct conf_load *l)
 	if (have == 0 || have >= least || l->bad[KEY_NIC_RXQUEUE_SIZE] ||
 		l->bad[KEY_NIC_TXQUEUE_SIZE] || l->bad[KEY_TCP_CONN_COUNT])
 		return;
+	if (!c->use_ltran)
+		snprintf(why, sizeof(why), " with nic_rxqueue_size = %" PRIu32
+			 " and nic_txqueue_size = %" PRIu32, c->nic_rxqueue_size,
+			c->nic_txqueue_size);
 	conf_complain(l, true, k, false,
-		"%" PRIu64 " packets are too few: %" PRIu32 " stack(s) with nic_rxqueue_size = "
-		"%" PRIu32 " and nic_txqueue_size = %" PRIu32 " need at least %" PRIu64,
-		have, c->stack_num, c->nic_rxqueue_size, c->nic_txqueue_size, least);
+		"%" PRIu64 " packets are too few: %" PRIu32 " stack(s)%s need at least %" PRIu64,
+		have, c->stack_num, why, least);
 }
 
-static void
-check_dpdk_args(struct conf_load *l)
+void
+conf_check_eal_args(struct conf_load *l, unsigned int k, char *const *args, unsigned int n)
 {
-	const struct conf *c = l->c;
-
-	for (unsigned int i = 0; i < c->n_dpdk_args; i++) {
-		const char *a = c->dpdk_args[i];
-
-		if (strcmp(a, "--proc-type=secondary") == 0 ||
-			(strcmp(a, "--proc-type") == 0 && i + 1 < c->n_dpdk_args &&
-				strcmp(c->dpdk_args[i + 1], "secondary") == 0))
-			conf_complain(l, true, KEY_DPDK_ARGS, false,
+	for (unsigned int i = 0; i < n; i++) {
+		if (strcmp(args[i], "--proc-type=secondary") == 0 ||
+			(strcmp(args[i], "--proc-type") == 0 && i + 1 < n &&
+				strcmp(args[i + 1], "secondary") == 0))
+			conf_complain(l, true, k, false,
 				"--proc-type secondary is not available in this version");
 	}
 }
@@ -180,12 +181,10 @@ conf_check_relations(struct conf_load *l)
 {
 	struct conf *c = l->c;
 
-	c->has_devices = l->given[KEY_DEVICES] != NULL;
-	if (c->use_ltran)
-		conf_complain(l, true, KEY_USE_LTRAN, false,
-			"ltran is not available in this version; set use_ltran = 0 and give this "
-			"program its own port");
-	check_dpdk_args(l);
+	if (c->use_ltran && c->kni_switch)
+		conf_complain(l, true, KEY_KNI_SWITCH, false,
+			"with use_ltran = 1 the NIC is ltran's: set kni_switch in ltran.conf");
+	conf_check_eal_args(l, KEY_DPDK_ARGS, c->dpdk_args, c->n_dpdk_args);
 	check_cpus(l);
 	resolve_mode(l);
 	check_wakeup(l);

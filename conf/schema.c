@@ -1,64 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The keys of lstack.conf: one row each, and the checks a value must pass on its own. */
+/* The keys of lstack.conf: one row each, and the checks that only its values must pass. */
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <netinet/in.h>
-#include <string.h>
 
 #include "conf/schema.h"
 
 static bool
-check_power_of_two(const void *value, char *why, size_t why_len)
-{
-	uint32_t v = *(const uint32_t *)value;
-
-	if ((v & (v - 1)) == 0)
-		return true;
-	snprintf(why, why_len, "not a power of two");
-	return false;
-}
-
-/* The prefix becomes part of a file name, and people type it in shells. */
-static bool
-check_unix_prefix(const void *value, char *why, size_t why_len)
-{
-	for (const char *p = value; *p != '\0'; p++) {
-		if (isalnum((unsigned char)*p) || strchr("_-.:@+", *p) != NULL)
-			continue;
-		if (isprint((unsigned char)*p))
-			snprintf(why, why_len, "character '%c' is not allowed", *p);
-		else
-			snprintf(why, why_len, "character 0x%02x is not allowed", (unsigned char)*p);
-		return false;
-	}
-	return true;
-}
-
-/* RFC 1122 3.2.1.3: what may stand as the address of one host. */
-static bool
-check_host_addr(const void *value, char *why, size_t why_len)
-{
-	uint32_t a = ntohl(*(const uint32_t *)value);
-	const char *what = NULL;
-
-	if ((a >> 24) == 0)
-		what = "an address in 0.0.0.0/8 names no host";
-	else if ((a >> 24) == 127)
-		what = "a loopback address; those stay in the kernel";
-	else if (IN_MULTICAST(a))
-		what = "a multicast address";
-	else if (a >= 0xf0000000)
-		what = "a reserved or broadcast address";
-	if (what == NULL)
-		return true;
-	snprintf(why, why_len, "%s", what);
-	return false;
-}
-
-static bool
 check_gateway_addr(const void *value, char *why, size_t why_len)
 {
-	return *(const uint32_t *)value == 0 || check_host_addr(value, why, why_len);
+	return *(const uint32_t *)value == 0 || conf_check_host_addr(value, why, why_len);
 }
 
 static bool
@@ -69,18 +18,6 @@ check_mask(const void *value, char *why, size_t why_len)
 	if (m != 0 && (~m & (~m + 1)) == 0)
 		return true;
 	snprintf(why, why_len, m == 0 ? "an empty mask" : "the one bits are not contiguous");
-	return false;
-}
-
-static bool
-check_mac(const void *value, char *why, size_t why_len)
-{
-	static const uint8_t none[6];
-	const uint8_t *mac = value;
-
-	if ((mac[0] & 1) == 0 && memcmp(mac, none, sizeof(none)) != 0)
-		return true;
-	snprintf(why, why_len, mac[0] & 1 ? "a multicast address" : "an empty address");
 	return false;
 }
 
@@ -102,6 +39,7 @@ static const struct conf_word on_errors[] = {
 
 const struct conf_row conf_rows[CONF_KEYS] = {
 	[KEY_DPDK_ARGS] = {"dpdk_args", NULL, CONF_ARGS, AT(dpdk_args),
+		.count = offsetof(struct conf, n_dpdk_args),
 		.max = CONF_DPDK_ARGS_MAX, .legal = "an array of at most 64 strings",
 		.absent = "DPDK's own defaults",
 		.example = "[\"--socket-mem\", \"1024\", \"--huge-dir\", \"/mnt/hugepages-lstack\", "
@@ -116,10 +54,11 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 			"0: this program owns the NIC."},
 	[KEY_DEVICES] = {"devices", NULL, CONF_MAC, AT(devices),
 		.legal = "a MAC address such as \"aa:bb:cc:dd:ee:ff\"",
-		.absent = "the first port DPDK finds", .check = check_mac,
+		.count = offsetof(struct conf, has_devices),
+		.absent = "the first port DPDK finds", .check = conf_check_mac,
 		.help = "MAC address of the port to use."},
 	[KEY_HOST_ADDR] = {"host_addr", NULL, CONF_ADDR, .mandatory = true, AT(host_addr),
-		.legal = "an IPv4 address such as \"192.168.1.10\"", .check = check_host_addr,
+		.legal = "an IPv4 address such as \"192.168.1.10\"", .check = conf_check_host_addr,
 		.example = "\"192.168.1.10\"",
 		.help = "IPv4 address of this stack, and so of the program."},
 	[KEY_MASK_ADDR] = {"mask_addr", NULL, CONF_ADDR, .mandatory = true, AT(mask_addr),
@@ -187,10 +126,10 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 		.help = "Packets one loop takes from the NIC: the size of a vector."},
 	[KEY_NIC_RXQUEUE_SIZE] = {"nic_rxqueue_size", NULL, CONF_UINT, AT(nic_rxqueue_size),
 		.def = 4096, .min = 64, .max = 8192, .unit = "descriptors, a power of two",
-		.check = check_power_of_two, .help = "Receive descriptors of each NIC queue."},
+		.check = conf_check_power_of_two, .help = "Receive descriptors of each NIC queue."},
 	[KEY_NIC_TXQUEUE_SIZE] = {"nic_txqueue_size", NULL, CONF_UINT, AT(nic_txqueue_size),
 		.def = 2048, .min = 64, .max = 8192, .unit = "descriptors, a power of two",
-		.check = check_power_of_two, .help = "Transmit descriptors of each NIC queue."},
+		.check = conf_check_power_of_two, .help = "Transmit descriptors of each NIC queue."},
 	[KEY_MBUF_POOL_SIZE] = {"mbuf_pool_size", NULL, CONF_UINT, AT(mbuf_pool_size), .min = 512,
 		.max = 100000000, .unit = "packets",
 		.absent = "tcp_conn_count x mbuf_count_per_conn if that is given, else from the queue "
@@ -217,7 +156,7 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 	[KEY_UNIX_PREFIX] = {"unix_prefix", NULL, CONF_TEXT, AT(unix_prefix),
 		.max = CONF_UNIX_PREFIX_MAX,
 		.legal = "at most 128 characters out of letters, digits and _ - . : @ +",
-		.check = check_unix_prefix,
+		.check = conf_check_unix_prefix,
 		.help = "Put in front of the name of the control socket; gazellectl -u takes the "
 			"same."},
 	[KEY_ON_ERROR] = {"on_error", NULL, CONF_WORD, AT(on_error), .words = on_errors,
@@ -227,9 +166,8 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 };
 
 #define LATER "not supported in this version, ignored"
-#define LTRAN "belongs to ltran.conf, ignored"
 
-const struct conf_known conf_known[] = {
+static const struct conf_known known[] = {
 	{"bond_mode", "-1", LATER},
 	{"bond_miimon", NULL, LATER},
 	{"bond_slave_mac", NULL, LATER},
@@ -251,16 +189,21 @@ const struct conf_known conf_known[] = {
 	{"expand_send_ring", NULL, "no longer needed, ignored: send buffers grow as needed"},
 	{"rpc_msg_max", NULL, "no longer needed, ignored: posted operations are not limited"},
 	{"ipv6_enable", "0", LATER},
-	{"forward_kit", NULL, LTRAN},
-	{"forward_kit_args", NULL, LTRAN},
-	{"dispatch_max_clients", NULL, LTRAN},
-	{"dispatch_subnet", NULL, LTRAN},
-	{"dispatch_subnet_length", NULL, LTRAN},
-	{"bond_ports", NULL, LTRAN},
-	{"bond_macs", NULL, LTRAN},
-	{"bond_mtu", NULL, LTRAN ": here the key is mtu"},
-	{"tcp_conn_scan_interval", NULL, LTRAN},
-	{"rx_mbuf_pool_size", NULL, LTRAN},
-	{"tx_mbuf_pool_size", NULL, LTRAN},
+	{"forward_kit", NULL, "belongs to ltran.conf, ignored"},
+	{"bond_mtu", NULL, "belongs to ltran.conf, ignored: here the key is mtu"},
 };
-const size_t conf_known_n = sizeof(conf_known) / sizeof(conf_known[0]);
+
+const struct conf_schema lstack_schema = {
+	.file = "lstack.conf",
+	.about = "# Settings of liblstack.so (syntax: libconfig). Every key with its default; "
+		 "LSTACK_CONF_PATH\n# names another file. Made from conf/schema.c.\n",
+	.other_path = "LSTACK_CONF_PATH names another file",
+	.size = sizeof(struct conf),
+	.rows = conf_rows,
+	.n_rows = CONF_KEYS,
+	.known = known,
+	.n_known = sizeof(known) / sizeof(known[0]),
+	.other = &ltran_schema,
+	.kept = KEY_ON_ERROR,
+	.check_relations = conf_check_relations,
+};

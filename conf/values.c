@@ -125,14 +125,35 @@ parse_mac(const char *text, uint8_t mac[6])
 	return true;
 }
 
+/* Append `len` bytes of `text` to the strings of a CONF_ARGS or CONF_LINE. */
 static bool
-parse_args(struct conf *c, const struct conf_row *row, const config_setting_t *s, char *why,
+add_arg(void *c, const struct conf_row *row, const char *text, size_t len, char *why,
+	size_t why_len)
+{
+	char **args = conf_field(c, row);
+	unsigned int *n = conf_companion(c, row);
+
+	if (*n == row->max) {
+		snprintf(why, why_len, "more than %u strings", row->max);
+		return false;
+	}
+	args[*n] = strndup(text, len);
+	if (args[*n] == NULL) {
+		snprintf(why, why_len, "out of memory");
+		return false;
+	}
+	++*n;
+	return true;
+}
+
+static bool
+parse_args(void *c, const struct conf_row *row, const config_setting_t *s, char *why,
 	size_t why_len)
 {
 	int n = config_setting_length(s);
 
-	if (n > (int)row->max) {
-		snprintf(why, why_len, "%d strings are too many", n);
+	if (!config_setting_is_array(s) && !config_setting_is_list(s)) {
+		snprintf(why, why_len, "an array of strings is wanted");
 		return false;
 	}
 	for (int i = 0; i < n; i++) {
@@ -142,18 +163,32 @@ parse_args(struct conf *c, const struct conf_row *row, const config_setting_t *s
 			snprintf(why, why_len, "element %d is not a string", i + 1);
 			return false;
 		}
-		c->dpdk_args[i] = strdup(text);
-		if (c->dpdk_args[i] == NULL) {
-			snprintf(why, why_len, "out of memory");
+		if (!add_arg(c, row, text, strlen(text), why, why_len))
 			return false;
-		}
-		c->n_dpdk_args = i + 1;
 	}
 	return true;
 }
 
 static bool
-parse_number(const struct conf_row *row, const config_setting_t *s, uint32_t *out, char *why,
+parse_line(void *c, const struct conf_row *row, const char *text, char *why, size_t why_len)
+{
+	static const char blanks[] = " \t\n";
+
+	for (;;) {
+		size_t len;
+
+		text += strspn(text, blanks);
+		len = strcspn(text, blanks);
+		if (len == 0)
+			return true;
+		if (!add_arg(c, row, text, len, why, why_len))
+			return false;
+		text += len;
+	}
+}
+
+bool
+conf_parse_number(const struct conf_row *row, const config_setting_t *s, uint32_t *out, char *why,
 	size_t why_len)
 {
 	long long v;
@@ -174,6 +209,8 @@ parse_number(const struct conf_row *row, const config_setting_t *s, uint32_t *ou
 			? "a number is wanted, without quotes" : "a whole number is wanted");
 		return false;
 	}
+	if (v > row->max && row->saturates)
+		v = row->max;
 	/* A value that means "not given" may be written out. */
 	if ((v < row->min && v != row->def) || v > row->max) {
 		snprintf(why, why_len, "out of range");
@@ -218,49 +255,74 @@ parse_string(const struct conf_row *row, const char *text, void *field, char *wh
 	case CONF_MAC:
 		if (parse_mac(text, field))
 			return true;
-		snprintf(why, why_len, "not a MAC address");
+		snprintf(why, why_len, strchr(text, ',') != NULL ? "one address is wanted"
+								 : "not a MAC address");
 		return false;
 	default:
 		return conf_parse_cpus(text, field, why, why_len);
 	}
 }
 
-bool
-conf_parse_value(struct conf *c, const struct conf_row *row, const config_setting_t *s, char *why,
+static bool
+parse_typed(void *c, const struct conf_row *row, const config_setting_t *s, char *why,
 	size_t why_len)
 {
 	void *field = conf_field(c, row);
-	uint32_t number = 0;
-	bool ok;
+	uint32_t number;
 
-	if (row->type == CONF_BOOL || row->type == CONF_UINT) {
-		ok = parse_number(row, s, &number, why, why_len);
-		if (ok && row->type == CONF_BOOL)
-			*(bool *)field = number;
-		else if (ok)
-			*(uint32_t *)field = number;
-	} else if (row->type == CONF_ARGS) {
-		ok = config_setting_is_array(s) || config_setting_is_list(s);
-		if (!ok)
-			snprintf(why, why_len, "an array of strings is wanted");
-		else
-			ok = parse_args(c, row, s, why, why_len);
-	} else {
-		ok = config_setting_type(s) == CONFIG_TYPE_STRING;
-		if (!ok)
-			snprintf(why, why_len, "a string in quotes is wanted");
-		else
-			ok = parse_string(row, config_setting_get_string(s), field, why, why_len);
+	switch (row->type) {
+	case CONF_BOOL:
+		if (!conf_parse_number(row, s, &number, why, why_len))
+			return false;
+		*(bool *)field = number;
+		return true;
+	case CONF_UINT:
+		return conf_parse_number(row, s, field, why, why_len);
+	case CONF_ARGS:
+		return parse_args(c, row, s, why, why_len);
+	case CONF_OWN:
+		return row->ops->parse(c, s, why, why_len);
+	default:
+		break;
 	}
+	if (config_setting_type(s) != CONFIG_TYPE_STRING) {
+		snprintf(why, why_len, "a string in quotes is wanted");
+		return false;
+	}
+	if (row->type == CONF_LINE)
+		return parse_line(c, row, config_setting_get_string(s), why, why_len);
+	return parse_string(row, config_setting_get_string(s), field, why, why_len);
+}
+
+bool
+conf_parse_value(void *c, const struct conf_row *row, const config_setting_t *s, char *why,
+	size_t why_len)
+{
+	bool ok = parse_typed(c, row, s, why, why_len);
+
 	if (ok && row->check != NULL)
-		ok = row->check(field, why, why_len);
+		ok = row->check(conf_field(c, row), why, why_len);
 	if (!ok)
 		conf_set_default(c, row);
+	else if (row->type == CONF_MAC)
+		*(bool *)conf_companion(c, row) = true;
 	return ok;
 }
 
+static void
+free_args(void *c, const struct conf_row *row)
+{
+	char **args = conf_field(c, row);
+	unsigned int *n = conf_companion(c, row);
+
+	while (*n > 0) {
+		free(args[--*n]);
+		args[*n] = NULL;
+	}
+}
+
 void
-conf_set_default(struct conf *c, const struct conf_row *row)
+conf_set_default(void *c, const struct conf_row *row)
 {
 	void *field = conf_field(c, row);
 
@@ -280,18 +342,23 @@ conf_set_default(struct conf *c, const struct conf_row *row)
 		break;
 	case CONF_MAC:
 		memset(field, 0, 6);
+		*(bool *)conf_companion(c, row) = false;
 		break;
 	case CONF_CPUS:
 		memset(field, 0, sizeof(struct conf_cpus));
 		break;
 	case CONF_ARGS:
-		conf_free(c);
+	case CONF_LINE:
+		free_args(c, row);
+		break;
+	case CONF_OWN:
+		row->ops->reset(c);
 		break;
 	}
 }
 
 bool
-conf_is_default(const struct conf *c, const struct conf_row *row)
+conf_is_default(const void *c, const struct conf_row *row)
 {
 	const void *field = conf_field_const(c, row);
 
@@ -306,11 +373,14 @@ conf_is_default(const struct conf *c, const struct conf_row *row)
 	case CONF_TEXT:
 		return *(const char *)field == '\0';
 	case CONF_MAC:
-		return !c->has_devices;
+		return !*(const bool *)conf_companion(c, row);
 	case CONF_CPUS:
 		return ((const struct conf_cpus *)field)->n == 0;
 	case CONF_ARGS:
-		return c->n_dpdk_args == 0;
+	case CONF_LINE:
+		return *(const unsigned int *)conf_companion(c, row) == 0;
+	case CONF_OWN:
+		return row->ops->is_default(c);
 	}
 	return false;
 }

@@ -36,7 +36,7 @@ load(const char *text)
 	conf_free(&c);
 	heard[0] = '\0';
 	n_errors = n_warnings = 0;
-	return conf_load_text(&host, "lstack.conf", text, &c, hear, NULL);
+	return conf_load_text(&lstack_schema, &host, "lstack.conf", text, &c, hear, NULL);
 }
 
 static inline void

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Fuzzer of lstack.conf. With libFuzzer: clang -fsanitize=fuzzer,address -DFUZZ_LIBFUZZER ...
+ * Fuzzer of lstack.conf and ltran.conf: every input is read as both. With libFuzzer: clang -fsanitize=fuzzer,address -DFUZZ_LIBFUZZER ...
  * Without: fuzz_conf [SEED [RUNS]] mutates good files.
  */
 #include <stdlib.h>
@@ -20,22 +20,24 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct conf_host host = {.stacks_max = 16};
 	char *text = malloc(size + 1);
+	FILE *null = fopen("/dev/null", "w");
+	struct ltran_conf lc;
 	size_t heard = 0;
 	struct conf c;
-	FILE *null;
 
-	if (text == NULL)
+	if (null == NULL || text == NULL)
 		return 0;
 	CPU_SET(0, &host.online);
 	CPU_SET(1, &host.online);
 	memcpy(text, data, size);
 	text[size] = '\0';
-	if (conf_load_text(&host, "fuzz", text, &c, swallow, &heard) == 0 &&
-		(null = fopen("/dev/null", "w")) != NULL) {
+	if (conf_load_text(&lstack_schema, &host, "fuzz", text, &c, swallow, &heard) == 0)
 		conf_dump_yaml(&c, null);
-		fclose(null);
-	}
 	conf_free(&c);
+	if (conf_load_text(&ltran_schema, NULL, "fuzz", text, &lc, swallow, &heard) == 0)
+		ltran_conf_dump_yaml(&lc, null);
+	ltran_conf_free(&lc);
+	fclose(null);
 	free(text);
 	return 0;
 }
@@ -45,6 +47,10 @@ static const char *const seeds[] = {
 	"devices=\"aa:bb:cc:dd:ee:ff\"\nnum_cpus=\"0,1\"\nnum_wakeup=\"0-1\"\n",
 	"dpdk_args=[\"--socket-mem\", \"2048\"]\nmtu=0x5dc;rpc_number=4\nunix_prefix=\"a\\nb\"\n",
 	"bond_mode=1\nnum_cpu=\"0x3\"\nx={y=(1,2.5,\"z\");}\n// c\n/* d */ on_error=\"exit\"\n",
+	"dispatch_subnet=\"192.168.1.0\"\ndispatch_subnet_length=8\nbond_ports=\"0x3\"\n"
+	"forward_kit_args=\"-l 0,1 --no-huge -m 512\"\nbond_miimon=18446744073708551615\n"
+	"rate_limit=({addr=\"192.168.1.10\";bytes=5000000000;packets=7;},{addr=\"192.168.1.11\";"
+	"packets=1;})\n",
 };
 
 FUZZ_MAIN(seeds)

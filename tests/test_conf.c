@@ -23,6 +23,8 @@ good_values_take_effect(void)
 	CASE("dpdk_args=(\"--map-perfect\");",
 		c.n_dpdk_args == 1 && strcmp(c.dpdk_args[0], "--map-perfect") == 0);
 	CASE("use_ltran=0;", !c.use_ltran);
+	CASE("use_ltran=1", c.use_ltran);
+	CASE("use_ltran=1 mbuf_pool_size=1024", c.mbuf_pool_size == 1024);
 	CASE("kni_switch=1", c.kni_switch);
 	CASE("kni_switch=true", c.kni_switch);
 	CASE("app_bind_numa=0", !c.app_bind_numa);
@@ -101,7 +103,10 @@ static const struct {
 	{"dpdk_args=(\"-m\", 512)", "dpdk_args = [\"-m\", 512]: element 2 is not a string"},
 	{"dpdk_args=[\"--proc-type\", \"secondary\"]", "secondary is not available"},
 	{"dpdk_args=[\"--proc-type=secondary\"]", "secondary is not available"},
-	{"use_ltran=1", "lstack.conf:3: use_ltran = 1: ltran is not available in this version"},
+	{"use_ltran=1 kni_switch=1", "lstack.conf:3: kni_switch = 1: with use_ltran = 1 the NIC is "
+				     "ltran's: set kni_switch in ltran.conf"},
+	{"use_ltran=1 mbuf_pool_size=1023", "mbuf_pool_size = 1023: 1023 packets are too few: 1 "
+					    "stack(s) need at least 1024"},
 	{"use_ltran=2", "use_ltran = 2: out of range (legal: 0 or 1)"},
 	{"kni_switch=\"1\"", "kni_switch = \"1\": a number is wanted, without quotes (legal: 0 or 1)"},
 	{"low_power_mode=1.5", "low_power_mode = 1.5: a whole number is wanted"},
@@ -123,6 +128,8 @@ static const struct {
 	{"mtu=67", "mtu = 67: out of range (legal: 68 to 9000 bytes of IP packet)"},
 	{"mtu=1500000000000", "mtu = 1500000000000: out of range"},
 	{"mtu=4294968796", "mtu = 4294968796: out of range"},
+	{"mtu=0x80000000", "mtu = 2147483648: out of range"},
+	{"mtu=99999999999999999999", "mtu = 9223372036854775807: out of range"},
 	{"mtu=true", "mtu = true: a whole number is wanted"},
 	{"stack_thread_mode=\"rtc\"", "stack_thread_mode = \"rtc\": unknown word (legal: "
 				      "\"run-to-completion\", \"run-to-wakeup\" or \"auto\")"},
@@ -249,13 +256,13 @@ static void
 all_problems_are_reported_at_once(void)
 {
 	CU_ASSERT_EQUAL(load(ADDRS "mtu=1\nrpc_number=-1\nnum_cpu=\"1\"\non_error=\"exit\"\n"
-				   "use_ltran=1\n"),
+				   "use_ltran=2\n"),
 		-EINVAL);
 	CU_ASSERT_EQUAL(n_errors, 3);
 	CU_ASSERT_EQUAL(n_warnings, 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:3: mtu = 1"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:4: rpc_number = -1"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:7: use_ltran = 1"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(heard, "lstack.conf:7: use_ltran = 2"));
 	/* Defaults, but the wish how to fail is kept. */
 	CU_ASSERT_EQUAL(c.on_error, CONF_ON_ERROR_EXIT);
 	CU_ASSERT_EQUAL(c.host_addr, 0);
@@ -301,7 +308,10 @@ keys_of_other_versions_are_explained(void)
 		{"host_addr6=\"fe80::1\"", "not supported in this version, ignored"},
 		{"use_sockmap=0", NULL},
 		{"nonblock_mode=1", "no longer needed, ignored"},
-		{"bond_macs=\"aa:bb:cc:dd:ee:ff\"", "belongs to ltran.conf"},
+		{"bond_macs=\"aa:bb:cc:dd:ee:ff\"", "belongs to ltran.conf, ignored"},
+		{"rx_pool_mbuf_size=1024", "belongs to ltran.conf, ignored"},
+		{"forward_kit=\"dpdk\"", "belongs to ltran.conf, ignored"},
+		{"bond_mtu=9000", "belongs to ltran.conf, ignored: here the key is mtu"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
