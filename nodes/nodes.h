@@ -10,12 +10,13 @@
  *	                                         ├► kernel-tx      (kernel-rx ─► tx)
  *	                                         └► drop
  *	out   socket-tx ─► ip4-output ─┬► ip4-frag ─► arp-resolve
- *	                               ├► arp-resolve ─► (gso/tso) ─► (bond) ─► tx
+ *	                               ├► arp-resolve ─► (gso) ─► (bond) ─► tx
  *	                               └► classify (own address)
  *	clock ip4-timer ─► tx (ARP requests), ip4-output (ICMP errors), drop (what waited in vain)
  *
- * Names in brackets have a place and no node yet. Not part of the product's graphs: `loss` and
- * `loss-out` make a lossy path for measurements (perf/lossy.c): rx ─► loss ─queue─► loss-out ─► tx.
+ * Names in brackets are not in the library's graphs: `gso` is in ltran's, `bond` and `gro` have a
+ * place and no node yet. Not part of the product's graphs: `loss` and `loss-out` make a lossy path
+ * for measurements (perf/lossy.c): rx ─► loss ─queue─► loss-out ─► tx.
  *
  * Packet fields (struct rte_mbuf), by edge:
  *
@@ -58,6 +59,7 @@
 #define NODE_IP4_FRAG "ip4-frag"
 #define NODE_ARP_RESOLVE "arp-resolve"
 #define NODE_IP4_TIMER "ip4-timer"
+#define NODE_GSO "gso"
 #define NODE_TX "tx"
 #define NODE_DROP "drop"
 #define NODE_LOSS "loss"
