@@ -14,26 +14,30 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "conf/conf.h"
+#include "nodes/eal.h"
 
-/* The socket path of a virtio-user server in dpdk_args. */
+/* The socket path, where the argument makes a virtio-user server. */
 static bool
-find_path(const struct conf *c, struct sockaddr_un *addr)
+find_path(const char *arg, struct sockaddr_un *addr)
 {
-	unsigned int i;
+	const char *path = strstr(arg, ",path=");
+	int len;
 
-	for (i = 0; i < c->n_dpdk_args; i++) {
-		const char *arg = c->dpdk_args[i], *path = strstr(arg, ",path=");
-		int len;
+	if (strstr(arg, "virtio_user") == NULL || strstr(arg, ",server=1") == NULL || path == NULL)
+		return false;
+	path += strlen(",path=");
+	len = (int)strcspn(path, ",");
+	addr->sun_family = AF_UNIX;
+	return (size_t)snprintf(addr->sun_path, sizeof(addr->sun_path), "%.*s", len, path) <
+		sizeof(addr->sun_path);
+}
 
-		if (strstr(arg, "virtio_user") == NULL || strstr(arg, ",server=1") == NULL ||
-			path == NULL)
-			continue;
-		path += strlen(",path=");
-		len = (int)strcspn(path, ",");
-		addr->sun_family = AF_UNIX;
-		return (size_t)snprintf(addr->sun_path, sizeof(addr->sun_path), "%.*s", len,
-			path) < sizeof(addr->sun_path);
+static bool
+find_any_path(const char *const *args, unsigned int n, struct sockaddr_un *addr)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (find_path(args[i], addr))
+			return true;
 	}
 	return false;
 }
@@ -88,12 +92,13 @@ remove_stale_socket(const struct sockaddr_un *addr)
 }
 
 void
-peer_watch_start(struct peer_watch *w, const struct conf *c)
+peer_watch_start(struct peer_watch *w, const struct eal_params *p)
 {
 	memset(w, 0, sizeof(*w));
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
-	if (!find_path(c, &w->addr))
+	if (!find_any_path(p->args, p->n_args, &w->addr) &&
+		!find_any_path(p->extra, p->n_extra, &w->addr))
 		return;
 	remove_stale_socket(&w->addr);
 	w->is_running = pthread_create(&w->thread, NULL, watch, w) == 0;

@@ -10,7 +10,7 @@
 #define PEER_NOTICE_S 2
 #define PEER_WAIT_S 30
 
-struct conf;
+struct eal_params;
 
 struct peer_watch {
 	pthread_t thread;
@@ -20,8 +20,8 @@ struct peer_watch {
 	bool is_running, is_over, gave_up; /* lock */
 };
 
-/* Around rte_eal_init(); does nothing where dpdk_args has no virtio-user server. */
-void peer_watch_start(struct peer_watch *w, const struct conf *c);
+/* Around eal_start(); does nothing where the arguments have no virtio-user server. */
+void peer_watch_start(struct peer_watch *w, const struct eal_params *p);
 /* True: nobody came in time. */
 bool peer_watch_stop(struct peer_watch *w);
 

@@ -50,9 +50,9 @@ at_most_percent(const struct instance *in, uint32_t n, uint32_t room, uint32_t p
 {
 	uint64_t max;
 
-	if (in->memory_mb == 0)
+	if (in->eal.memory_mb == 0)
 		return n;
-	max = (uint64_t)in->memory_mb * 1024 * 1024 / 100 * percent / object_bytes(room);
+	max = (uint64_t)in->eal.memory_mb * 1024 * 1024 / 100 * percent / object_bytes(room);
 	return max < n ? (uint32_t)max : n;
 }
 

@@ -13,22 +13,21 @@
 #include <stdint.h>
 
 #include "conf/conf.h"
+#include "nodes/eal.h"
 #include "nodes/worker.h"
 #include "stack/stack.h"
 
 struct ctl_server;
 
-#define INSTANCE_ARGS_MAX (CONF_DPDK_ARGS_MAX + 24)
+#define INSTANCE_EXTRA_ARGS_MAX 4
 
 struct instance {
 	const struct conf *conf; /* the caller's; outlives the instance */
 
 	/* instance_eal.c */
-	char *argv[INSTANCE_ARGS_MAX]; /* EAL's arguments, owned */
-	int argc;
-	bool eal_ready;
-	bool no_huge;         /* ordinary pages */
-	unsigned int memory_mb; /* limit of ordinary pages; 0: hugepages */
+	const char *extra_args[INSTANCE_EXTRA_ARGS_MAX]; /* behind dpdk_args; not owned */
+	unsigned int n_extra_args;
+	struct eal eal;
 
 	/* instance_port.c */
 	uint16_t port;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dpdk_args, read and copied: pure functions on strings, for instance_eal.c and its tests. */
-#ifndef NODES_INSTANCE_ARGS_H
-#define NODES_INSTANCE_ARGS_H
+/* Arguments of DPDK's start-up, read and copied: pure functions on strings, for eal.c and its tests. */
+#ifndef NODES_EAL_ARGS_H
+#define NODES_EAL_ARGS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Reading dpdk_args. Options come as "--name=value", as "--name", "value", or as one string
+ * Reading the arguments of DPDK's start-up. Options come as "--name=value", as "--name", "value", or as one string
  * "-l 0,1"; rows below say which take a value and what becomes of them.
  */
-#include "nodes/instance_args.h"
+#include "nodes/eal_args.h"
 
 #include <stdarg.h>
 #include <stdio.h>

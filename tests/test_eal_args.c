@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dpdk_args: what is read, kept, replaced. */
+/* Arguments of DPDK's start-up: what is read, kept, replaced. */
 #include "tests/cunit_main.h"
 
 #include <stdlib.h>
 
-#include "nodes/instance_args.h"
+#include "nodes/eal_args.h"
 
 #define SCAN(seen, ...)                                                                            \
 	do {                                                                                       \
@@ -142,4 +142,4 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(missing_value_is_left_to_dpdk),
 	CUNIT_TEST(too_many_arguments_are_noticed),
 };
-CUNIT_MAIN("instance_args", tests, NULL, NULL)
+CUNIT_MAIN("eal_args", tests, NULL, NULL)

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DPDK's environment (EAL) from a user's arguments: memory, runtime files.
+ *
+ * The user's arguments are kept in their order, but for those this DPDK lacks or that contradict
+ * each other; each such change is explained in one line on stderr. What the user left open is
+ * filled in so that a start on any machine works and says nothing:
+ *  - no hugepages free (or fewer than asked for): ordinary pages, which virtio-user and vhost can
+ *    share as well (one memfd);
+ *  - the runtime directory carries our pid, so that processes never meet, and nothing that outlives
+ *    a killed process is made: hugepage files are unlinked at once, ordinary pages need no files.
+ */
+#include "nodes/eal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#include "nodes/eal_args.h"
+
+#define FILE_PREFIX "gazelle_"
+#define HUGEPAGES_MIN_MB 256 /* fewer would only make small pools */
+
+static void __attribute__((format(printf, 1, 2)))
+notice(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	fputs("gazelle: ", stderr);
+	vfprintf(stderr, format, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+}
+
+/* Free hugepages of every size, in MB. */
+static unsigned long
+free_hugepage_mb(void)
+{
+	static const char root[] = "/sys/kernel/mm/hugepages";
+	unsigned long kb = 0, page_kb, n;
+	char path[PATH_MAX];
+	struct dirent *e;
+	DIR *d = opendir(root);
+	FILE *f;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (sscanf(e->d_name, "hugepages-%lukB", &page_kb) != 1)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/free_hugepages", root, e->d_name);
+		f = fopen(path, "re");
+		if (f == NULL)
+			continue;
+		if (fscanf(f, "%lu", &n) == 1)
+			kb += n * page_kb;
+		fclose(f);
+	}
+	if (d != NULL)
+		closedir(d);
+	return kb / 1024;
+}
+
+static bool
+is_hugetlbfs_mounted(void)
+{
+	char line[PATH_MAX], type[64];
+	bool found = false;
+	FILE *f = fopen("/proc/mounts", "re");
+
+	while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL)
+		found = sscanf(line, "%*s %*s %63s", type) == 1 && strcmp(type, "hugetlbfs") == 0;
+	if (f != NULL)
+		fclose(f);
+	return found;
+}
+
+/* Why hugepages cannot be used, in words; NULL: they can. */
+static const char *
+hugepage_obstacle(const struct args_seen *seen, char *buf, size_t len)
+{
+	unsigned long mb = free_hugepage_mb();
+	unsigned int need = seen->memory_mb > 0 ? seen->memory_mb : HUGEPAGES_MIN_MB;
+
+	if (mb == 0)
+		return "no hugepage is free";
+	if (mb < need) {
+		snprintf(buf, len, "only %lu MB of hugepages are free, %u are needed", mb, need);
+		return buf;
+	}
+	if (seen->huge_dir != NULL && access(seen->huge_dir, W_OK) != 0) {
+		snprintf(buf, len, "%s: %s", seen->huge_dir, strerror(errno));
+		return buf;
+	}
+	if (seen->huge_dir != NULL && !is_hugetlbfs_mounted())
+		return "no hugetlbfs is mounted";
+	return NULL;
+}
+
+/* `why`: hugepages cannot be used; NULL: they can, or the user does not want them. */
+static void
+add_memory_args(struct eal *e, const struct eal_params *p, const struct args_seen *seen,
+	const char *why, struct args *a)
+{
+	if (!seen->no_huge && why == NULL) {
+		if (!seen->in_memory && seen->huge_dir == NULL && !seen->legacy_mem)
+			args_add(a, "--in-memory");
+		else if (!seen->in_memory && !seen->huge_unlink)
+			args_add(a, "--huge-unlink");
+		if (seen->virtio_user && !seen->single_file && !seen->legacy_mem)
+			args_add(a, "--single-file-segments"); /* vhost takes 8 regions */
+		return;
+	}
+	if (!seen->no_huge)
+		args_add(a, "--no-huge");
+	e->no_huge = true;
+	e->memory_mb = seen->memory_mb > 0 ? seen->memory_mb : p->default_mb;
+	args_add(a, "-m");
+	args_add(a, "%u", e->memory_mb);
+	if (!seen->no_shconf)
+		args_add(a, "--no-shconf"); /* no second process could map this memory */
+	if (why != NULL)
+		notice("%s: running on %u MB of ordinary pages", why, e->memory_mb);
+}
+
+/* DPDK wants one core for its own bookkeeping; the threads of the data path are ours, not DPDK's. */
+static void
+add_core_arg(const struct eal_params *p, struct args *a)
+{
+	int cpu = p->cpu;
+	cpu_set_t set;
+
+	if (cpu < 0) {
+		cpu = 0;
+		if (sched_getaffinity(0, sizeof(set), &set) == 0)
+			while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &set))
+				cpu++;
+	}
+	args_add(a, "-l");
+	args_add(a, "%d", cpu);
+}
+
+static int
+build_args(struct eal *e, const struct eal_params *p, struct args *a)
+{
+	struct args_seen seen = { 0 };
+	char reason[PATH_MAX + 64];
+	const char *why = NULL;
+	unsigned int i;
+
+	args_scan(&seen, p->args, p->n_args);
+	args_scan(&seen, p->extra, p->n_extra);
+	if (!seen.no_huge)
+		why = hugepage_obstacle(&seen, reason, sizeof(reason));
+	seen.drop_huge_options = why != NULL;
+	args_add(a, "%s", p->name);
+	for (i = 0; i < p->n_args; i++)
+		i += args_copy(a, &seen, p->args + i, p->n_args - i);
+	for (i = 0; i < p->n_extra; i++)
+		args_add(a, "%s", p->extra[i]);
+	if (seen.map_perfect)
+		notice("--map-perfect is not needed with this DPDK and ignored");
+	add_memory_args(e, p, &seen, why, a);
+	if (!seen.cores)
+		add_core_arg(p, a);
+	if (!seen.file_prefix) {
+		args_add(a, "--file-prefix");
+		args_add(a, FILE_PREFIX "%d", getpid());
+	}
+	if (seen.vdev && !seen.allow && !seen.no_pci)
+		args_add(a, "--no-pci");
+	if (!seen.iova && (seen.vdev || e->no_huge))
+		args_add(a, "--iova-mode=va");
+	if (!seen.telemetry)
+		args_add(a, "--no-telemetry");
+	if (!seen.log_level)
+		args_add(a, "--log-level=error");
+	return a->failed ? -ENOMEM : 0;
+}
+
+/* Where EAL makes the runtime directories. */
+static void
+runtime_base(char *buf, size_t len)
+{
+	const char *dir = getenv("RUNTIME_DIRECTORY");
+
+	if (dir == NULL || dir[0] == '\0')
+		dir = geteuid() == 0 ? "/var/run" : getenv("XDG_RUNTIME_DIR");
+	snprintf(buf, len, "%s/dpdk", dir != NULL ? dir : "/tmp");
+}
+
+static void
+remove_runtime_dir(const char *base, const char *name)
+{
+	char dir[PATH_MAX], path[PATH_MAX + NAME_MAX + 2];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "%s/%s", base, name);
+	d = opendir(dir);
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		unlink(path);
+	}
+	closedir(d);
+	rmdir(dir);
+}
+
+/* Processes that were killed leave theirs. */
+static void
+remove_stale_runtime_dirs(void)
+{
+	char base[PATH_MAX];
+	struct dirent *e;
+	int pid;
+	DIR *d;
+
+	runtime_base(base, sizeof(base));
+	d = opendir(base);
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL)
+		if (sscanf(e->d_name, FILE_PREFIX "%d", &pid) == 1 && pid > 0 &&
+			kill(pid, 0) < 0 && errno == ESRCH)
+			remove_runtime_dir(base, e->d_name);
+	closedir(d);
+}
+
+int
+eal_start(struct eal *e, const struct eal_params *p, char *err, size_t err_len)
+{
+	struct args a = { .v = e->argv, .max = EAL_ARGS_MAX };
+	char *argv[EAL_ARGS_MAX]; /* EAL reorders its copy */
+	cpu_set_t cpus;
+	int ret;
+
+	remove_stale_runtime_dirs();
+	ret = build_args(e, p, &a);
+	e->argc = a.n;
+	if (ret < 0) {
+		snprintf(err, err_len, "%s: too many arguments", p->key);
+		return ret;
+	}
+	memcpy(argv, e->argv, sizeof(argv));
+	pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	ret = rte_eal_init(e->argc, argv);
+	e->is_ready = ret >= 0;
+	if (!p->stay_on_core)
+		pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	if (ret >= 0)
+		return 0;
+	snprintf(err, err_len, "DPDK does not start: %s (%s)", rte_strerror(rte_errno), p->key);
+	return rte_errno > 0 ? -rte_errno : -EIO;
+}
+
+void
+eal_stop(struct eal *e)
+{
+	char base[PATH_MAX], name[32];
+	int i;
+
+	if (e->is_ready)
+		rte_eal_cleanup();
+	e->is_ready = false;
+	for (i = 0; i < e->argc; i++)
+		free(e->argv[i]);
+	e->argc = 0;
+	runtime_base(base, sizeof(base));
+	snprintf(name, sizeof(name), FILE_PREFIX "%d", getpid());
+	remove_runtime_dir(base, name);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The start of DPDK's environment (EAL), once per process: for an instance and for ltran. */
+#ifndef NODES_EAL_H
+#define NODES_EAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define EAL_ARGS_MAX 96
+
+struct eal_params {
+	const char *name;        /* of the program, argv[0] */
+	const char *key;         /* of the settings that hold `args`, named in messages */
+	const char *const *args; /* the user's, as written */
+	unsigned int n_args;
+	const char *const *extra; /* ours, passed on as they are: a --vdev */
+	unsigned int n_extra;
+	unsigned int default_mb; /* ordinary pages taken where the user named no size */
+	int cpu;                 /* EAL's core unless the user chose; -1: the first allowed */
+	bool stay_on_core;       /* false: the calling thread gets its CPU mask back */
+};
+
+struct eal {
+	char *argv[EAL_ARGS_MAX]; /* owned */
+	int argc;
+	bool is_ready;
+	bool no_huge;            /* ordinary pages */
+	unsigned int memory_mb;  /* limit of ordinary pages; 0: hugepages */
+};
+
+/* `e` zeroed. Says on stderr what it changed. 0, or -errno with a line for people in `err`. */
+int eal_start(struct eal *e, const struct eal_params *p, char *err, size_t err_len);
+/* Also after a failed start. */
+void eal_stop(struct eal *e);
+
+#endif
