@@ -26,9 +26,9 @@ const struct conf_row ltran_conf_rows[LTRAN_KEYS] = {
 		.absent = "DPDK's own defaults",
 		.example = "\"-l 0,1 --socket-mem 1024,0,0,0 --huge-dir /mnt/hugepages-ltran "
 			   "--proc-type primary --legacy-mem --map-perfect --syslog daemon\"",
-		.help = "Arguments of DPDK's start-up. -l: one worker for each core. Without "
-			"hugepages write --no-huge -m 512 instead of the memory options; without a "
-			"NIC of DPDK's own add for example --vdev=net_af_packet0,iface=eth1. "
+		.help = "Arguments of DPDK's start-up. -l: the first core is for control, "
+			"each further one forwards; a single one does both. Without hugepages "
+			"write --no-huge -m 512 instead of the memory options; without a NIC of DPDK's own add for example --vdev=net_af_packet0,iface=eth1. "
 			"--map-perfect is accepted for old files; with --syslog FACILITY the log goes "
 			"to syslog."},
 	[LTRAN_DISPATCH_SUBNET] = {"dispatch_subnet", NULL, CONF_ADDR, .mandatory = true,
@@ -78,12 +78,13 @@ const struct conf_row ltran_conf_rows[LTRAN_KEYS] = {
 		.help = "DPDK's ports: bit 0 is the first. Several form a bond."},
 
 	[LTRAN_RX_MBUF_POOL_SIZE] = {"rx_mbuf_pool_size", "rx_pool_mbuf_size", CONF_UINT,
-		AT(rx_mbuf_pool_size), .min = 512, .max = 100000000, .unit = "packets",
-		.absent = "from the memory DPDK was given",
-		.help = "Packet buffers for what comes from the NIC."},
+		AT(rx_mbuf_pool_size), .def = 28672, .min = 512, .max = 100000000,
+		.unit = "packets",
+		.help = "Packet buffers for what comes from the NIC. Fewer, where DPDK has no memory "
+			"for all."},
 	[LTRAN_TX_MBUF_POOL_SIZE] = {"tx_mbuf_pool_size", "tx_pool_mbuf_size", CONF_UINT,
-		AT(tx_mbuf_pool_size), .min = 512, .max = 100000000, .unit = "packets",
-		.absent = "from the memory DPDK was given",
+		AT(tx_mbuf_pool_size), .def = 4096, .min = 512, .max = 100000000,
+		.unit = "packets",
 		.help = "Packet buffers for what comes from instances."},
 	[LTRAN_RATE_LIMIT] = {"rate_limit", NULL, CONF_OWN, AT(rates), .ops = &ltran_rates_ops,
 		.legal = "a list of at most 1024 groups such as ( { addr = \"192.168.1.10\"; bytes = "

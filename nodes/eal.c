@@ -171,6 +171,7 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 	if (seen.map_perfect)
 		notice("--map-perfect is not needed with this DPDK and ignored");
 	add_memory_args(e, p, &seen, why, a);
+	e->has_cores = seen.cores;
 	if (!seen.cores)
 		add_core_arg(p, a);
 	if (!seen.file_prefix) {

@@ -24,6 +24,7 @@ struct eal {
 	char *argv[EAL_ARGS_MAX]; /* owned */
 	int argc;
 	bool is_ready;
+	bool has_cores;          /* the user chose cores */
 	bool no_huge;            /* ordinary pages */
 	unsigned int memory_mb;  /* limit of ordinary pages; 0: hugepages */
 };

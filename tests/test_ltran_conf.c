@@ -70,8 +70,8 @@ subnet_is_enough(void)
 	CU_ASSERT_EQUAL(lc.bond_miimon, 100);
 	CU_ASSERT_EQUAL(lc.bond_ports, 1);
 	CU_ASSERT_EQUAL(lc.tcp_conn_scan_interval, 600);
-	CU_ASSERT_EQUAL(lc.rx_mbuf_pool_size, 0);
-	CU_ASSERT_EQUAL(lc.tx_mbuf_pool_size, 0);
+	CU_ASSERT_EQUAL(lc.rx_mbuf_pool_size, 28672);
+	CU_ASSERT_EQUAL(lc.tx_mbuf_pool_size, 4096);
 	CU_ASSERT_EQUAL(lc.n_rates, 0);
 	CU_ASSERT_FALSE(lc.has_bond_macs || lc.kni_switch || lc.low_power_mode);
 	CU_ASSERT_STRING_EQUAL(lc.unix_prefix, "");
