@@ -48,6 +48,7 @@ struct registry;
 #define NODE_INSTANCE_TX "instance-tx"
 #define NODE_RESET "reset"
 #define NODE_CONTROL_RX "control-rx"
+#define NODE_REASS_TIMER "reass-timer"
 
 #define MEMBERS_MAX 1024    /* instances; librte_vhost has 1024 devices */
 #define MEMBER_NONE UINT16_MAX

@@ -4,9 +4,10 @@
  * kernel through a tap device, and what the kernel answers goes out of our port.
  *
  * kernel-tx
- * Expects  whole packets, data_off at the Ethernet header, l2_len and l3_len set for IPv4; any
- *          number of segments up to SEGMENTS_MAX. A checksum the sender left to its device
- *          (RX_L4_CKSUM_NONE) is filled in here: the kernel would not know.
+ * Expects  whole packets, data_off at the Ethernet header; any number of segments up to
+ *          SEGMENTS_MAX, writable. A checksum the sender left to its device (RX_L4_CKSUM_NONE, TX_*
+ *          of an instance on ltran) is filled in here: the kernel would not know. A large packet
+ *          (TX_TCP_SEG) goes up whole, with one checksum: the kernel takes it.
  * Next     drop (what the kernel did not take). What it took is freed here.
  * Drops    no kernel port, refused.
  * Runs on  every core: a tap descriptor takes writers from any thread.
@@ -67,18 +68,30 @@ struct trace_record {
 	uint16_t row; /* KERNEL_TX_ERRORS: taken */
 };
 
+/* Whoever sent it left the checksum to a device: a virtual wire's peer (RX), or this host (TX). */
+static inline bool
+is_unfinished(const struct rte_mbuf *m)
+{
+	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE ||
+		(m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IP_CKSUM)) != 0;
+}
+
 static void
-fill_checksum(struct rte_mbuf *m)
+fill_checksums(struct rte_mbuf *m)
 {
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
-	uint16_t l4_off = m->l2_len + m->l3_len;
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(*eth));
+	uint16_t l4_off = sizeof(*eth), len;
 	rte_be16_t *field;
-	struct rte_ipv4_hdr *ip;
 
-	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) != RTE_MBUF_F_RX_L4_CKSUM_NONE ||
-		eth->ether_type != RTE_BE16(RTE_ETHER_TYPE_IPV4) || m->l3_len == 0)
+	if (m->data_len < sizeof(*eth) + sizeof(*ip) ||
+		eth->ether_type != RTE_BE16(RTE_ETHER_TYPE_IPV4))
 		return;
-	ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
+	l4_off += rte_ipv4_hdr_len(ip);
+	len = rte_be_to_cpu_16(ip->total_length) - rte_ipv4_hdr_len(ip); /* without padding */
+	if (m->pkt_len < (uint32_t)l4_off + len || l4_off < sizeof(*eth) + sizeof(*ip) ||
+		(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)))
+		return;
 	if (ip->next_proto_id == IPPROTO_TCP && m->data_len >= l4_off + sizeof(struct rte_tcp_hdr))
 		field = rte_pktmbuf_mtod_offset(m, rte_be16_t *,
 			l4_off + offsetof(struct rte_tcp_hdr, cksum));
@@ -88,8 +101,12 @@ fill_checksum(struct rte_mbuf *m)
 			l4_off + offsetof(struct rte_udp_hdr, dgram_cksum));
 	else
 		return;
+	if ((m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) && m->data_len >= l4_off) {
+		ip->hdr_checksum = 0;
+		ip->hdr_checksum = rte_ipv4_cksum(ip);
+	}
 	*field = 0;
-	*field = cksum_l4_field(m, ip, l4_off, m->pkt_len - l4_off);
+	*field = cksum_l4_field(m, ip, l4_off, len);
 }
 
 /* KERNEL_TX_ERRORS: written. */
@@ -103,7 +120,8 @@ write_frame(int fd, struct rte_mbuf *m)
 		return KERNEL_TX_CLOSED;
 	if (m->nb_segs > SEGMENTS_MAX)
 		return KERNEL_TX_SEGMENTS;
-	fill_checksum(m);
+	if (is_unfinished(m))
+		fill_checksums(m);
 	for (struct rte_mbuf *s = m; s != NULL; s = s->next)
 		iov[n++] = (struct iovec){rte_pktmbuf_mtod(s, void *), s->data_len};
 	return writev(fd, iov, n) < 0 ? KERNEL_TX_REFUSED : KERNEL_TX_ERRORS;

@@ -44,9 +44,9 @@ configure(int sock, struct ifreq *ifr, const struct worker *w)
 	ifr->ifr_mtu = w->mtu;
 	if (ioctl(sock, SIOCSIFMTU, ifr) < 0)
 		return -errno;
-	if (set_address(sock, ifr, SIOCSIFADDR, w->addr) < 0)
+	if (w->addr != 0 && set_address(sock, ifr, SIOCSIFADDR, w->addr) < 0)
 		return -errno;
-	if (set_address(sock, ifr, SIOCSIFNETMASK, w->mask) < 0)
+	if (w->addr != 0 && set_address(sock, ifr, SIOCSIFNETMASK, w->mask) < 0)
 		return -errno;
 	if (ioctl(sock, SIOCGIFFLAGS, ifr) < 0)
 		return -errno;

@@ -18,6 +18,10 @@
 
 #include "graph/graph.h"
 
+#ifndef FEED_SOURCES
+#define FEED_SOURCES "feed" /* and others: "feed", NODE_X */
+#endif
+
 #define FEED_MAX 1024
 #define FEED_STATS_MAX 16
 
@@ -77,9 +81,9 @@ feed_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 static inline void
 feed_open(void *user)
 {
-	static const char *const sources[] = {"feed"};
+	static const char *const sources[] = {FEED_SOURCES};
 
-	feed_graph = graph_create("feed", sources, 1, user);
+	feed_graph = graph_create("feed", sources, RTE_DIM(sources), user);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(feed_graph);
 }
 

@@ -459,6 +459,45 @@ kernel_gets_frames_with_their_checksum(void)
 		0);
 }
 
+/* What an instance on ltran left to the port, cutting included: the kernel gets it whole. */
+static void
+kernel_gets_large_packets_of_instances(void)
+{
+	const struct harness_ip4 h = {.src = PEER, .dst = US, .proto = IPPROTO_TCP, .ether = true};
+	struct rte_mbuf *m = harness_ip4_packet(&h, NULL, 60000, 0);
+	static uint8_t frame[65549];
+
+	m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM |
+		RTE_MBUF_F_TX_TCP_SEG;
+	m->l2_len = m->l3_len = 0; /* not asked */
+	rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->hdr_checksum = 1;
+	rig_walk(NODE_KERNEL_TX, m);
+	CU_ASSERT_EQUAL(read(kernel_end, frame, sizeof(frame)), 60034);
+	CU_ASSERT_EQUAL(rte_raw_cksum(frame + 14, 20), 0xffff);
+	CU_ASSERT_EQUAL(rte_ipv4_udptcp_cksum_verify((struct rte_ipv4_hdr *)(frame + 14), frame + 34),
+		0);
+}
+
+/* Nothing is asked for, or it cannot be done: as it came. */
+static void
+kernel_gets_other_frames_as_they_are(void)
+{
+	static const uint64_t flags[] = {0, RTE_MBUF_F_RX_L4_CKSUM_NONE};
+	uint8_t frame[2048], same[2048];
+
+	for (int i = 0; i < 2; i++) {
+		struct harness_ip4 h = {.src = PEER, .dst = US, .proto = IPPROTO_UDP, .mf = i == 1,
+			.ether = true};
+		struct rte_mbuf *m = harness_ip4_packet(&h, NULL, 400, 0);
+
+		memcpy(same, rte_pktmbuf_mtod(m, void *), m->pkt_len);
+		m->ol_flags = flags[i];
+		rig_walk(NODE_KERNEL_TX, m);
+		CU_ASSERT_EQUAL(read(kernel_end, frame, sizeof(frame)), 434);
+		CU_ASSERT_EQUAL(memcmp(frame, same, 434), 0);
+	}
+}
+
 static void
 kernel_frames_go_out_unchanged(void)
 {
@@ -522,6 +561,8 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(bad_fragments_have_their_row),
 	CUNIT_TEST(old_fragments_are_given_up_and_their_sender_told),
 	CUNIT_TEST(kernel_gets_frames_with_their_checksum),
+	CUNIT_TEST(kernel_gets_large_packets_of_instances),
+	CUNIT_TEST(kernel_gets_other_frames_as_they_are),
 	CUNIT_TEST(kernel_frames_go_out_unchanged),
 	CUNIT_TEST(kernel_that_does_not_take_is_counted),
 };
