@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What ltran tells its operator, one line each; any thread. To stderr, or to syslog after
+ * log_use_syslog(). Never on the packet path: packets have counters.
+ */
+#ifndef DISPATCHER_LOG_H
+#define DISPATCHER_LOG_H
+
+#include <stdbool.h>
+
+enum log_level {
+	LOG_LEVEL_ERROR, /* something is lost, somebody should look */
+	LOG_LEVEL_INFO,  /* instances and links come and go */
+	LOG_LEVEL_DEBUG, /* why */
+	LOG_LEVELS
+};
+
+/* `facility` is a name such as "daemon". False: there is none of that name. */
+bool log_use_syslog(const char *facility);
+
+/* Lines above `level` are not written. INFO at start. */
+void log_set_level(enum log_level level);
+enum log_level log_level(void);
+const char *log_level_name(enum log_level level); /* "error", "info", "debug" */
+
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#endif
