@@ -50,6 +50,8 @@ struct dispatch_result {
 #define COPY_GROUP 2u  /* to queue 0 of every instance of an address but the one in `dest` */
 #define COPY_KERNEL 4u
 
+struct rte_ipv4_hdr;
+
 /* `m` came from the NIC. Reads the frame only; l2_len and l3_len are set where the edge wants them. */
 struct dispatch_result dispatch_in(const struct dispatch_worker *dw, struct rte_mbuf *m);
 /* `m` came from an instance, the tap or the control thread. */

@@ -20,6 +20,7 @@
 #ifndef DISPATCHER_DISPATCHER_H
 #define DISPATCHER_DISPATCHER_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -32,6 +33,7 @@
 #include <rte_spinlock.h>
 
 #include "conf/ltran_conf.h"
+#include "nodes/eal.h"
 #include "nodes/ltran_abi.h"
 #include "nodes/worker.h"
 
@@ -51,6 +53,7 @@ struct registry;
 #define NODE_REASS_TIMER "reass-timer"
 
 #define MEMBERS_MAX 1024    /* instances; librte_vhost has 1024 devices */
+#define SLEEP_FDS (4 * MEMBERS_MAX)
 #define MEMBER_NONE UINT16_MAX
 #define CONTROL_RING 4096   /* packets between the control thread and worker 0 */
 
@@ -126,9 +129,11 @@ struct dispatch_worker {
 	struct ltran *lt;
 	const struct map *map; /* read once per walk */
 	uint16_t next_member;  /* instance-rx goes on there */
-	uint64_t busy_tsc;     /* last walk that moved a packet */
+	uint64_t moved;        /* packets that passed dispatch-in or -out */
 	uint64_t walks, idle_walks, sleeps;
 	uint64_t seen[SEEN_KINDS]; /* packets the NIC brought, for `ltran show` */
+	struct pollfd fds[SLEEP_FDS]; /* of this sleep, see sleep.c */
+	unsigned int n_fds;
 	int wake_fd;           /* eventfd that ends its sleep */
 	_Atomic bool asleep;
 	int cpu;               /* pinned to, or -1 */
@@ -138,9 +143,12 @@ struct dispatch_worker {
 
 struct ltran {
 	const struct ltran_conf *conf;
+	struct eal eal;
 	struct rte_ether_addr mac;  /* the NIC's, the bond's; every instance's */
 	uint16_t mtu;
 	uint16_t port;              /* ethdev; the first of a bond */
+	bool has_port;
+	rte_spinlock_t tx_lock[WORKERS_MAX]; /* one per queue, for workers that share it */
 	struct bond *bond;          /* NULL: a single port */
 	struct rte_mempool *pool;
 	unsigned int n_workers;
@@ -194,10 +202,8 @@ packet_is_from_member(const struct rte_mbuf *m)
 
 /* --- ltran.c: composition root; main thread ---------------------------------------------------- */
 
-/* 0, or -errno with a line in `err`. Runs until ltran_stop(), which may be called from a handler. */
+/* Start everything; 0, or -errno with a line in `err`. ltran_free() in both cases. */
 int ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t err_len);
-void ltran_run(struct ltran *lt);
-void ltran_stop(struct ltran *lt);
 void ltran_free(struct ltran *lt);
 
 /* --- worker.c ---------------------------------------------------------------------------------- */

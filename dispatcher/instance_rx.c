@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * instance-rx: what the instances of this core have put into their rings. Takes bursts in turn and
+ * goes on where it stopped, so that nobody waits behind a busy neighbour.
+ *
+ * Sets: port (MEMBER_PORT | index), trace handle; l2_len, l3_len, TX_* flags as vhost read them from
+ * the instance. Next: guard; tx, to be dropped, for packets of a port that stands still. While
+ * packets wait for the NIC nothing is taken: instances see their rings full and slow down. Runs on:
+ * every core.
+ */
+#include <rte_vhost.h>
+
+#include "dispatcher/dispatcher.h"
+#include "nodes/nodes.h"
+#include "nodes/packet_record.h"
+#include "nodes/tx.h"
+
+#define BURST 32 /* librte_vhost's own */
+
+enum edge { EDGE_GUARD, EDGE_AGAIN, EDGES };
+
+static const char *const edges[EDGES] = {
+	[EDGE_GUARD] = NODE_GUARD,
+	[EDGE_AGAIN] = NODE_TX,
+};
+
+/* Bursts of all queues of one instance, while there is room. */
+static uint16_t
+take(struct dispatch_worker *dw, struct member *mb, struct rte_mbuf **pkts, uint16_t room)
+{
+	int vid = atomic_load_explicit(&mb->vid, memory_order_acquire);
+	uint16_t n = 0, got;
+
+	if (vid < 0 || atomic_load_explicit(&mb->broken, memory_order_relaxed))
+		return 0;
+	for (uint16_t q = 0; q < mb->n_queues && room - n >= BURST; q++) {
+		got = rte_vhost_dequeue_burst(vid, 2 * q + 1, dw->w.pool, pkts + n, BURST);
+		for (uint16_t i = 0; i < got; i++)
+			pkts[n + i]->port = MEMBER_PORT | mb->index;
+		n += got;
+	}
+	return n;
+}
+
+static void
+offer_waiting(struct rte_graph *rg, struct rte_node *node, struct worker *w)
+{
+	struct tx_backlog *b = &w->tx_backlog;
+
+	if (tx_send_waiting(w))
+		return;
+	rte_node_enqueue(rg, node, EDGE_AGAIN, (void **)b->pkts, b->n);
+	b->n = 0;
+}
+
+static uint16_t
+process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	struct worker *w = node_worker(node);
+	struct dispatch_worker *dw = node_dispatch_worker(w);
+	struct rte_mbuf **pkts = (struct rte_mbuf **)node->objs;
+	const struct map *map = dw->map;
+	uint16_t i, at;
+
+	if (unlikely(w->tx_backlog.n > 0)) {
+		offer_waiting(rg, node, w);
+		if (w->tx_backlog.n > 0)
+			return 0;
+	}
+	at = dw->next_member < map->n_members ? dw->next_member : 0;
+	for (i = 0, n = 0; i < map->n_members && n + BURST <= GRAPH_VECTOR_MAX; i++) {
+		struct member *mb = map->members[at];
+
+		if (++at == map->n_members)
+			at = 0;
+		if (mb != NULL && mb->worker == w->index)
+			n += take(dw, mb, pkts + n, GRAPH_VECTOR_MAX - n);
+	}
+	dw->next_member = at;
+	if (n == 0)
+		return 0;
+	node->idx = n;
+	graph_trace_mark(node, pkts, n);
+	if (graph_tracing(node)) {
+		struct packet_record r;
+
+		for (i = 0; i < n; i++) {
+			packet_record_fill(&r, pkts[i], RTE_ETHER_HDR_LEN);
+			graph_trace_add(node, pkts[i], &r, sizeof(r));
+		}
+	}
+	rte_node_next_stream_move(rg, node, EDGE_GUARD);
+	return n;
+}
+
+static int
+format(char *buf, size_t len, const void *record)
+{
+	return packet_record_format(buf, len, record);
+}
+
+static struct graph_node instance_rx_node = {
+	.name = NODE_INSTANCE_RX,
+	.process = process,
+	.source = true,
+	.edges = edges,
+	.n_edges = EDGES,
+	.format = format,
+};
+GRAPH_NODE(instance_rx_node)

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Composition root of ltran: from settings to a running dispatcher, and back.
+ *
+ * Order of start: DPDK, packets, the NIC, workers with their graphs, an empty map, registration,
+ * control socket. ltran_free() undoes it in reverse, also half-done.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include "dispatcher/dispatcher.h"
+#include "graph/graph.h"
+#include "nodes/eal.h"
+#include "nodes/kernel.h"
+#include "nodes/nodes.h"
+#include "nodes/port.h"
+#include "nodes/port_wake.h"
+
+#define MEMORY_MB 256 /* ordinary pages, where nothing says how much */
+#define PACKETS_MIN 4096
+#define CACHE 512
+#define RX_DESCRIPTORS 4096
+#define TX_DESCRIPTORS 2048
+#define RX_BURST 256
+
+static int
+start_eal(struct ltran *lt, char *err, size_t err_len)
+{
+	struct eal_params p = {
+		.name = "ltran",
+		.key = "forward_kit_args",
+		.args = (const char *const *)lt->conf->eal_args,
+		.n_args = lt->conf->n_eal_args,
+		.default_mb = MEMORY_MB,
+		.cpu = -1,
+	};
+
+	return eal_start(&lt->eal, &p, err, err_len);
+}
+
+/* As many of the packets asked for as there is memory for. Last in, first out: see instance_pool.c. */
+static int
+create_pool(struct ltran *lt, char *err, size_t err_len)
+{
+	uint32_t n = lt->conf->rx_mbuf_pool_size + lt->conf->tx_mbuf_pool_size;
+
+	do {
+		n = RTE_MAX(n, (uint32_t)PACKETS_MIN);
+		lt->pool = rte_pktmbuf_pool_create_by_ops("ltran_packets", n, CACHE, 0,
+			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, "lf_stack");
+		if (lt->pool != NULL)
+			return 0;
+		n -= n / 4;
+	} while (n > PACKETS_MIN);
+	snprintf(err, err_len, "no memory for %u packets: give DPDK more in forward_kit_args",
+		PACKETS_MIN);
+	return -ENOMEM;
+}
+
+/* The port with the MAC address of bond_macs, else the first of bond_ports. */
+static int
+choose_port(struct ltran *lt, char *err, size_t err_len)
+{
+	const struct ltran_conf *c = lt->conf;
+	struct rte_ether_addr mac;
+	uint16_t port;
+
+	RTE_ETH_FOREACH_DEV(port) {
+		if (port >= 32 || !(c->bond_ports & 1u << port))
+			continue;
+		if (c->has_bond_macs && (rte_eth_macaddr_get(port, &mac) < 0 ||
+			memcmp(&mac, c->bond_macs, sizeof(mac)) != 0))
+			continue;
+		lt->port = port;
+		return 0;
+	}
+	snprintf(err, err_len, "no DPDK port is in bond_ports%s: bind a NIC or give a --vdev in "
+		"forward_kit_args", c->has_bond_macs ? " and has the address bond_macs" : "");
+	return -ENODEV;
+}
+
+static int
+open_port(struct ltran *lt, struct port_info *info, char *err, size_t err_len)
+{
+	struct port_params want = {
+		.n_rxq = lt->n_workers, .n_txq = lt->n_workers,
+		.n_rxd = RX_DESCRIPTORS, .n_txd = TX_DESCRIPTORS,
+		.mtu = lt->conf->bond_mtu, .pool = lt->pool,
+		.rx_interrupts = lt->conf->low_power_mode,
+	};
+	int ret = choose_port(lt, err, err_len);
+
+	if (ret == 0)
+		ret = port_open(lt->port, &want, info, err, err_len);
+	lt->has_port = ret == 0;
+	lt->mac = info->mac;
+	lt->mtu = lt->conf->bond_mtu;
+	return ret;
+}
+
+/* The CPUs that dispatch: those of -l but the first, which is for control, where there are more. Not
+ * pinned where the user names none. */
+static void
+choose_cpus(struct ltran *lt, int *cpus)
+{
+	unsigned int lcore;
+
+	lt->n_workers = 0;
+	if (!lt->eal.has_cores) {
+		cpus[lt->n_workers++] = -1;
+		return;
+	}
+	RTE_LCORE_FOREACH_WORKER(lcore)
+		if (lt->n_workers < WORKERS_MAX)
+			cpus[lt->n_workers++] = rte_lcore_to_cpu_id(lcore);
+	if (lt->n_workers == 0)
+		cpus[lt->n_workers++] = rte_lcore_to_cpu_id(rte_get_main_lcore());
+}
+
+static int
+create_workers(struct ltran *lt, const struct port_info *info, const int *cpus)
+{
+	for (unsigned int i = 0; i < lt->n_workers; i++) {
+		struct dispatch_worker *dw = aligned_alloc(RTE_CACHE_LINE_SIZE,
+			RTE_ALIGN(sizeof(*dw), RTE_CACHE_LINE_SIZE));
+
+		if (dw == NULL)
+			return -ENOMEM;
+		memset(dw, 0, sizeof(*dw));
+		lt->workers[i] = dw;
+		dw->lt = lt;
+		dw->cpu = cpus[i];
+		dw->wake_fd = -1;
+		dw->w = (struct worker){
+			.index = i, .n_workers = lt->n_workers, .port = lt->port,
+			.rxq = i < info->n_rxq ? i : WORKER_NO_PORT, .txq = i % info->n_txq,
+			.burst = RX_BURST, .mtu = lt->mtu, .mac = lt->mac,
+			.tx_offloads = info->tx_offloads, .pool = lt->pool, .kernel_fd = -1,
+			.lcore = LCORE_ID_ANY,
+		};
+		if (lt->n_workers > info->n_txq)
+			dw->w.tx_lock = &lt->tx_lock[dw->w.txq];
+		if (lt->conf->low_power_mode)
+			port_wake_prepare(&dw->w, info->has_rx_interrupts);
+	}
+	return 0;
+}
+
+static int
+open_kernel_path(struct ltran *lt, char *err, size_t err_len)
+{
+	int ret;
+
+	if (!lt->conf->kni_switch)
+		return 0;
+	ret = kernel_port_open(&lt->workers[0]->w, "kni0", &lt->kernel_fd);
+	if (ret < 0)
+		snprintf(err, err_len, "kni_switch: tap device kni0: %s", strerror(-ret));
+	for (unsigned int i = 0; i < lt->n_workers; i++)
+		lt->workers[i]->w.kernel_fd = lt->kernel_fd;
+	return ret;
+}
+
+/* The nodes of the library, in ltran's order. */
+static int
+shape_graph(const struct ltran *lt)
+{
+	int ret = graph_reroute(NODE_RX, NODE_CLASSIFY, NODE_DISPATCH_IN);
+
+	if (ret == 0)
+		ret = graph_reroute(NODE_IP4_REASS, NODE_CLASSIFY, NODE_DISPATCH_IN);
+	if (ret == 0)
+		ret = graph_reroute(NODE_KERNEL_RX, NODE_TX, NODE_DISPATCH_OUT);
+	if (ret == 0 && lt->conf->n_rates == 0)
+		ret = graph_reroute(NODE_GUARD, NODE_POLICE, NODE_DISPATCH_OUT);
+	return ret;
+}
+
+static int
+create_shared(struct ltran *lt)
+{
+	struct map *map;
+
+	lt->rcu = rte_zmalloc(NULL, rte_rcu_qsbr_get_memsize(lt->n_workers), RTE_CACHE_LINE_SIZE);
+	if (lt->rcu == NULL || rte_rcu_qsbr_init(lt->rcu, lt->n_workers) != 0)
+		return -ENOMEM;
+	lt->control = rte_ring_create("ltran_control", CONTROL_RING, SOCKET_ID_ANY,
+		RING_F_SC_DEQ);
+	lt->heard = rte_ring_create("ltran_heard", CONTROL_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	map = map_create(lt->conf, NULL, 0, NULL, 0);
+	atomic_store(&lt->map, map);
+	return lt->control != NULL && lt->heard != NULL && map != NULL ? 0 : -ENOMEM;
+}
+
+int
+ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t err_len)
+{
+	struct port_info info = {0};
+	int cpus[WORKERS_MAX], ret;
+
+	memset(lt, 0, sizeof(*lt));
+	lt->conf = conf;
+	lt->kernel_fd = -1;
+	ret = start_eal(lt, err, err_len);
+	if (ret == 0)
+		ret = create_pool(lt, err, err_len);
+	if (ret < 0)
+		return ret;
+	choose_cpus(lt, cpus);
+	ret = open_port(lt, &info, err, err_len);
+	if (ret < 0)
+		return ret;
+	snprintf(err, err_len, "no memory");
+	ret = create_workers(lt, &info, cpus);
+	if (ret == 0)
+		ret = create_shared(lt);
+	if (ret == 0)
+		ret = shape_graph(lt);
+	if (ret == 0)
+		ret = open_kernel_path(lt, err, err_len);
+	if (ret == 0)
+		ret = workers_start(lt, err, err_len);
+	if (ret == 0)
+		ret = registry_start(lt, err, err_len);
+	if (ret == 0)
+		ret = ltran_ctl_start(lt, err, err_len);
+	return ret;
+}
+
+void
+ltran_free(struct ltran *lt)
+{
+	if (lt->ctl != NULL)
+		ltran_ctl_stop(lt);
+	if (lt->registry != NULL)
+		registry_stop(lt);
+	workers_stop(lt);
+	if (lt->kernel_fd >= 0)
+		kernel_port_close(lt->kernel_fd);
+	if (lt->has_port)
+		port_close(lt->port);
+	policer_free_all(lt);
+	map_free((struct map *)atomic_load(&lt->map));
+	for (unsigned int i = 0; i < lt->n_workers; i++)
+		free(lt->workers[i]);
+	rte_ring_free(lt->control);
+	rte_ring_free(lt->heard);
+	rte_free(lt->rcu);
+	rte_mempool_free(lt->pool);
+	eal_stop(&lt->eal);
+}

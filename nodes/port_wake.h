@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What wakes a sleeping core when its receive queue has packets; see port_wake.c. */
+#ifndef NODES_PORT_WAKE_H
+#define NODES_PORT_WAKE_H
+
+#include <stdbool.h>
+
+struct worker;
+
+/* Once, after the port has started: finds out how w->port wakes queue w->rxq. `has_rx_interrupts`: it
+ * was configured with receive interrupts. */
+void port_wake_prepare(struct worker *w, bool has_rx_interrupts);
+
+/* From here on packets make the descriptor readable. It, or -1: the port has to be looked at. */
+int port_wake_arm(struct worker *w);
+void port_wake_disarm(struct worker *w);
+
+#endif
