@@ -137,6 +137,7 @@ struct dispatch_worker {
 	int wake_fd;           /* eventfd that ends its sleep */
 	_Atomic bool asleep;
 	int cpu;               /* pinned to, or -1 */
+	_Atomic pid_t tid;     /* of its thread, for people */
 	pthread_t thread;
 	bool has_thread;
 };

@@ -11,162 +11,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_cycles.h>
-#include <rte_ethdev.h>
-
 #include "ctl/path.h"
 #include "ctl/server.h"
-#include "graph/graph.h"
+#include "nodes/facts.h"
 #include "nodes/instance_private.h"
 #include "nodes/nodes.h"
 
-#define NODES_MAX 64 /* nodes of one graph that are shown */
-
-static const enum ctl_severity severities[] = {
-	[GRAPH_NORMAL] = CTL_NORMAL,
-	[GRAPH_ODD] = CTL_ODD,
-	[GRAPH_BROKEN] = CTL_BROKEN,
-};
-
 /* --- graph ------------------------------------------------------------------------------------ */
 
-static int
-fill_node(struct ctl_node *to, const struct graph_node_stats *from)
+static void
+fill_cores(const struct instance *in, struct facts_core *cores)
 {
-	snprintf(to->name, sizeof(to->name), "%s", from->name);
-	to->calls = from->calls;
-	to->packets = from->packets;
-	to->cycles = from->cycles;
-	to->errors = calloc(from->n_errors + 1, sizeof(*to->errors));
-	if (to->errors == NULL)
-		return -ENOMEM;
-	for (uint16_t i = 0; i < from->n_errors; i++) {
-		const struct graph_error *row = from->errors[i].row;
-		struct ctl_error *e = &to->errors[to->errors_count];
+	for (unsigned int i = 0; i < in->n_workers; i++) {
+		struct stack_counters counters;
 
-		if (from->errors[i].count == 0)
-			continue;
-		snprintf(e->symbol, sizeof(e->symbol), "%s", row->symbol);
-		snprintf(e->text, sizeof(e->text), "%s", row->text);
-		e->severity = severities[row->severity];
-		e->count = from->errors[i].count;
-		to->errors_count++;
+		stack_counters_read(in->workers[i]->stack, &counters);
+		cores[i] = (struct facts_core){in->workers[i]->graph, i, counters.tid};
 	}
-	return 0;
-}
-
-static int
-fill_core(const struct worker *w, struct graph_node_stats *stats, struct ctl_core *core)
-{
-	struct stack_counters counters;
-	unsigned int n = graph_stats(w->graph, stats, NODES_MAX);
-
-	if (n > NODES_MAX)
-		n = NODES_MAX;
-	stack_counters_read(w->stack, &counters);
-	core->index = w->index;
-	core->tid = counters.tid;
-	core->nodes = calloc(n + 1, sizeof(*core->nodes));
-	if (core->nodes == NULL)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < n; i++) {
-		core->nodes_count = i + 1;
-		if (fill_node(&core->nodes[i], &stats[i]) < 0)
-			return -ENOMEM;
-	}
-	return 0;
 }
 
 static int
 answer_graph_show(void *arg, const void *request, void *answer, char *err, size_t err_len)
 {
-	struct graph_node_stats *stats = calloc(NODES_MAX, sizeof(*stats));
+	struct facts_core cores[WORKERS_MAX];
 	const struct instance *in = arg;
-	struct ctl_graph *g = answer;
-	int ret = 0;
 
-	g->cycles_hz = rte_get_tsc_hz();
-	g->cores = calloc(in->n_workers, sizeof(*g->cores));
-	if (stats == NULL || g->cores == NULL)
-		ret = -ENOMEM;
-	for (unsigned int i = 0; i < in->n_workers && ret == 0; i++) {
-		g->cores_count = i + 1;
-		ret = fill_core(in->workers[i], stats, &g->cores[i]);
-	}
-	free(stats);
-	return ret;
-}
-
-static void
-add_line(void *arg, const char *line)
-{
-	struct ctl_trace *t = arg;
-	char **grown = realloc(t->lines, (t->lines_count + 1) * sizeof(*grown));
-
-	if (grown == NULL)
-		return;
-	t->lines = grown;
-	t->lines[t->lines_count] = strdup(line);
-	if (t->lines[t->lines_count] != NULL)
-		t->lines_count++;
-}
-
-static void
-forget_line(void *arg, const char *line)
-{
-	(void)arg;
-	(void)line;
+	fill_cores(in, cores);
+	return facts_graph(cores, in->n_workers, answer);
 }
 
 static int
 answer_graph_trace(void *arg, const void *request, void *answer, char *err, size_t err_len)
 {
-	const struct ctl_trace_request *r = request;
+	struct facts_core cores[WORKERS_MAX];
 	const struct instance *in = arg;
-	struct ctl_trace *t = answer;
-	int ret = 0;
 
-	if (r->packets > CTL_TRACE_MAX) {
-		snprintf(err, err_len, "at most %d packets can be traced", CTL_TRACE_MAX);
-		return -EINVAL;
-	}
-	for (unsigned int i = 0; i < in->n_workers && ret == 0; i++) {
-		struct graph *g = in->workers[i]->graph;
-
-		if (r->action == CTL_TRACE_START)
-			graph_trace_print(g, forget_line, NULL);
-		else
-			t->packets += graph_trace_print(g, add_line, t);
-		if (r->action != CTL_TRACE_READ)
-			ret = graph_trace_request(g, r->action == CTL_TRACE_START ? r->packets : 0);
-	}
-	return ret;
+	fill_cores(in, cores);
+	return facts_trace(cores, in->n_workers, request, answer, err, err_len);
 }
 
 /* --- lstack ----------------------------------------------------------------------------------- */
 
-static uint64_t
-count_errors(const struct graph_node_stats *node)
-{
-	uint64_t sum = 0;
-
-	for (uint16_t i = 0; i < node->n_errors; i++)
-		sum += node->errors[i].count;
-	return sum;
-}
-
 static void
 fill_traffic(const struct worker *w, struct graph_node_stats *stats, struct ctl_stack *s)
 {
-	unsigned int n = graph_stats(w->graph, stats, NODES_MAX);
+	unsigned int n = graph_stats(w->graph, stats, FACTS_NODES_MAX);
 	uint64_t dropped = 0;
 
-	for (unsigned int i = 0; i < n && i < NODES_MAX; i++) {
+	for (unsigned int i = 0; i < n && i < FACTS_NODES_MAX; i++) {
 		if (strcmp(stats[i].name, NODE_RX) == 0) {
 			s->rx_pkts = stats[i].packets;
 		} else if (strcmp(stats[i].name, NODE_TX) == 0) {
 			s->tx_pkts = stats[i].packets;
-			s->tx_drop = count_errors(&stats[i]);
+			s->tx_drop = facts_errors(&stats[i]);
 		} else if (strcmp(stats[i].name, NODE_DROP) == 0) {
 			dropped = stats[i].packets;
 		}
@@ -197,48 +94,10 @@ fill_stack(const struct worker *w, struct ctl_stack *s)
 	s->app_write_bytes = c.app_write_bytes;
 }
 
-static void
-fill_port(uint16_t port, struct ctl_port *p)
-{
-	struct rte_eth_dev_info info = {0};
-	struct rte_eth_stats stats = {0};
-	struct rte_ether_addr mac = {0};
-	struct rte_eth_link link = {0};
-	char name[RTE_ETH_NAME_MAX_LEN] = "";
-
-	rte_eth_dev_get_name_by_port(port, name);
-	rte_eth_dev_info_get(port, &info);
-	rte_eth_macaddr_get(port, &mac);
-	rte_eth_link_get_nowait(port, &link);
-	rte_eth_stats_get(port, &stats);
-	snprintf(p->name, sizeof(p->name), "%s", name);
-	snprintf(p->driver, sizeof(p->driver), "%s",
-		info.driver_name != NULL ? info.driver_name : "?");
-	rte_ether_format_addr(p->mac, sizeof(p->mac), &mac);
-	p->link_up = link.link_status == RTE_ETH_LINK_UP;
-	p->rx_pkts = stats.ipackets;
-	p->rx_bytes = stats.ibytes;
-	p->rx_missed = stats.imissed;
-	p->rx_err = stats.ierrors;
-	p->rx_allocmbuf_fail = stats.rx_nombuf;
-	p->tx_pkts = stats.opackets;
-	p->tx_bytes = stats.obytes;
-	p->tx_err = stats.oerrors;
-}
-
-static void
-fill_pool(const struct rte_mempool *pool, uint64_t *size, uint64_t *free_count)
-{
-	if (pool == NULL)
-		return;
-	*size = pool->size;
-	*free_count = rte_mempool_avail_count(pool);
-}
-
 static int
 answer_lstack_show(void *arg, const void *request, void *answer, char *err, size_t err_len)
 {
-	struct graph_node_stats *stats = calloc(NODES_MAX, sizeof(*stats));
+	struct graph_node_stats *stats = calloc(FACTS_NODES_MAX, sizeof(*stats));
 	const struct instance *in = arg;
 	struct ctl_lstack *l = answer;
 
@@ -252,9 +111,9 @@ answer_lstack_show(void *arg, const void *request, void *answer, char *err, size
 								    : "run-to-completion");
 	l->low_power_mode = in->conf->low_power_mode;
 	l->idle_us = stack_group_idle_us(in->stacks);
-	fill_pool(in->pool, &l->mbuf_pool_size, &l->mbuf_pool_freecnt);
-	fill_pool(in->bulk, &l->bulk_pool_size, &l->bulk_pool_freecnt);
-	fill_port(in->port, &l->port);
+	facts_pool(in->pool, &l->mbuf_pool_size, &l->mbuf_pool_freecnt);
+	facts_pool(in->bulk, &l->bulk_pool_size, &l->bulk_pool_freecnt);
+	facts_port(in->port, &l->port);
 	l->stacks_count = in->n_workers;
 	for (unsigned int i = 0; i < in->n_workers; i++) {
 		fill_traffic(in->workers[i], stats, &l->stacks[i]);

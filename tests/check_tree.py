@@ -27,6 +27,7 @@ MAY_INCLUDE = (
     ("graph/*", ("graph/",) + DPDK),
     ("nodes/instance*", ("nodes/", "graph/", "conf/", "stack/stack.h", "stack/edge.h",
                          "ctl/", "numa.h") + DPDK),
+    ("nodes/facts*", ("nodes/", "graph/", "ctl/") + DPDK),
     ("nodes/*", ("nodes/", "graph/", "stack/edge.h") + DPDK),
     ("stack/edge.c", ("stack/",) + LWIP + DPDK),
     ("stack/edge_*", ("stack/",) + DPDK),
