@@ -80,23 +80,9 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	if (n == 0)
 		return 0;
 	node->idx = n;
-	graph_trace_mark(node, pkts, n);
-	if (graph_tracing(node)) {
-		struct packet_record r;
-
-		for (i = 0; i < n; i++) {
-			packet_record_fill(&r, pkts[i], RTE_ETHER_HDR_LEN);
-			graph_trace_add(node, pkts[i], &r, sizeof(r));
-		}
-	}
+	packet_record_source(node, pkts, n, RTE_ETHER_HDR_LEN);
 	rte_node_next_stream_move(rg, node, EDGE_GUARD);
 	return n;
-}
-
-static int
-format(char *buf, size_t len, const void *record)
-{
-	return packet_record_format(buf, len, record);
 }
 
 static struct graph_node instance_rx_node = {
@@ -105,6 +91,6 @@ static struct graph_node instance_rx_node = {
 	.source = true,
 	.edges = edges,
 	.n_edges = EDGES,
-	.format = format,
+	.format = packet_record_print,
 };
 GRAPH_NODE(instance_rx_node)

@@ -84,18 +84,6 @@ gather(struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **same)
 	return n_same;
 }
 
-static void
-trace(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
-{
-	struct packet_record r;
-
-	for (uint16_t i = 0; i < n; i++) {
-		packet_record_fill(&r, pkts[i], RTE_ETHER_HDR_LEN);
-		graph_trace_add(node, pkts[i], &r, sizeof(r));
-		graph_trace_end(pkts[i]);
-	}
-}
-
 static uint16_t
 process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
@@ -104,7 +92,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	uint16_t left = n, n_same;
 
 	if (graph_tracing(node))
-		trace(node, pkts, n);
+		packet_record_end(node, pkts, n);
 	while (left > 0) {
 		uint32_t dest = pkts[0]->hash.usr;
 
@@ -116,17 +104,11 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	return n;
 }
 
-static int
-format(char *buf, size_t len, const void *record)
-{
-	return packet_record_format(buf, len, record);
-}
-
 static struct graph_node instance_tx_node = {
 	.name = NODE_INSTANCE_TX,
 	.process = process,
 	.errors = rows,
 	.n_errors = ERRORS,
-	.format = format,
+	.format = packet_record_print,
 };
 GRAPH_NODE(instance_tx_node)

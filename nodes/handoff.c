@@ -109,12 +109,6 @@ handoff_rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uin
 	return n;
 }
 
-static int
-handoff_rx_format(char *buf, size_t len, const void *record)
-{
-	return packet_record_format(buf, len, record);
-}
-
 static struct graph_node handoff_tx_node = {
 	.name = NODE_HANDOFF_TX,
 	.process = handoff_tx_process,
@@ -132,6 +126,6 @@ static struct graph_node handoff_rx_node = {
 	.source = true,
 	.edges = handoff_rx_edges,
 	.n_edges = RTE_DIM(handoff_rx_edges),
-	.format = handoff_rx_format,
+	.format = packet_record_print,
 };
 GRAPH_NODE(handoff_rx_node)

@@ -54,17 +54,6 @@ loss_destroy(struct loss *l)
 	free(l);
 }
 
-static void
-trace_vector(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
-{
-	struct packet_record r;
-
-	for (uint16_t i = 0; i < n; i++) {
-		packet_record_fill(&r, pkts[i], RTE_ETHER_HDR_LEN);
-		graph_trace_add(node, pkts[i], &r, sizeof(r));
-	}
-}
-
 static uint16_t
 loss_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
@@ -74,7 +63,7 @@ loss_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 	uint16_t n_dropped = 0;
 
 	if (graph_tracing(node))
-		trace_vector(node, (struct rte_mbuf **)objs, n);
+		packet_record_add(node, (struct rte_mbuf **)objs, n, RTE_ETHER_HDR_LEN);
 	for (uint16_t i = 0; i < n; i++) {
 		enum loss_verdict v = loss_put(l, objs[i], now);
 
@@ -108,17 +97,9 @@ loss_out_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint1
 	if (n == 0)
 		return 0;
 	node->idx = n;
-	graph_trace_mark(node, pkts, n);
-	if (graph_tracing(node))
-		trace_vector(node, pkts, n);
+	packet_record_source(node, pkts, n, RTE_ETHER_HDR_LEN);
 	rte_node_next_stream_move(rg, node, LOSS_OUT_TX);
 	return n;
-}
-
-static int
-loss_format(char *buf, size_t len, const void *record)
-{
-	return packet_record_format(buf, len, record);
 }
 
 static struct graph_node loss_node = {
@@ -128,7 +109,7 @@ static struct graph_node loss_node = {
 	.n_edges = RTE_DIM(loss_edges),
 	.errors = loss_rows,
 	.n_errors = RTE_DIM(loss_rows),
-	.format = loss_format,
+	.format = packet_record_print,
 };
 GRAPH_NODE(loss_node)
 
@@ -138,6 +119,6 @@ static struct graph_node loss_out_node = {
 	.source = true,
 	.edges = loss_out_edges,
 	.n_edges = RTE_DIM(loss_out_edges),
-	.format = loss_format,
+	.format = packet_record_print,
 };
 GRAPH_NODE(loss_out_node)

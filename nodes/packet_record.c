@@ -120,3 +120,35 @@ packet_record_format(char *buf, size_t len, const struct packet_record *r)
 			r->len);
 	return snprintf(buf, len, "IPv4 %s > %s proto %u, %u bytes", src, dst, r->proto, r->len);
 }
+
+int
+packet_record_print(char *buf, size_t len, const void *record)
+{
+	return packet_record_format(buf, len, record);
+}
+
+void
+packet_record_add(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n, uint16_t l3_off)
+{
+	struct packet_record r;
+
+	for (uint16_t i = 0; i < n; i++) {
+		packet_record_fill(&r, pkts[i], l3_off);
+		graph_trace_add(node, pkts[i], &r, sizeof(r));
+	}
+}
+
+void
+packet_record_start(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n, uint16_t l3_off)
+{
+	graph_trace_start(node, pkts, n);
+	packet_record_add(node, pkts, n, l3_off);
+}
+
+void
+packet_record_end(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
+{
+	packet_record_add(node, pkts, n, RTE_ETHER_HDR_LEN);
+	for (uint16_t i = 0; i < n; i++)
+		graph_trace_end(pkts[i]);
+}

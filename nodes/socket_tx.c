@@ -39,23 +39,9 @@ socket_tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint
 	if (n == 0)
 		return 0;
 	node->idx = n;
-	graph_trace_mark(node, pkts, n);
-	if (graph_tracing(node)) {
-		struct packet_record r;
-
-		for (uint16_t i = 0; i < n; i++) {
-			packet_record_fill(&r, pkts[i], 0);
-			graph_trace_add(node, pkts[i], &r, sizeof(r));
-		}
-	}
+	packet_record_source(node, pkts, n, 0);
 	rte_node_next_stream_move(rg, node, SOCKET_TX_OUTPUT);
 	return n;
-}
-
-static int
-socket_tx_format(char *buf, size_t len, const void *record)
-{
-	return packet_record_format(buf, len, record);
 }
 
 static struct graph_node socket_tx_node = {
@@ -64,6 +50,6 @@ static struct graph_node socket_tx_node = {
 	.source = true,
 	.edges = socket_tx_edges,
 	.n_edges = RTE_DIM(socket_tx_edges),
-	.format = socket_tx_format,
+	.format = packet_record_print,
 };
 GRAPH_NODE(socket_tx_node)
