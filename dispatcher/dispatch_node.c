@@ -36,7 +36,7 @@ static const char *const in_edges[DISPATCH_EDGES] = {
 static const char *const out_edges[DISPATCH_EDGES] = {
 	[DISPATCH_DROP] = NODE_DROP,
 	[DISPATCH_INSTANCE] = NODE_INSTANCE_TX,
-	[DISPATCH_WIRE] = NODE_TX,
+	[DISPATCH_WIRE] = NODE_GSO,
 	[DISPATCH_KERNEL] = NODE_KERNEL_TX,
 	[DISPATCH_REASS] = NODE_DROP, /* never taken */
 	[DISPATCH_RESET] = NODE_RESET,
@@ -165,8 +165,9 @@ spares_checksum(const struct rte_mbuf *m)
 	return (m->ol_flags & (RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_GOOD)) != 0;
 }
 
-static uint16_t
-process_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+/* A part of a vector: one that several nodes have filled may be longer than GRAPH_VECTOR_MAX. */
+static void
+part_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
@@ -196,11 +197,10 @@ process_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		dw->seen[i] += seen[i];
 	dw->moved += n;
 	graph_forward(rg, node, objs, next, n);
-	return n;
 }
 
-static uint16_t
-process_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+static void
+part_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
@@ -220,6 +220,21 @@ process_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n
 	}
 	dw->moved += n;
 	graph_forward(rg, node, objs, next, n);
+}
+
+static uint16_t
+process_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i += GRAPH_VECTOR_MAX)
+		part_in(rg, node, objs + i, RTE_MIN(n - i, GRAPH_VECTOR_MAX));
+	return n;
+}
+
+static uint16_t
+process_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i += GRAPH_VECTOR_MAX)
+		part_out(rg, node, objs + i, RTE_MIN(n - i, GRAPH_VECTOR_MAX));
 	return n;
 }
 

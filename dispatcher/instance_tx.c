@@ -84,23 +84,32 @@ gather(struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **same)
 	return n_same;
 }
 
+static void
+deliver_all(struct rte_node *node, struct dispatch_worker *dw, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rte_mbuf *same[GRAPH_VECTOR_MAX];
+	uint16_t n_same;
+
+	for (; n > 0; n -= n_same) {
+		uint32_t dest = pkts[0]->hash.usr;
+
+		n_same = gather(pkts, n, same);
+		deliver(node, dw, dest, same, n_same);
+		rte_pktmbuf_free_bulk(same, n_same);
+	}
+}
+
 static uint16_t
 process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
-	struct rte_mbuf **pkts = (struct rte_mbuf **)objs, *same[GRAPH_VECTOR_MAX];
-	uint16_t left = n, n_same;
+	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
 
 	if (graph_tracing(node))
 		packet_record_end(node, pkts, n);
-	while (left > 0) {
-		uint32_t dest = pkts[0]->hash.usr;
-
-		n_same = gather(pkts, left, same);
-		deliver(node, dw, dest, same, n_same);
-		rte_pktmbuf_free_bulk(same, n_same);
-		left -= n_same;
-	}
+	/* In parts: dispatch-in and dispatch-out together may bring more than a vector. */
+	for (uint16_t i = 0; i < n; i += GRAPH_VECTOR_MAX)
+		deliver_all(node, dw, pkts + i, RTE_MIN(n - i, GRAPH_VECTOR_MAX));
 	return n;
 }
 

@@ -18,6 +18,7 @@
 #include <rte_malloc.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/kernel_path.h"
 #include "graph/graph.h"
 #include "nodes/eal.h"
 #include "nodes/kernel.h"
@@ -47,25 +48,6 @@ start_eal(struct ltran *lt, char *err, size_t err_len)
 	return eal_start(&lt->eal, &p, err, err_len);
 }
 
-/* As many of the packets asked for as there is memory for. Last in, first out: see instance_pool.c. */
-static int
-create_pool(struct ltran *lt, char *err, size_t err_len)
-{
-	uint32_t n = lt->conf->rx_mbuf_pool_size + lt->conf->tx_mbuf_pool_size;
-
-	do {
-		n = RTE_MAX(n, (uint32_t)PACKETS_MIN);
-		lt->pool = rte_pktmbuf_pool_create_by_ops("ltran_packets", n, CACHE, 0,
-			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, "lf_stack");
-		if (lt->pool != NULL)
-			return 0;
-		n -= n / 4;
-	} while (n > PACKETS_MIN);
-	snprintf(err, err_len, "no memory for %u packets: give DPDK more in forward_kit_args",
-		PACKETS_MIN);
-	return -ENOMEM;
-}
-
 /* The port with the MAC address of bond_macs, else the first of bond_ports. */
 static int
 choose_port(struct ltran *lt, char *err, size_t err_len)
@@ -88,6 +70,27 @@ choose_port(struct ltran *lt, char *err, size_t err_len)
 	return -ENODEV;
 }
 
+/* As many of the packets asked for as there is memory for. Last in, first out: see instance_pool.c. */
+static int
+create_pool(struct ltran *lt, char *err, size_t err_len)
+{
+	uint32_t n = lt->conf->rx_mbuf_pool_size + lt->conf->tx_mbuf_pool_size;
+	uint32_t room = RTE_MAX(port_buffer_bytes(lt->port) + RTE_PKTMBUF_HEADROOM,
+		(uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE);
+
+	do {
+		n = RTE_MAX(n, (uint32_t)PACKETS_MIN);
+		lt->pool = rte_pktmbuf_pool_create_by_ops("ltran_packets", n, CACHE, 0,
+			room, SOCKET_ID_ANY, "lf_stack");
+		if (lt->pool != NULL)
+			return 0;
+		n -= n / 4;
+	} while (n > PACKETS_MIN);
+	snprintf(err, err_len, "no memory for %u packets: give DPDK more in forward_kit_args",
+		PACKETS_MIN);
+	return -ENOMEM;
+}
+
 static int
 open_port(struct ltran *lt, struct port_info *info, char *err, size_t err_len)
 {
@@ -97,10 +100,8 @@ open_port(struct ltran *lt, struct port_info *info, char *err, size_t err_len)
 		.mtu = lt->conf->bond_mtu, .pool = lt->pool,
 		.rx_interrupts = lt->conf->low_power_mode,
 	};
-	int ret = choose_port(lt, err, err_len);
+	int ret = port_open(lt->port, &want, info, err, err_len);
 
-	if (ret == 0)
-		ret = port_open(lt->port, &want, info, err, err_len);
 	lt->has_port = ret == 0;
 	lt->mac = info->mac;
 	lt->mtu = lt->conf->bond_mtu;
@@ -155,24 +156,9 @@ create_workers(struct ltran *lt, const struct port_info *info, const int *cpus)
 	return 0;
 }
 
-static int
-open_kernel_path(struct ltran *lt, char *err, size_t err_len)
-{
-	int ret;
-
-	if (!lt->conf->kni_switch)
-		return 0;
-	ret = kernel_port_open(&lt->workers[0]->w, "kni0", &lt->kernel_fd);
-	if (ret < 0)
-		snprintf(err, err_len, "kni_switch: tap device kni0: %s", strerror(-ret));
-	for (unsigned int i = 0; i < lt->n_workers; i++)
-		lt->workers[i]->w.kernel_fd = lt->kernel_fd;
-	return ret;
-}
-
 /* The nodes of the library, in ltran's order. */
 static int
-shape_graph(const struct ltran *lt)
+shape_graph(const struct ltran *lt, uint64_t tx_offloads)
 {
 	int ret = graph_reroute(NODE_RX, NODE_CLASSIFY, NODE_DISPATCH_IN);
 
@@ -180,6 +166,8 @@ shape_graph(const struct ltran *lt)
 		ret = graph_reroute(NODE_IP4_REASS, NODE_CLASSIFY, NODE_DISPATCH_IN);
 	if (ret == 0)
 		ret = graph_reroute(NODE_KERNEL_RX, NODE_TX, NODE_DISPATCH_OUT);
+	if (ret == 0 && (tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0)
+		ret = graph_reroute(NODE_DISPATCH_OUT, NODE_GSO, NODE_TX);
 	if (ret == 0 && lt->conf->n_rates == 0)
 		ret = graph_reroute(NODE_GUARD, NODE_POLICE, NODE_DISPATCH_OUT);
 	return ret;
@@ -212,6 +200,8 @@ ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t e
 	lt->kernel_fd = -1;
 	ret = start_eal(lt, err, err_len);
 	if (ret == 0)
+		ret = choose_port(lt, err, err_len);
+	if (ret == 0)
 		ret = create_pool(lt, err, err_len);
 	if (ret < 0)
 		return ret;
@@ -224,9 +214,9 @@ ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t e
 	if (ret == 0)
 		ret = create_shared(lt);
 	if (ret == 0)
-		ret = shape_graph(lt);
+		ret = shape_graph(lt, info.tx_offloads);
 	if (ret == 0)
-		ret = open_kernel_path(lt, err, err_len);
+		ret = kernel_path_open(lt, err, err_len);
 	if (ret == 0)
 		ret = workers_start(lt, err, err_len);
 	if (ret == 0)

@@ -72,6 +72,7 @@ worker_main(void *arg)
 {
 	struct dispatch_worker *dw = arg;
 
+	dw->tid = gettid();
 	pin(dw);
 	rte_thread_register(); /* for the pool's cache; works without, slower */
 	rte_rcu_qsbr_thread_register(dw->lt->rcu, dw->w.index);
@@ -88,13 +89,14 @@ worker_main(void *arg)
 static int
 create_graph(struct ltran *lt, struct dispatch_worker *dw, char *err, size_t err_len)
 {
-	const char *sources[4];
+	const char *sources[5];
 	unsigned int n = 0;
 	char name[32];
 
 	if (dw->w.rxq != WORKER_NO_PORT)
 		sources[n++] = NODE_RX;
 	sources[n++] = NODE_INSTANCE_RX;
+	sources[n++] = NODE_REASS_TIMER;
 	if (dw->w.index == 0)
 		sources[n++] = NODE_CONTROL_RX;
 	if (dw->w.index == 0 && lt->kernel_fd >= 0)

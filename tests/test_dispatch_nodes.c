@@ -136,6 +136,7 @@ process_drop(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 	GRAPH_NODE(id)
 
 SINK(tx_sink, NODE_TX, process_tx)
+SINK(gso_sink, NODE_GSO, process_tx)
 SINK(kernel_sink, NODE_KERNEL_TX, process_kernel)
 SINK(reset_sink, NODE_RESET, process_drop)
 SINK(reass_sink, NODE_IP4_REASS, process_drop)
@@ -367,6 +368,24 @@ every_instance_gets_its_turn(void)
 		CU_ASSERT_EQUAL(rings[j].n_out, 0);
 }
 
+/* What two nodes and their copies bring to a third in one walk. */
+static void
+vectors_beyond_the_usual_length_are_taken_in_parts(void)
+{
+	for (int i = 0; i < RING_MAX; i++) {
+		struct rte_mbuf *m = arrives(frame_udp(pool, 0), 0xffffffff);
+
+		memset(&rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->dst_addr, 0xff, 6);
+	}
+	for (int i = 0; i < 32; i++)
+		for (int j = 0; j < 3; j++)
+			sends(j, frame_udp(pool, 0), members[j].addr, ADDR_B);
+	for (int j = 0; j < 3; j++)
+		rings[j].room = 1000;
+	graph_walk(graph);
+	CU_ASSERT_EQUAL(rings[0].n_in + rings[1].n_in + rings[2].n_in, 3 * RING_MAX + 3 * 32);
+}
+
 static void
 control_thread_sends_like_a_neighbour(void)
 {
@@ -411,6 +430,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(copies_fail_one_by_one_without_memory),
 	CUNIT_TEST(nothing_is_taken_from_rings_while_the_wire_is_full),
 	CUNIT_TEST(every_instance_gets_its_turn),
+	CUNIT_TEST(vectors_beyond_the_usual_length_are_taken_in_parts),
 	CUNIT_TEST(control_thread_sends_like_a_neighbour),
 	CUNIT_TEST(checksums_that_a_virtual_wire_left_open_stay_open),
 };
