@@ -89,6 +89,7 @@ struct stack {
 	struct ready_set *wakes[STACK_WAKES];
 	unsigned int n_wakes;
 	bool worked; /* this run moved packets or events */
+	struct stack_op link_up; /* any; see link.c */
 	struct stack_counters counters;
 	uint64_t tx_full_drops, rst_out, listen_drops;
 	uint32_t challenge_ms, challenge_n; /* rate limit of challenge ACKs */
@@ -127,6 +128,9 @@ bool stack_run_locked(struct stack *st);
 bool stack_try_run(struct stack *st);
 /* Execute fn as the holder and wait for it: at once where the lock is free, else posted. */
 void stack_call(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg);
+/* Have `op` executed by the holder, soon. It must live until it is done. */
+void stack_post(struct stack *st, struct stack_op *op);
+void stack_link_init(struct stack *st); /* link.c */
 /* Ask the holder to serve `s`; any thread. */
 void stack_mark_dirty(struct sock *s, uint32_t reason);
 /* Refresh now_us, now_ms and lwIP's clock. Holder. */
@@ -165,8 +169,16 @@ struct sock *table_udp(const struct stack *st, uint16_t lport, uint32_t raddr, u
 int table_bind(struct stack *st, struct sock *s);
 void table_unbind(struct stack *st, struct sock *s);
 uint16_t table_free_port(struct stack *st, const struct sock *s); /* or 0 */
-/* A local port for a connection to raddr:rport whose packets come back to this stack, or 0. */
+/* A local port, of those that are ours, for a connection to raddr:rport whose packets come back to this stack, or 0. */
 uint16_t table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport);
+
+/* --- share.c: sockets that others must know of (struct stack_sharing) --------------------------------- */
+
+void share_connection(struct stack *st, const struct sock *s, bool is_there); /* there is sharing */
+/* May `s` listen on its port, or have it (UDP)? 0 or -EADDRINUSE; may wait, takes no lock. */
+int share_claim(const struct sock *s);
+/* Something about the sockets on this port has changed: show them, or hide the port. Holder. */
+void share_port(struct stack *st, enum sock_kind kind, uint16_t lport);
 
 #define TCP_RTO_MIN_MS 200
 #define TCP_RTO_MAX_MS 120000
@@ -188,6 +200,8 @@ void tcp_enter(struct stack *st, struct sock *s);
 void tcp_leave(struct stack *st, struct sock *s);
 void tcp_timer_arm(struct stack *st, struct sock *s);
 void tcp_timer_fire(struct stack *st, struct sock *s);
+/* What waits for a timeout is sent now, and timeouts are as short as at first; there is a pcb. */
+void tcp_timer_restart(struct stack *st, struct sock *s);
 void tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, uint64_t *counts);
 void tcp_fill_info(struct stack *st, struct sock *s, struct stack_conn_info *i);
 void tcp_listener_close(struct stack *st, struct sock *s);

@@ -254,6 +254,8 @@ struct sock {
 	_Atomic uint32_t rx_pkts_out; /* app */
 	struct udp_pcb *udp;          /* holder */
 
+	uint32_t identity; /* constant once bound; see sock_set_identity() */
+
 	/* options, app; the holder copies them into the pcb at SD_OPT */
 	uint32_t rcvbuf; /* bytes */
 	uint32_t keep_idle_s, keep_intvl_s, keep_cnt;

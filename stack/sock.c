@@ -245,6 +245,12 @@ sock_is_listening(const struct sock *s)
 }
 
 void
+sock_set_identity(struct sock *s, uint32_t identity)
+{
+	s->identity = identity;
+}
+
+void
 sock_set_fd(struct sock *s, int fd)
 {
 	atomic_store_explicit(&s->fd, fd, memory_order_relaxed);

@@ -29,6 +29,10 @@ void sock_close(struct sock *s);
 /* The descriptor number shown by gazellectl. */
 void sock_set_fd(struct sock *s, int fd);
 
+/* Before bind(): a value that descriptors have in common which fork() has copied from one, and no
+ * others. Where processes share an address, these may share a port. */
+void sock_set_identity(struct sock *s, uint32_t identity);
+
 /* Address 0.0.0.0 or the stack's own; port 0: chosen (sock_name() tells). -EADDRINUSE,
  * -EADDRNOTAVAIL, -EINVAL (already bound). */
 int sock_bind(struct sock *s, const struct sockaddr_in *addr);

@@ -32,7 +32,18 @@ op_claim(struct stack *st, void *arg)
 static void
 op_release(struct stack *st, void *arg)
 {
-	table_unbind(st, arg);
+	struct sock *s = arg;
+
+	table_unbind(st, s);
+	share_port(st, s->kind, s->lport);
+}
+
+static void
+op_share(struct stack *st, void *arg)
+{
+	struct sock *s = arg;
+
+	share_port(st, s->kind, s->lport);
 }
 
 static void
@@ -62,6 +73,21 @@ claim_everywhere(struct sock *s)
 }
 
 static int
+claim_udp(struct sock *s)
+{
+	struct request r = {.s = s};
+
+	s->stack = &s->group->stacks[stack_owner_udp(s->lport, s->group->n)];
+	stack_call(s->stack, op_claim, &r);
+	if (r.result != 0)
+		return r.result;
+	r.result = share_claim(s);
+	if (r.result != 0)
+		stack_call(s->stack, op_release, s);
+	return r.result;
+}
+
+static int
 bind_port(struct sock *s, uint16_t port)
 {
 	struct stack_group *g = s->group;
@@ -84,9 +110,7 @@ bind_port(struct sock *s, uint16_t port)
 		if (s->kind == SOCK_TCP) {
 			rc = claim_everywhere(s);
 		} else {
-			s->stack = &g->stacks[stack_owner_udp(s->lport, g->n)];
-			stack_call(s->stack, op_claim, &r);
-			rc = r.result;
+			rc = claim_udp(s);
 		}
 		if (port != 0)
 			break;
@@ -109,6 +133,7 @@ op_udp_open(struct stack *st, void *arg)
 		sock_all_add(st, r->s);
 	else
 		table_unbind(st, r->s);
+	share_port(st, SOCK_UDP, r->s->lport);
 }
 
 int
@@ -162,6 +187,7 @@ op_listener_close(struct stack *st, void *arg)
 
 	tcp_listener_close(st, l);
 	table_unbind(st, l);
+	share_port(st, SOCK_TCP, l->lport);
 	if (st == l->stack)
 		sock_all_remove(l);
 }
@@ -211,6 +237,9 @@ sock_listen(struct sock *s, int backlog)
 	rc = bind_implicitly(s);
 	if (rc != 0)
 		return rc;
+	rc = share_claim(s);
+	if (rc != 0)
+		return rc;
 	s->listen_pcbs = calloc(s->group->n, sizeof(*s->listen_pcbs));
 	if (s->listen_pcbs == NULL)
 		return -ENOMEM;
@@ -218,6 +247,7 @@ sock_listen(struct sock *s, int backlog)
 	rc = listen_on_stacks(s);
 	if (rc != 0)
 		sock_flag_clear(s, SF_LISTEN);
+	stack_call(&s->group->stacks[0], op_share, s);
 	return rc;
 }
 

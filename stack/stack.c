@@ -75,8 +75,8 @@ stack_clock(struct stack *st)
 
 /* --- operations -------------------------------------------------------------------------------------------- */
 
-static void
-post(struct stack *st, struct stack_op *op)
+void
+stack_post(struct stack *st, struct stack_op *op)
 {
 	struct stack_op *old = atomic_load_explicit(&st->ops, memory_order_relaxed);
 
@@ -158,7 +158,7 @@ stack_call(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg)
 		st->counters.ops++;
 		stack_unlock(st);
 	} else {
-		post(st, &op);
+		stack_post(st, &op);
 		wait_done(st, &op);
 	}
 }
@@ -326,6 +326,7 @@ stack_init(struct stack *st, struct stack_group *g, unsigned int index)
 	st->group = g;
 	st->index = index;
 	st->wait_tail = &st->wait;
+	stack_link_init(st);
 	st->lw = lwip_images[g->first_image + index];
 	rc = table_init(st);
 	if (rc == 0)

@@ -38,6 +38,33 @@ struct stack_params {
 };
 
 #define STACK_WAKE_FDS 2
+#define STACK_PORT_FIRST 32768 /* local ports that a stack chooses itself; host order */
+#define STACK_PORT_BLOCK 256
+
+/* A socket as those see it who have to bring it its packets. Addresses and ports in network order. */
+struct stack_shown {
+	uint32_t raddr; /* 0: a listener, or a UDP socket */
+	uint16_t rport, lport;
+	bool is_udp, reuseport;
+	uint32_t identity; /* of a listener; see sock_set_identity() */
+};
+
+/* For an address that several processes share, through ltran. */
+struct stack_sharing {
+	void *arg;
+	/* May this port be listened on, or bound (UDP)? 0 or -EADDRINUSE. Any thread, without a
+	 * stack's lock; may wait for a second. */
+	int (*claim)(void *arg, const struct stack_shown *s);
+	/* A socket of `table` is there or has another face now; is gone. Connections and UDP sockets: the
+	 * stack that has them. Listeners: 0. By the holder of that stack; a few memory accesses. */
+	void (*show)(void *arg, unsigned int table, const struct stack_shown *s);
+	void (*hide)(void *arg, unsigned int table, const struct stack_shown *s);
+	/* Bit i of these words: the STACK_PORT_BLOCK ports from STACK_PORT_FIRST + i *
+	 * STACK_PORT_BLOCK are ours to choose from. They may become more at any time. */
+	const _Atomic uint64_t *ports;
+	/* None of them is free: true if there are more now. Holder; may wait for a moment. */
+	bool (*more_ports)(void *arg);
+};
 
 /* What one stack needs from the outside, given by the composition root. */
 struct stack_wiring {
@@ -55,6 +82,7 @@ struct stack_wiring {
 	 */
 	int (*arm)(void *arg, int *fds, uint64_t *until_us);
 	void (*disarm)(void *arg); /* the sleep is over, or did not come about; any thread */
+	const struct stack_sharing *sharing; /* NULL: the address is this process's alone */
 };
 
 /* 0 or -errno; after success every stack waits for stack_group_start(). */
@@ -64,6 +92,9 @@ enum stack_mode stack_group_mode(const struct stack_group *g);
 void stack_wire(struct stack *s, const struct stack_wiring *w);
 /* Start threads: stack and wakeup threads, or the caretaker. */
 int stack_group_start(struct stack_group *g);
+/* The wire's other end was away and is back: what is not acknowledged is sent again at once, as if
+ * nothing had been tried in vain. Any thread; does not wait. */
+void stack_group_link_up(struct stack_group *g);
 /* Stop threads, abort connections (RST), walk once more so that the resets leave, free. */
 void stack_group_stop(struct stack_group *g);
 

@@ -16,8 +16,7 @@
 #define MOVE_STEP 16 /* old buckets per new connection */
 #define HUGE_BYTES (2u * 1024 * 1024)
 #define PORTS 65536
-#define EPHEMERAL_FIRST 32768
-#define EPHEMERAL_N 28232 /* like Linux: 32768 .. 60999 */
+#define EPHEMERAL_N 28232 /* from STACK_PORT_FIRST, like Linux: 32768 .. 60999 */
 
 static uint64_t hash_key[2];
 
@@ -149,6 +148,8 @@ table_insert(struct stack *st, struct sock *s)
 	s->in_table = true;
 	st->n_conns++;
 	st->port_refs[s->lport]++;
+	if (st->wiring.sharing != NULL)
+		share_connection(st, s, true);
 }
 
 void
@@ -165,6 +166,8 @@ table_remove(struct stack *st, struct sock *s)
 	s->in_table = false;
 	st->n_conns--;
 	st->port_refs[s->lport]--;
+	if (st->wiring.sharing != NULL)
+		share_connection(st, s, false);
 }
 
 /* --- listeners and bound sockets -------------------------------------------------------------------- */
@@ -259,17 +262,92 @@ table_unbind(struct stack *st, struct sock *s)
 	}
 }
 
+/* --- local ports that we choose ---------------------------------------------------------------------- */
+
+/* How many there are from STACK_PORT_FIRST on; of an address that is shared not all are ours. */
+static inline uint32_t
+ports_n(const struct stack *st)
+{
+	return st->wiring.sharing != NULL ? PORTS - STACK_PORT_FIRST : EPHEMERAL_N;
+}
+
+/* How many ports from number `at` on belong to others. */
+static inline uint32_t
+foreign_ports(const struct stack *st, uint32_t at)
+{
+	const struct stack_sharing *sharing = st->wiring.sharing;
+	uint32_t block = at / STACK_PORT_BLOCK;
+
+	if (sharing == NULL || (atomic_load_explicit(&sharing->ports[block / 64],
+		memory_order_relaxed) >> block % 64 & 1) != 0)
+		return 0;
+	return STACK_PORT_BLOCK - at % STACK_PORT_BLOCK;
+}
+
+static bool
+get_more_ports(struct stack *st)
+{
+	const struct stack_sharing *sharing = st->wiring.sharing;
+
+	return sharing != NULL && sharing->more_ports(sharing->arg);
+}
+
+static uint16_t
+find_port(struct stack *st, const struct sock *s)
+{
+	unsigned int start = atomic_fetch_add(&st->group->port_hint, 1), n = ports_n(st);
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t at = (start + i) % n, skip = foreign_ports(st, at);
+		uint16_t port = __builtin_bswap16(STACK_PORT_FIRST + at);
+
+		if (skip > 0)
+			i += skip - 1;
+		else if (port_table(st, s)[port] == NULL &&
+			 (s->kind == SOCK_UDP || st->port_refs[port] == 0))
+			return port;
+	}
+	return 0;
+}
+
 uint16_t
 table_free_port(struct stack *st, const struct sock *s)
 {
-	unsigned int start = atomic_fetch_add(&st->group->port_hint, 1);
+	uint16_t port = find_port(st, s);
 
-	for (unsigned int i = 0; i < EPHEMERAL_N; i++) {
-		uint16_t port = __builtin_bswap16(EPHEMERAL_FIRST + (start + i) % EPHEMERAL_N);
+	return port == 0 && get_more_ports(st) ? find_port(st, s) : port;
+}
 
-		if (port_table(st, s)[port] == NULL &&
-		    (s->kind == SOCK_UDP || st->port_refs[port] == 0))
+static bool
+is_free(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t port)
+{
+	const struct stack_group *g = st->group;
+
+	if (st->tcp_ports[port] != NULL ||
+		stack_owner_tcp(raddr, rport, g->params.addr, port, g->n) != st->index)
+		return false;
+	return st->port_refs[port] == 0 ||
+		table_find(st, table_hash(st, raddr, rport, port), raddr, rport, port) == NULL;
+}
+
+static uint16_t
+find_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport)
+{
+	struct stack_group *g = st->group;
+	unsigned int start = atomic_fetch_add(&g->port_hint, 1), n = ports_n(st);
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t at = (start + i) % n, skip = foreign_ports(st, at);
+		uint16_t port = __builtin_bswap16(STACK_PORT_FIRST + at);
+
+		if (skip > 0) {
+			i += skip - 1;
+		} else if (is_free(st, raddr, rport, port)) {
+			/* The next search begins behind it: a port just given back would meet the
+			 * peer's TIME_WAIT with sequence numbers that may not be beyond it yet. */
+			atomic_store(&g->port_hint, start + i + 1);
 			return port;
+		}
 	}
 	return 0;
 }
@@ -277,23 +355,7 @@ table_free_port(struct stack *st, const struct sock *s)
 uint16_t
 table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport)
 {
-	struct stack_group *g = st->group;
-	unsigned int start = atomic_fetch_add(&g->port_hint, 1);
+	uint16_t port = find_ephemeral(st, raddr, rport);
 
-	for (unsigned int i = 0; i < EPHEMERAL_N; i++) {
-		uint16_t port = __builtin_bswap16(EPHEMERAL_FIRST + (start + i) % EPHEMERAL_N);
-
-		if (st->tcp_ports[port] != NULL)
-			continue;
-		if (stack_owner_tcp(raddr, rport, g->params.addr, port, g->n) != st->index)
-			continue;
-		if (st->port_refs[port] != 0 &&
-		    table_find(st, table_hash(st, raddr, rport, port), raddr, rport, port) != NULL)
-			continue;
-		/* The next search begins behind it: a port just given back would meet the peer's
-		 * TIME_WAIT with sequence numbers that may not be beyond it yet. */
-		atomic_store(&g->port_hint, start + i + 1);
-		return port;
-	}
-	return 0;
+	return port == 0 && get_more_ports(st) ? find_ephemeral(st, raddr, rport) : port;
 }

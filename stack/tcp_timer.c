@@ -334,3 +334,24 @@ tcp_timer_fire(struct stack *st, struct sock *s)
 	fire(st, s);
 	tcp_leave(st, s);
 }
+
+void
+tcp_timer_restart(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+	bool persist = persisting(pcb);
+
+	if (!persist && pcb->unacked == NULL && (pcb->unsent == NULL || pcb->state != SYN_SENT))
+		return;
+	tcp_enter(st, s);
+	s->probes = 0;
+	if (persist) {
+		pcb->persist_backoff = 1;
+		pcb->persist_probe = 0;
+		fire_persist(st, s);
+	} else {
+		pcb->nrtx = 0;
+		fire_rto(st, s);
+	}
+	tcp_leave(st, s);
+}

@@ -156,8 +156,10 @@ udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 		*st->lw->udp_pcbs = NULL;
 		s->udp = NULL;
 	}
-	if (sock_flags(s) & SF_BOUND)
+	if (sock_flags(s) & SF_BOUND) {
 		table_unbind(st, s);
+		share_port(st, SOCK_UDP, s->lport);
+	}
 	sock_retire(st, s);
 	sock_reap(st);
 }

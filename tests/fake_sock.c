@@ -80,6 +80,10 @@ void sock_set_fd(struct sock *s, int fd)
 {
 }
 
+void sock_set_identity(struct sock *s, uint32_t identity)
+{
+}
+
 static struct sock *find(enum sock_kind kind, uint16_t port)
 {
 	struct sock *s;
@@ -375,6 +379,14 @@ bool sock_is_listening(const struct sock *s)
 }
 
 /* --- instance and settings ---------------------------------------------------------------------------- */
+
+void instance_before_fork(struct instance *in)
+{
+}
+
+void instance_after_fork(struct instance *in, bool is_child)
+{
+}
 
 int instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_group *stacks),
 	void *arg, struct instance **out, char *err, size_t err_len)
