@@ -147,7 +147,7 @@ address_of(const char *path, struct sockaddr_un *addr, int *via)
 }
 
 int
-ctl_dial(const char *path)
+ctl_dial_as(const char *path, int type)
 {
 	struct sockaddr_un addr;
 	int via, err, fd;
@@ -155,7 +155,7 @@ ctl_dial(const char *path)
 	err = address_of(path, &addr, &via);
 	if (err < 0)
 		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		err = -errno;
 	else if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
@@ -167,6 +167,12 @@ ctl_dial(const char *path)
 	if (fd >= 0)
 		close(fd);
 	return err;
+}
+
+int
+ctl_dial(const char *path)
+{
+	return ctl_dial_as(path, SOCK_STREAM);
 }
 
 void

@@ -44,6 +44,7 @@ int ctl_places_add(const char *dir, const char *kind, struct ctl_place **out, in
 /* A stream connected to the socket, non-blocking; names longer than a socket address are fine.
  * -ECONNREFUSED: stale; -EAGAIN: too many wait to be accepted. */
 int ctl_dial(const char *path);
+int ctl_dial_as(const char *path, int type); /* SOCK_SEQPACKET: ltran's registration socket */
 
 /* Remove every stale socket of `kind`, whatever its prefix. */
 void ctl_remove_stale(const char *dir, const char *kind);

@@ -73,10 +73,10 @@ arp_check(const struct arp_self *self, const struct rte_arp_hdr *arp, uint32_t l
 		return ARP_INPUT_BAD_OPCODE;
 	if (!rte_is_valid_assigned_ether_addr(&d->arp_sha))
 		return ARP_INPUT_BAD_SENDER_MAC;
-	if (rte_is_same_ether_addr(&d->arp_sha, &self->mac))
-		return ARP_INPUT_OWN;
+	/* Our MAC address alone does not make it ours: all programs behind one ltran have the same. */
 	if (d->arp_sip == self->addr)
-		return ARP_INPUT_DUPLICATE_ADDRESS;
+		return rte_is_same_ether_addr(&d->arp_sha, &self->mac) ?
+			ARP_INPUT_OWN : ARP_INPUT_DUPLICATE_ADDRESS;
 	/* RFC 5227: the sender of a probe has no address yet. */
 	if (d->arp_sip == 0 ? arp->arp_opcode != RTE_BE16(RTE_ARP_OP_REQUEST)
 			    : !arp_is_neighbour(self, d->arp_sip))

@@ -113,11 +113,13 @@ add_memory_args(struct eal *e, const struct eal_params *p, const struct args_see
 	const char *why, struct args *a)
 {
 	if (!seen->no_huge && why == NULL) {
-		if (!seen->in_memory && seen->huge_dir == NULL && !seen->legacy_mem)
+		if (!seen->in_memory && (seen->one_file ||
+			(seen->huge_dir == NULL && !seen->legacy_mem)))
 			args_add(a, "--in-memory");
 		else if (!seen->in_memory && !seen->huge_unlink)
 			args_add(a, "--huge-unlink");
-		if (seen->virtio_user && !seen->single_file && !seen->legacy_mem)
+		if (seen->virtio_user && !seen->single_file &&
+			(seen->one_file || !seen->legacy_mem))
 			args_add(a, "--single-file-segments"); /* vhost takes 8 regions */
 		return;
 	}
@@ -160,6 +162,7 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 
 	args_scan(&seen, p->args, p->n_args);
 	args_scan(&seen, p->extra, p->n_extra);
+	seen.one_file = p->one_file;
 	if (!seen.no_huge)
 		why = hugepage_obstacle(&seen, reason, sizeof(reason));
 	seen.drop_huge_options = why != NULL;

@@ -15,6 +15,7 @@ struct eal_params {
 	unsigned int n_args;
 	const char *const *extra; /* ours, passed on as they are: a --vdev */
 	unsigned int n_extra;
+	bool one_file;           /* the memory must be one file that a vhost peer can map */
 	unsigned int default_mb; /* ordinary pages taken where the user named no size */
 	int cpu;                 /* EAL's core unless the user chose; -1: the first allowed */
 	bool stay_on_core;       /* false: the calling thread gets its CPU mask back */

@@ -15,6 +15,7 @@ enum arg_use {
 	ARG_NEVER,   /* this DPDK does not have it */
 	ARG_MEMORY,  /* replaced by -m on ordinary pages */
 	ARG_HUGE,    /* means nothing on ordinary pages */
+	ARG_FILES,   /* the same, and makes the memory many files */
 };
 
 struct arg_row {
@@ -33,10 +34,10 @@ static const struct arg_row rows[] = {
 	{ "-m", true, ARG_MEMORY, NO_FLAG },
 	{ "--socket-mem", true, ARG_MEMORY, NO_FLAG },
 	{ "--socket-limit", true, ARG_HUGE, NO_FLAG },
-	{ "--huge-dir", true, ARG_HUGE, NO_FLAG },
-	{ "--huge-unlink", false, ARG_HUGE, FLAG(huge_unlink) },
+	{ "--huge-dir", true, ARG_FILES, NO_FLAG },
+	{ "--huge-unlink", false, ARG_FILES, FLAG(huge_unlink) },
 	{ "--in-memory", false, ARG_HUGE, FLAG(in_memory) },
-	{ "--legacy-mem", false, ARG_HUGE, FLAG(legacy_mem) },
+	{ "--legacy-mem", false, ARG_FILES, FLAG(legacy_mem) },
 	{ "--match-allocations", false, ARG_HUGE, NO_FLAG },
 	{ "--single-file-segments", false, ARG_HUGE, FLAG(single_file) },
 	{ "--no-shconf", false, ARG_KEEP, FLAG(no_shconf) },
@@ -146,8 +147,9 @@ args_copy(struct args *a, const struct args_seen *seen, const char *const *v, un
 	bool separate = row != NULL && row->takes_value && value == NULL && n > 1;
 	size_t name_len;
 
-	if (row != NULL && (row->use == ARG_NEVER ||
-		(ordinary && (row->use == ARG_HUGE || row->use == ARG_MEMORY))))
+	if (row != NULL && (row->use == ARG_NEVER || (seen->one_file && row->use == ARG_FILES) ||
+		(ordinary && (row->use == ARG_HUGE || row->use == ARG_FILES ||
+			row->use == ARG_MEMORY))))
 		return separate;
 	/* EAL's parser wants "-l 0,1" in two strings. */
 	name_len = row != NULL ? strlen(row->name) : 0;

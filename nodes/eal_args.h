@@ -15,6 +15,7 @@ struct args_seen {
 	const char *huge_dir;   /* NULL: not given */
 	unsigned int memory_mb; /* -m, or the sum of --socket-mem; 0: not given */
 	bool drop_huge_options; /* decision of the caller: no hugepages after all */
+	bool one_file; /* decision of the caller: the memory must be one file that a peer can map */
 };
 
 /* The list under construction; owns its strings. */

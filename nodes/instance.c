@@ -2,7 +2,7 @@
 /*
  * Composition root: from settings to a running data path, and back.
  *
- * Order of start, each step standing on the ones before: EAL, pools, port, stacks, workers with
+ * Order of start, each step standing on the ones before: ltran (use_ltran), EAL, pools, port, stacks, workers with
  * their graphs, control socket, threads. instance_stop() undoes it in reverse; a start that fails
  * half-way calls it too, so every *_stop() copes with a part that never began. During both all
  * signals are blocked in the calling thread: what DPDK, the stacks and the control server create
@@ -89,7 +89,7 @@ fill_stack_params(const struct instance *in, struct stack_params *p)
 		.addr = c->host_addr,
 		.mask = c->mask_addr,
 		.gateway = c->gateway_addr,
-		.mtu = c->mtu,
+		.mtu = in->mtu,
 		.listen_shadow = c->listen_shadow,
 		.low_power = c->low_power_mode,
 		.udp_enable = c->udp_enable,
@@ -121,7 +121,7 @@ create_worker(struct instance *in, unsigned int index)
 	n_sharing = (in->n_workers - 1 - w->txq) / in->n_txq + 1;
 	w->tx_lock = n_sharing > 1 ? &in->tx_lock[w->txq] : NULL;
 	w->burst = c->nic_read_num;
-	w->mtu = c->mtu;
+	w->mtu = in->mtu;
 	w->addr = c->host_addr;
 	w->mask = c->mask_addr;
 	w->gateway = c->gateway_addr;
@@ -190,6 +190,7 @@ start_workers(struct instance *in, char *err, size_t err_len)
 		.tso_max = &in->tso_max,
 		.arm = instance_sleep_arm,
 		.disarm = instance_sleep_disarm,
+		.sharing = instance_ltran_sharing(in),
 	};
 	unsigned int i;
 	int ret = 0;
@@ -288,7 +289,7 @@ start_threads(struct instance *in, char *err, size_t err_len)
 }
 
 static int (*const steps[])(struct instance *in, char *err, size_t err_len) = {
-	instance_eal_start, instance_pool_start, instance_port_start,
+	instance_ltran_start, instance_eal_start, instance_pool_start, instance_port_start,
 	start_stacks, start_workers, start_threads,
 };
 
@@ -320,7 +321,6 @@ instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_grou
 	void *arg, struct instance **out, char *err, size_t err_len)
 {
 	struct instance *in = calloc(1, sizeof(*in));
-	sigset_t old;
 	size_t i;
 	int ret = 0;
 
@@ -333,10 +333,10 @@ instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_grou
 	in->opened_arg = arg;
 	in->kernel_fd = -1;
 	in->n_workers = c->num_cpus.n > 0 ? c->num_cpus.n : RTE_MAX(c->stack_num, 1u);
-	block_signals(&old);
+	block_signals(&in->signals);
 	for (i = 0; i < RTE_DIM(steps) && ret == 0; i++)
 		ret = steps[i](in, err, err_len);
-	restore_signals(&old);
+	restore_signals(&in->signals);
 	if (ret < 0) {
 		instance_stop(in);
 		return ret;
@@ -366,6 +366,7 @@ instance_stop(struct instance *in)
 	instance_port_stop(in);
 	instance_pool_stop(in);
 	instance_eal_stop(in);
+	instance_ltran_stop(in);
 	restore_signals(&old);
 	free(in);
 }

@@ -34,6 +34,7 @@ instance_eal_start(struct instance *in, char *err, size_t err_len)
 		.n_args = c->n_dpdk_args,
 		.extra = in->extra_args,
 		.n_extra = in->n_extra_args,
+		.one_file = in->ltran != NULL,
 		.default_mb = default_memory_mb(c),
 		.cpu = c->num_cpus.n > 0 ? (int)c->num_cpus.cpu[0] : -1,
 		.stay_on_core = c->main_thread_affinity,

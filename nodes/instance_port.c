@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The port of the wire: the one with the MAC address `devices`, else the first. It gets one pair of queues
+ * The port of the wire: the ring to ltran, else the one with the MAC address `devices`, else the first. It gets one pair of queues
  * per stack, or as many as it has: stacks without a receive queue live from handoff-rx, stacks that
  * share a transmit queue take its lock.
  */
@@ -22,6 +22,8 @@ choose_port(struct instance *in, char *err, size_t err_len)
 	struct rte_ether_addr mac;
 	uint16_t port, n = 0;
 
+	if (in->ltran != NULL && rte_eth_dev_get_port_by_name(INSTANCE_LTRAN_PORT, &in->port) == 0)
+		return 0;
 	RTE_ETH_FOREACH_DEV(port) {
 		n++;
 		if (rte_eth_macaddr_get(port, &mac) < 0)
@@ -47,7 +49,7 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 		.n_txq = in->n_workers,
 		.n_rxd = in->conf->nic_rxqueue_size,
 		.n_txd = in->conf->nic_txqueue_size,
-		.mtu = in->conf->mtu,
+		.mtu = in->mtu,
 		.pool = in->pool,
 		.rx_interrupts = in->conf->low_power_mode,
 	};

@@ -7,6 +7,7 @@
 #define NODES_INSTANCE_PRIVATE_H
 
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,11 +19,19 @@
 #include "stack/stack.h"
 
 struct ctl_server;
+struct instance_ltran;
 
 #define INSTANCE_EXTRA_ARGS_MAX 4
+#define INSTANCE_LTRAN_PORT "net_virtio_user_ltran" /* name of the port that is a ring to ltran */
 
 struct instance {
 	const struct conf *conf; /* the caller's; outlives the instance */
+	sigset_t signals; /* mask of the thread that starts the instance, before all were blocked */
+
+	/* instance_ltran.c */
+	struct instance_ltran *ltran; /* NULL: a port of our own */
+	char *ltran_vdev;             /* EAL argument, owned; or NULL */
+	uint16_t mtu;                 /* bytes of IP packet: ours, or ltran's if that is smaller */
 
 	/* instance_eal.c */
 	const char *extra_args[INSTANCE_EXTRA_ARGS_MAX]; /* behind dpdk_args; not owned */
@@ -54,6 +63,9 @@ struct instance {
 };
 
 /* Each: 0, or -errno with one line for people in `err`; undone by its pair, also half-done. */
+int instance_ltran_start(struct instance *in, char *err, size_t err_len);
+void instance_ltran_stop(struct instance *in);
+const struct stack_sharing *instance_ltran_sharing(const struct instance *in); /* NULL: no ltran */
 int instance_eal_start(struct instance *in, char *err, size_t err_len);
 void instance_eal_stop(struct instance *in);
 int instance_pool_start(struct instance *in, char *err, size_t err_len);

@@ -68,13 +68,19 @@ ask_again(struct instance *in)
 static int
 on_link(uint16_t port, enum rte_eth_event_type event, void *arg, void *unused)
 {
-	ask_again(arg);
+	struct instance *in = arg;
+	struct rte_eth_link link = { 0 };
+
+	ask_again(in);
+	if (in->stacks != NULL && rte_eth_link_get_nowait(port, &link) == 0 && link.link_status)
+		stack_group_link_up(in->stacks);
 	return 0;
 }
 
 void
 instance_tso_start(struct instance *in)
 {
+	/* Also tells the stacks that the wire is back. */
 	rte_eth_dev_callback_register(in->port, RTE_ETH_EVENT_INTR_LSC, on_link, in);
 	ask_again(in);
 }

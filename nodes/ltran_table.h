@@ -71,7 +71,8 @@ ltran_table_add(struct ltran_slot *table, uint32_t n_slots, uint64_t key, uint64
 	}
 	if (room == NULL)
 		return false;
-	__atomic_store_n(&room->info, info, __ATOMIC_RELAXED);
+	/* Who sees it must not see the slot's former key any more. */
+	__atomic_store_n(&room->info, info, __ATOMIC_RELEASE);
 	__atomic_store_n(&room->key, key, __ATOMIC_RELEASE);
 	return true;
 }

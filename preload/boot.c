@@ -245,10 +245,12 @@ static void before_fork(void)
 	fd_lock();
 	fd_pool_lock();
 	file_memory_lock();
+	instance_before_fork(boot.instance);
 }
 
 static void after_fork_in_parent(void)
 {
+	instance_after_fork(boot.instance, false);
 	file_memory_unlock();
 	fd_pool_unlock();
 	fd_unlock();
@@ -274,6 +276,7 @@ static void close_sockets(void)
 
 static void after_fork_in_child(void)
 {
+	instance_after_fork(boot.instance, true);
 	file_memory_unlock();
 	fd_pool_unlock();
 	fd_lock_in_child();
@@ -313,6 +316,8 @@ static void __attribute__((constructor)) boot_init(void)
 
 void boot_end(void)
 {
+	struct instance *instance;
+
 	if (!boot_is_up() || boot.owner != getpid() || atomic_exchange(&boot.has_ended, true))
 		return;
 	inside++;
@@ -321,7 +326,11 @@ void boot_end(void)
 	usleep(EXIT_GRACE_US);
 	close_sockets();
 	leave_stack();
-	instance_stop(boot.instance);
+	pthread_mutex_lock(&boot.lock); /* a fork() of another thread may be using it */
+	instance = boot.instance;
+	boot.instance = NULL;
+	pthread_mutex_unlock(&boot.lock);
+	instance_stop(instance);
 }
 
 static void __attribute__((destructor)) boot_exit(void)

@@ -112,6 +112,7 @@ static int bind_stack(struct file *f, const struct sockaddr_in *addr)
 	if (f->sock.is_bound)
 		return -EINVAL;
 	if (s) {
+		socket_identify(f, s);
 		r = sock_bind(s, addr);
 		if (r < 0)
 			return r;

@@ -3,6 +3,7 @@
  * State changes of sockets: making, choosing and dropping halves.
  */
 #include "preload/socket.h"
+#include "conf/conf.h"
 #include "preload/boot.h"
 #include "preload/route.h"
 #include "preload/wait.h"
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 _Atomic uint32_t socket_kernel_events = 1;
 
@@ -39,6 +41,18 @@ static int repeat_calls(struct file *f, struct sock *s)
 	return r;
 }
 
+/* fork() leaves both copies with the same kernel socket, whatever their numbers. */
+void socket_identify(const struct file *f, struct sock *s)
+{
+	struct stat st;
+	uint64_t x;
+
+	if (!boot_conf()->use_ltran || fstat(f->fd, &st) < 0)
+		return;
+	x = (st.st_ino ^ (uint64_t)st.st_dev << 40) * 0x9e3779b97f4a7c15ull;
+	sock_set_identity(s, (uint32_t)(x >> 32));
+}
+
 int socket_materialise(struct file *f)
 {
 	struct file_sock *fs = &f->sock;
@@ -51,6 +65,8 @@ int socket_materialise(struct file *f)
 	r = sock_open(boot_group(), fs->is_udp ? SOCK_UDP : SOCK_TCP, &s);
 	if (r < 0)
 		return r;
+	if (fs->is_bound)
+		socket_identify(f, s);
 	r = repeat_calls(f, s);
 	if (r < 0) {
 		sock_close(s);

@@ -46,6 +46,8 @@ bool socket_wants_stack(const struct file *f);
 int socket_materialise(struct file *f);
 /* The same where the call that asked for it has returned long ago: a failure is only said. */
 void socket_materialise_late(struct file *f);
+/* Before its stack half `s` is bound: where the address is shared, others see whose it is. */
+void socket_identify(const struct file *f, struct sock *s);
 void socket_to_kernel(struct file *f);
 void socket_to_stack(struct file *f);
 void socket_orphan(struct file *f);

@@ -438,8 +438,31 @@ bad_frames_have_their_row(void)
 #undef EXPECT
 }
 
+static void
+neighbour_with_our_mac_is_a_neighbour(void)
+{
+	struct rte_arp_hdr arp = request(PEER, US);
+	struct arp_verdict v;
+
+	arp.arp_data.arp_sha = our_mac;
+	v = arp_verdict(&self, &arp, sizeof(arp));
+	CU_ASSERT_TRUE(v.reply && v.learn && v.create);
+
+	arp.arp_opcode = RTE_BE16(RTE_ARP_OP_REPLY);
+	arp.arp_data.arp_tha = our_mac;
+	v = arp_verdict(&self, &arp, sizeof(arp));
+	CU_ASSERT_TRUE(v.learn && v.asked && v.spread);
+
+	arp = request(0, US); /* a probe for our address */
+	arp.arp_data.arp_sha = our_mac;
+	v = arp_verdict(&self, &arp, sizeof(arp));
+	CU_ASSERT_TRUE(v.reply);
+	CU_ASSERT_FALSE(v.learn);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(packets_wait_and_leave_in_order),
+	CUNIT_TEST(neighbour_with_our_mac_is_a_neighbour),
 	CUNIT_TEST(header_is_written_in_front),
 	CUNIT_TEST(silent_neighbour_is_asked_three_times_then_forgotten),
 	CUNIT_TEST(trust_ends_and_use_confirms_by_unicast),
