@@ -135,7 +135,8 @@ void
 workers_kick(struct ltran *lt)
 {
 	for (unsigned int i = 0; i < lt->n_workers; i++)
-		sleep_end(lt->workers[i]);
+		if (lt->workers[i] != NULL)
+			sleep_end(lt->workers[i]);
 }
 
 void
@@ -146,6 +147,8 @@ workers_stop(struct ltran *lt)
 	for (unsigned int i = 0; i < lt->n_workers; i++) {
 		struct dispatch_worker *dw = lt->workers[i];
 
+		if (dw == NULL)
+			continue;
 		if (dw->has_thread)
 			pthread_join(dw->thread, NULL);
 		dw->has_thread = false;
