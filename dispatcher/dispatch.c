@@ -166,6 +166,7 @@ arp_to_address(const struct dispatch_worker *dw, const struct rte_mbuf *m,
 {
 	const struct rte_arp_hdr *arp = rte_pktmbuf_mtod_offset(m, const struct rte_arp_hdr *, IP_OFF);
 	const struct map_addr *a = map_find(dw->map, arp->arp_data.arp_tip);
+	bool is_reply = arp->arp_opcode != RTE_BE16(RTE_ARP_OP_REQUEST);
 	struct dispatch_result r = else_to;
 
 	if (arp->arp_data.arp_sip == arp->arp_data.arp_tip) {
@@ -173,12 +174,12 @@ arp_to_address(const struct dispatch_worker *dw, const struct rte_mbuf *m,
 		r.error = DISPATCH_NO_ERROR;
 	} else if (a->n > 0) {
 		r = to_member((uint32_t)dw->map->order[a->first]->index << 16);
-		r.copy = arp->arp_opcode != RTE_BE16(RTE_ARP_OP_REQUEST) && a->n > 1 ? COPY_GROUP : 0;
+		r.copy = is_reply && a->n > 1 ? COPY_GROUP : 0;
 		r.group = a - dw->map->addrs;
 	} else if (a->addr != 0) {
 		r = reject(DISPATCH_GONE);
-		r.hear = arp->arp_opcode != RTE_BE16(RTE_ARP_OP_REQUEST);
 	}
+	r.hear = is_reply && atomic_load_explicit(&dw->lt->hearing, memory_order_relaxed);
 	r.seen = SEEN_ARP;
 	return r;
 }

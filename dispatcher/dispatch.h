@@ -40,7 +40,7 @@ struct dispatch_result {
 	uint8_t edge;   /* enum dispatch_edge: of the packet itself */
 	uint8_t error;  /* enum dispatch_error */
 	uint8_t seen;   /* enum seen_kind */
-	uint8_t hear;   /* an ARP reply that the control thread waits for: a copy into `heard` */
+	uint8_t hear;   /* an ARP reply while the control thread waits for some: a copy into `heard` */
 	uint8_t copy;   /* bits COPY_*: further copies */
 	uint16_t group; /* COPY_GROUP: index into map.addrs */
 	uint32_t dest;  /* DISPATCH_INSTANCE: member << 16 | queue */

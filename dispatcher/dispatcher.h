@@ -102,6 +102,7 @@ struct member {
 	char path[LTRAN_PATH_MAX];
 	void *table_map;      /* mapping behind `tables`, with its size */
 	size_t table_bytes;
+	int table_fd;
 };
 
 /* An address with its instances, or, when they have all gone, without. */
@@ -158,6 +159,7 @@ struct ltran {
 	_Atomic(const struct map *) map;
 	struct rte_ring *control;   /* frames for worker 0 to send: control thread is the producer */
 	struct rte_ring *heard;     /* ARP replies for the control thread: workers are the producers */
+	_Atomic bool hearing;       /* it waits for some: copies of all replies, whoever they are for */
 	int kernel_fd;              /* tap, or -1 */
 	_Atomic bool stop;
 	struct registry *registry;

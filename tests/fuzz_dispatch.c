@@ -20,6 +20,7 @@
 #define PARAMS 6
 
 static const struct rte_ether_addr mac = {{2, 0, 0, 0, 0, 1}};
+static struct ltran lt;
 static struct ltran_slot tables[3][SLOTS];
 static struct member members[3] = {
 	{.index = 0, .addr = OURS, .n_queues = 1, .tables = tables[0], .n_slots = SLOTS},
@@ -93,6 +94,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	dw->map = shared_map();
+	dw->lt = &lt;
 	dw->w.mac = mac;
 	dw->w.kernel_fd = data[0] & 1 ? 3 : -1;
 	m.l2_len = 14 + (data[1] ^ '0');
