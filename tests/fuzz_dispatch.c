@@ -29,12 +29,12 @@ static struct member members[3] = {
 };
 
 void
-workers_kick(struct ltran *lt)
+workers_kick(struct ltran *l)
 {
 }
 
 void
-workers_synchronize(struct ltran *lt)
+workers_synchronize(struct ltran *l)
 {
 }
 

@@ -36,12 +36,12 @@ add_member(unsigned int i, uint16_t index, uint32_t addr, uint16_t n_queues)
 
 /* map.c is tested for itself; any map of the shape will do here. */
 void
-workers_kick(struct ltran *lt)
+workers_kick(struct ltran *l)
 {
 }
 
 void
-workers_synchronize(struct ltran *lt)
+workers_synchronize(struct ltran *l)
 {
 }
 
