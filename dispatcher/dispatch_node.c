@@ -141,7 +141,8 @@ pass_offloads(struct rte_mbuf *m)
 	const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)((const char *)ip + ihl);
 
 	if (rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->ether_type !=
-		RTE_BE16(RTE_ETHER_TYPE_IPV4))
+		RTE_BE16(RTE_ETHER_TYPE_IPV4) ||
+		(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)))
 		return;
 	m->l2_len = RTE_ETHER_HDR_LEN;
 	m->l3_len = ihl;

@@ -414,6 +414,13 @@ checksums_that_a_virtual_wire_left_open_stay_open(void)
 	rte_pktmbuf_free(m);
 	m = arrives(frame_tcp(pool, NULL, 0, 100), ADDR_B);
 	rte_mbuf_refcnt_set(m, 2);
+	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	FRAME_IP(m)->fragment_offset = htons(RTE_IPV4_HDR_MF_FLAG); /* there is nothing to be done */
+	graph_walk(graph);
+	CU_ASSERT_EQUAL(m->ol_flags & RTE_MBUF_F_TX_L4_MASK, 0);
+	rte_pktmbuf_free(m);
+	m = arrives(frame_tcp(pool, NULL, 0, 100), ADDR_B);
+	rte_mbuf_refcnt_set(m, 2);
 	m->ol_flags = 0;
 	graph_walk(graph);
 	CU_ASSERT_EQUAL(m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG), 0);
