@@ -15,6 +15,7 @@
 #define LTRAN_CONF_PATH_DEFAULT "/etc/gazelle/ltran.conf"
 #define LTRAN_RATES_MAX 1024
 #define LTRAN_BOND_PORTS_MAX 8
+#define LTRAN_GROUP_MAX 32
 
 enum ltran_bond_mode { /* as Linux numbers them */
 	LTRAN_BOND_ACTIVE_BACKUP = 1,
@@ -52,7 +53,9 @@ struct ltran_conf {
 	struct ltran_rate *rates; /* owned */
 	unsigned int n_rates;
 
+	/* for: registration */
 	char unix_prefix[CONF_UNIX_PREFIX_MAX + 1];
+	char client_group[LTRAN_GROUP_MAX + 1]; /* may register as well; "": only ltran's user */
 };
 
 /* As conf_load(), for ltran.conf (NULL: LTRAN_CONF_PATH_DEFAULT). */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The keys of ltran.conf: one row each, and the checks that only its values must pass. */
+#include <grp.h>
+
 #include "conf/ltran_values.h"
 
 static bool
@@ -14,6 +16,17 @@ check_bond_mode(const void *value, char *why, size_t why_len)
 		snprintf(why, why_len, "not one of ltran's modes");
 		return false;
 	}
+}
+
+static bool
+check_group(const void *value, char *why, size_t why_len)
+{
+	const char *name = value;
+
+	if (name[0] == '\0' || getgrnam(name) != NULL)
+		return true;
+	snprintf(why, why_len, "there is no such group");
+	return false;
 }
 
 #define AT(field) .offset = offsetof(struct ltran_conf, field)
@@ -98,6 +111,10 @@ const struct conf_row ltran_conf_rows[LTRAN_KEYS] = {
 		.check = conf_check_unix_prefix,
 		.help = "Put in front of the names of the sockets; lstack.conf and gazellectl -u take "
 			"the same."},
+	[LTRAN_CLIENT_GROUP] = {"client_group", NULL, CONF_TEXT, AT(client_group),
+		.max = LTRAN_GROUP_MAX, .legal = "the name of a group", .check = check_group,
+		.absent = "programs of ltran's own user only",
+		.help = "Programs of this group's members may register as well."},
 };
 
 static const struct conf_known known[] = {

@@ -8,7 +8,7 @@
 
 /* Packets of one stack beyond its NIC queues that keep it working: vectors in flight, caches. */
 #define MBUFS_RESERVE 512
-#define MBUFS_RING 512 /* both directions of a stack's ring to ltran */
+#define MBUFS_RING 1024 /* of a stack: what its ring from ltran holds */
 
 static void
 online_text(const struct conf_host *host, char *buf, size_t len)

@@ -24,7 +24,7 @@ good_values_take_effect(void)
 		c.n_dpdk_args == 1 && strcmp(c.dpdk_args[0], "--map-perfect") == 0);
 	CASE("use_ltran=0;", !c.use_ltran);
 	CASE("use_ltran=1", c.use_ltran);
-	CASE("use_ltran=1 mbuf_pool_size=1024", c.mbuf_pool_size == 1024);
+	CASE("use_ltran=1 mbuf_pool_size=1536", c.mbuf_pool_size == 1536);
 	CASE("kni_switch=1", c.kni_switch);
 	CASE("kni_switch=true", c.kni_switch);
 	CASE("app_bind_numa=0", !c.app_bind_numa);
@@ -105,8 +105,8 @@ static const struct {
 	{"dpdk_args=[\"--proc-type=secondary\"]", "secondary is not available"},
 	{"use_ltran=1 kni_switch=1", "lstack.conf:3: kni_switch = 1: with use_ltran = 1 the NIC is "
 				     "ltran's: set kni_switch in ltran.conf"},
-	{"use_ltran=1 mbuf_pool_size=1023", "mbuf_pool_size = 1023: 1023 packets are too few: 1 "
-					    "stack(s) need at least 1024"},
+	{"use_ltran=1 mbuf_pool_size=1535", "mbuf_pool_size = 1535: 1535 packets are too few: 1 "
+					    "stack(s) need at least 1536"},
 	{"use_ltran=2", "use_ltran = 2: out of range (legal: 0 or 1)"},
 	{"kni_switch=\"1\"", "kni_switch = \"1\": a number is wanted, without quotes (legal: 0 or 1)"},
 	{"low_power_mode=1.5", "low_power_mode = 1.5: a whole number is wanted"},

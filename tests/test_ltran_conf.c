@@ -105,6 +105,8 @@ good_values_take_effect(void)
 	CASE("rx_pool_mbuf_size=307200", lc.rx_mbuf_pool_size == 307200);
 	CASE("tx_pool_mbuf_size=30720", lc.tx_mbuf_pool_size == 30720);
 	CASE("unix_prefix=\"a_\"", strcmp(lc.unix_prefix, "a_") == 0);
+	CASE("client_group=\"root\"", strcmp(lc.client_group, "root") == 0);
+	CASE("client_group=\"\"", lc.client_group[0] == '\0');
 	CASE("rate_limit=()", lc.n_rates == 0);
 	CASE("rate_limit=({addr=\"192.168.1.9\";packets=5;});",
 		lc.n_rates == 1 && lc.rates[0].packets == 5 && lc.rates[0].bytes == 0);
@@ -150,6 +152,7 @@ static const struct {
 	{"tx_mbuf_pool_size=\"1\"", "a number is wanted, without quotes"},
 	{"rx_mbuf_pool_size=1024 rx_pool_mbuf_size=1024", "given before as rx_mbuf_pool_size"},
 	{"unix_prefix=\"a/b\"", "character '/' is not allowed"},
+	{"client_group=\"no group of this name\"", "there is no such group"},
 	{"rate_limit=5", "rate_limit = 5: a list of groups is wanted (legal: a list of at most 1024 "
 			 "groups such as ( { addr"},
 	{"rate_limit=(5)", "entry 1 is not a group"},
