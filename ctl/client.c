@@ -116,20 +116,18 @@ ctl_client_ask(int fd, enum ctl_command command, const void *request, char **bod
 	return ret == 0 ? -EREMOTEIO : ret;
 }
 
-/* All places of this kind: root also sees those of other users. */
+/* Add the places of one kind: root also sees those of other users. */
 static int
-find_places(const struct ctl_client *c, const char *kind, struct ctl_place **out)
+add_places(const struct ctl_client *c, const char *kind, struct ctl_place **out, int n)
 {
 	char dir[PATH_MAX];
 	glob_t others = {0};
-	int n;
+	int ret;
 
-	*out = NULL;
 	if (c->dir != NULL)
-		return ctl_places(c->dir, kind, out);
-	n = ctl_run_dir(dir, sizeof(dir));
-	if (n == 0)
-		n = ctl_places(dir, kind, out);
+		return ctl_places_add(c->dir, kind, out, n);
+	ret = ctl_run_dir(dir, sizeof(dir));
+	n = ret < 0 ? ret : ctl_places_add(dir, kind, out, n);
 	if (n < 0 || geteuid() != 0)
 		return n;
 	glob("/tmp/gazelle-*", GLOB_ONLYDIR, NULL, &others);
@@ -139,6 +137,21 @@ find_places(const struct ctl_client *c, const char *kind, struct ctl_place **out
 			n = ctl_places_add(others.gl_pathv[i], kind, out, n);
 	}
 	globfree(&others);
+	return n;
+}
+
+/* All places of this kind, or of every kind. */
+static int
+find_places(const struct ctl_client *c, const char *kind, struct ctl_place **out)
+{
+	static const char *const kinds[] = {CTL_KIND_LSTACK, CTL_KIND_LTRAN};
+	int n = 0;
+
+	*out = NULL;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && n >= 0; i++) {
+		if (kind == NULL || strcmp(kind, kinds[i]) == 0)
+			n = add_places(c, kinds[i], out, n);
+	}
 	return n;
 }
 
@@ -258,7 +271,8 @@ ctl_client_find(const struct ctl_client *c, const char *kind, const char *what,
 	if (what != NULL && !is_target(what))
 		return fail(CTL_EXIT_USAGE, err, err_len, "\"%s\" is neither a pid nor an address",
 			what);
-	snprintf(name, sizeof(name), what != NULL ? "%s process %s" : "%s process", kind, what);
+	snprintf(name, sizeof(name), "%s%sprocess%s%s", kind != NULL ? kind : "",
+		kind != NULL ? " " : "", what != NULL ? " " : "", what != NULL ? what : "");
 	n = find_places(c, kind, &places);
 	for (int i = 0; i < n; i++)
 		consider(&s, &places[i]);

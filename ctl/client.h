@@ -23,8 +23,8 @@ struct ctl_target {
 enum { CTL_EXIT_OK, CTL_EXIT_FAILED, CTL_EXIT_USAGE };
 
 /*
- * Connect to the process of `kind` that `what` names: a pid, an IP address, or NULL for the only one
- * there is. Stale sockets met on the way are removed. An exit code; other than OK with one line for
+ * Connect to the process of `kind` (NULL: any) that `what` names: a pid, an IP address, or NULL for
+ * the only one there is. Stale sockets met on the way are removed. An exit code; other than OK with one line for
  * people in `err`.
  */
 int ctl_client_find(const struct ctl_client *c, const char *kind, const char *what,

@@ -11,24 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ctl/commands.h"
+#include "ctl/commands_private.h"
 #include "ctl/messages.h"
 #include "ctl/render.h"
 
 #define CONNS_MAX 20000 /* rows shown of each stack */
+#define TIME_MAX_S 600
 #define TRACE_WAIT_MS 5000
 #define TRACE_STEP_MS 20
-
-struct command {
-	const char *group, *verb;
-	const char *option, *word; /* "-c" and "connect", or NULL */
-	const char *args, *help;
-	const char *kind; /* of the process asked */
-	enum ctl_command ask;
-	const void *request;
-	void (*render)(FILE *out, const void *answer);
-	int (*run)(const struct ctl_invocation *in, const struct command *c);
-};
 
 #define RENDER(name)                                                                               \
 	static void show_##name(FILE *out, const void *answer)                                     \
@@ -37,12 +27,22 @@ struct command {
 	}
 
 RENDER(graph)
+RENDER(trace)
 RENDER(lstack)
 RENDER(conns)
 RENDER(snmp)
+RENDER(lstack_rate)
+RENDER(ltran)
+RENDER(ltran_rate)
+RENDER(instances)
+RENDER(burst)
+RENDER(latency)
+RENDER(loglevel)
+RENDER(quit)
 
 static int run_question(const struct ctl_invocation *in, const struct command *c);
 static int run_trace(const struct ctl_invocation *in, const struct command *c);
+static int run_set_loglevel(const struct ctl_invocation *in, const struct command *c);
 static int run_later(const struct ctl_invocation *in, const struct command *c);
 
 static const struct ctl_conns_request all_conns = {.max = CONNS_MAX};
@@ -52,19 +52,40 @@ static const struct ctl_conns_request all_conns = {.max = CONNS_MAX};
 
 static const struct command commands[] = {
 	{"graph", "show", NULL, NULL, "[ip | pid]",
-		"nodes of each core: calls, packets, cycles, drops by reason", CTL_KIND_LSTACK,
+		"nodes of each core: calls, packets, cycles, drops by reason", NULL,
 		CTL_GRAPH_SHOW, NULL, show_graph, run_question},
 	{"graph", "trace", NULL, NULL, "N [ip | pid]",
-		"the way of the next N packets through the graph", CTL_KIND_LSTACK,
-		.run = run_trace},
+		"the way of the next N packets through the graph", NULL, CTL_GRAPH_TRACE, NULL,
+		show_trace, run_trace},
 	{"lstack", "show", NULL, NULL, "[ip | pid]", "all statistics", CTL_KIND_LSTACK,
 		CTL_LSTACK_SHOW, NULL, show_lstack, run_question},
+	{"lstack", "show", "-r", "rate", "[ip | pid] -r, rate [time]", "statistics per second",
+		CTL_KIND_LSTACK, CTL_LSTACK_SHOW, NULL, show_lstack_rate, command_rate, true,
+		rates_lstack},
 	{"lstack", "show", "-c", "connect", "[ip | pid] -c, connect", "connections and sockets",
 		CTL_KIND_LSTACK, CTL_LSTACK_CONNS, &all_conns, show_conns, run_question},
 	{"lstack", "show", "-s", "snmp", "[ip | pid] -s, snmp", "protocol counters",
 		CTL_KIND_LSTACK, CTL_LSTACK_SNMP, NULL, show_snmp, run_question},
+	{"ltran", "show", NULL, NULL, "[pid]", "all statistics of ltran", CTL_KIND_LTRAN,
+		CTL_LTRAN_SHOW, NULL, show_ltran, run_question},
+	{"ltran", "show", "-r", "rate", "-r, rate [time]", "statistics per second",
+		CTL_KIND_LTRAN, CTL_LTRAN_SHOW, NULL, show_ltran_rate, command_rate, true,
+		rates_ltran},
+	{"ltran", "show", "-i", "instance", "[pid] -i, instance",
+		"programs on ltran: state, traffic, drops by reason", CTL_KIND_LTRAN,
+		CTL_LTRAN_INSTANCES, NULL, show_instances, run_question},
+	{"ltran", "show", "-b", "burst", "-b, burst [time]",
+		"lengths of the NIC's packets per second", CTL_KIND_LTRAN, CTL_LTRAN_MEASURE, NULL,
+		show_burst, command_burst, true, rates_measure},
+	{"ltran", "show", "-l", "latency", "-l, latency [time]",
+		"from the NIC to the instance's ring", CTL_KIND_LTRAN, CTL_LTRAN_MEASURE, NULL,
+		show_latency, command_latency, true},
+	{"ltran", "set", NULL, "loglevel", "loglevel {error | info | debug}",
+		"what ltran's log tells", CTL_KIND_LTRAN, CTL_LTRAN_SET_LOGLEVEL, NULL, show_loglevel,
+		run_set_loglevel},
+	{"ltran", "quit", NULL, NULL, "[pid]", "end ltran; connections outlive its restart",
+		CTL_KIND_LTRAN, CTL_LTRAN_QUIT, NULL, show_quit, command_quit},
 	LATER("graph", "draw", NULL, NULL),
-	LATER("lstack", "show", "-r", "rate"),
 	LATER("lstack", "show", "-l", "latency"),
 	LATER("lstack", "show", "-x", "xstats"),
 	LATER("lstack", "show", "-k", "nic-features"),
@@ -73,9 +94,8 @@ static const struct command commands[] = {
 	LATER("lstack", "show", "-v", "virtio"),
 	LATER("lstack", "show", "-I", "intr"),
 	LATER("lstack", "set", NULL, NULL),
-	LATER("ltran", "show", NULL, NULL),
+	LATER("ltran", "show", "-t", "socktable"),
 	LATER("ltran", "set", NULL, NULL),
-	LATER("ltran", "quit", NULL, NULL),
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -94,13 +114,14 @@ ctl_print_usage(FILE *out)
 		fprintf(out, "  %-38s %s\n", line, commands[i].help);
 	}
 	fprintf(out, "\nWithout ip or pid: the only Gazelle process there is.\n"
-		     "  -u UNIX_PREFIX   processes whose lstack.conf has this unix_prefix\n"
+		     "  time             seconds; without: until ctrl-C, for latency 1\n"
+		     "  -u UNIX_PREFIX   processes whose lstack.conf or ltran.conf has this unix_prefix\n"
 		     "  --yaml           the answer as a YAML document\n"
 		     "Exit code: 0 done, 1 no such process or no answer, 2 wrong usage.\n");
 }
 
-static int
-usage_error(const struct ctl_invocation *in, const char *text, const char *what)
+int
+command_usage_error(const struct ctl_invocation *in, const char *text, const char *what)
 {
 	fprintf(in->err, "gazellectl: %s%s (gazellectl -h shows the commands)\n", text, what);
 	return CTL_EXIT_USAGE;
@@ -121,14 +142,14 @@ ctl_parse_args(int argc, char **argv, struct ctl_invocation *in)
 			in->want_yaml = true;
 		} else if (strcmp(a, "-u") == 0) {
 			if (++i == argc)
-				return usage_error(in, "-u wants a prefix", "");
+				return command_usage_error(in, "-u wants a prefix", "");
 			in->client.prefix = argv[i];
 		} else if (a[0] == '-') {
 			if (in->option != NULL)
-				return usage_error(in, "one option too many: ", a);
+				return command_usage_error(in, "one option too many: ", a);
 			in->option = a;
 		} else if (in->n_words == CTL_WORDS_MAX) {
-			return usage_error(in, "too many words: ", a);
+			return command_usage_error(in, "too many words: ", a);
 		} else {
 			in->words[in->n_words++] = a;
 		}
@@ -136,12 +157,22 @@ ctl_parse_args(int argc, char **argv, struct ctl_invocation *in)
 	return CTL_EXIT_OK;
 }
 
+/* Does the option of row `c` stand among the words? The verb of "ltran set" is one as well. */
+static bool
+has_word(const struct ctl_invocation *in, const struct command *c)
+{
+	for (int i = 2; c->word != NULL && i < in->n_words; i++) {
+		if (strcmp(in->words[i], c->word) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The row of a command line. */
 static const struct command *
 find_command(const struct ctl_invocation *in, bool *is_verb_known)
 {
 	const char *option = in->option;
-	const char *last = in->n_words > 2 ? in->words[in->n_words - 1] : "";
 
 	*is_verb_known = false;
 	for (size_t i = 0; i < N_COMMANDS; i++) {
@@ -150,7 +181,7 @@ find_command(const struct ctl_invocation *in, bool *is_verb_known)
 		if (strcmp(c->group, in->words[0]) != 0 || strcmp(c->verb, in->words[1]) != 0)
 			continue;
 		*is_verb_known = true;
-		if (option == NULL && c->word != NULL && strcmp(last, c->word) == 0)
+		if (option == NULL && has_word(in, c))
 			return c;
 		if (option != NULL && c->option != NULL && strcmp(option, c->option) == 0)
 			return c;
@@ -161,7 +192,7 @@ find_command(const struct ctl_invocation *in, bool *is_verb_known)
 	for (size_t i = 0; i < N_COMMANDS && option == NULL; i++) {
 		const struct command *c = &commands[i];
 
-		if (c->option == NULL && strcmp(c->group, in->words[0]) == 0 &&
+		if (c->option == NULL && c->word == NULL && strcmp(c->group, in->words[0]) == 0 &&
 			strcmp(c->verb, in->words[1]) == 0)
 			return c;
 	}
@@ -175,13 +206,13 @@ ctl_run_command(const struct ctl_invocation *in)
 	bool is_verb_known;
 
 	if (in->n_words < 2)
-		return usage_error(in, in->n_words == 0 ? "no command" : "incomplete command: ",
+		return command_usage_error(in, in->n_words == 0 ? "no command" : "incomplete command: ",
 			in->n_words == 0 ? "" : in->words[0]);
 	c = find_command(in, &is_verb_known);
 	if (c != NULL)
 		return c->run(in, c);
 	if (is_verb_known)
-		return usage_error(in, "unknown option ", in->option);
+		return command_usage_error(in, "unknown option ", in->option);
 	fprintf(in->err, "gazellectl: unknown command: %s %s (gazellectl -h shows the commands)\n",
 		in->words[0], in->words[1]);
 	return CTL_EXIT_USAGE;
@@ -195,21 +226,56 @@ run_later(const struct ctl_invocation *in, const struct command *c)
 	return CTL_EXIT_USAGE;
 }
 
-/* Connect to the process named by the words from `first` on; the word of an option does not count. */
-static int
-find_target(const struct ctl_invocation *in, const struct command *c, int first,
+void
+command_operands(const struct ctl_invocation *in, const struct command *c, struct operands *ops)
+{
+	bool skip = c->word != NULL && in->option == NULL;
+
+	ops->n = 0;
+	for (int i = 2; i < in->n_words; i++) {
+		if (skip && strcmp(in->words[i], c->word) == 0)
+			skip = false;
+		else
+			ops->v[ops->n++] = in->words[i];
+	}
+}
+
+static bool
+parse_seconds(const char *text, unsigned int *seconds)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	*seconds = n;
+	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && n > 0 && n <= TIME_MAX_S;
+}
+
+int
+command_target_time(const struct ctl_invocation *in, const struct command *c, const char **what,
+	unsigned int *seconds)
+{
+	struct operands ops;
+	int n = 0;
+
+	command_operands(in, c, &ops);
+	*what = NULL;
+	*seconds = 0;
+	if (ops.n > 1 || (ops.n == 1 && strcmp(c->group, CTL_KIND_LTRAN) != 0))
+		*what = ops.v[n++];
+	if (n < ops.n && !parse_seconds(ops.v[n++], seconds))
+		return command_usage_error(in, "not a time in seconds: ", ops.v[n - 1]);
+	if (n < ops.n)
+		return command_usage_error(in, "one word too many: ", ops.v[n]);
+	return CTL_EXIT_OK;
+}
+
+int
+command_connect(const struct ctl_invocation *in, const struct command *c, const char *what,
 	struct ctl_target *t)
 {
-	int n = in->n_words - first, ret;
-	const char *what;
 	char err[512];
+	int ret = ctl_client_find(&in->client, c->kind, what, t, err, sizeof(err));
 
-	if (n > 0 && c->word != NULL && in->option == NULL)
-		n--;
-	what = n > 0 ? in->words[first] : NULL;
-	if (n > 1)
-		return usage_error(in, "one word too many: ", in->words[first + 1]);
-	ret = ctl_client_find(&in->client, c->kind, what, t, err, sizeof(err));
 	/* Old instructions write "1" for "the one there is". */
 	if (ret == CTL_EXIT_FAILED && what != NULL && strcmp(what, "1") == 0)
 		ret = ctl_client_find(&in->client, c->kind, NULL, t, err, sizeof(err));
@@ -218,9 +284,8 @@ find_target(const struct ctl_invocation *in, const struct command *c, int first,
 	return ret;
 }
 
-/* Ask, and take the answer apart; *body, where wanted, receives the document. */
-static int
-ask(const struct ctl_invocation *in, int fd, enum ctl_command command, const void *request,
+int
+command_ask(const struct ctl_invocation *in, int fd, enum ctl_command command, const void *request,
 	void **answer, char **body)
 {
 	const struct ctl_message *m = ctl_message_find(command);
@@ -243,17 +308,42 @@ ask(const struct ctl_invocation *in, int fd, enum ctl_command command, const voi
 	return CTL_EXIT_OK;
 }
 
+void
+command_free(enum ctl_command command, void *answer)
+{
+	ctl_message_free(ctl_message_find(command)->answer, answer);
+}
+
+int
+command_print(const struct ctl_invocation *in, const struct command *c, const void *answer)
+{
+	char *body;
+	size_t len;
+
+	if (!in->want_yaml) {
+		c->render(in->out, answer);
+		return CTL_EXIT_OK;
+	}
+	if (ctl_message_encode(ctl_message_find(c->ask)->answer, answer, &body, &len) < 0)
+		return CTL_EXIT_FAILED;
+	fwrite(body, 1, len, in->out);
+	free(body);
+	return CTL_EXIT_OK;
+}
+
+/* Ask `request` of the process that `what` names, and show the answer. */
 static int
-run_question(const struct ctl_invocation *in, const struct command *c)
+ask_and_show(const struct ctl_invocation *in, const struct command *c, const char *what,
+	const void *request)
 {
 	struct ctl_target t;
 	void *answer;
 	char *body;
-	int ret = find_target(in, c, 2, &t);
+	int ret = command_connect(in, c, what, &t);
 
 	if (ret != CTL_EXIT_OK)
 		return ret;
-	ret = ask(in, t.fd, c->ask, c->request, &answer, &body);
+	ret = command_ask(in, t.fd, c->ask, request, &answer, &body);
 	close(t.fd);
 	if (ret != CTL_EXIT_OK)
 		return ret;
@@ -264,8 +354,34 @@ run_question(const struct ctl_invocation *in, const struct command *c)
 		c->render(in->out, answer);
 	}
 	free(body);
-	ctl_message_free(ctl_message_find(c->ask)->answer, answer);
+	command_free(c->ask, answer);
 	return CTL_EXIT_OK;
+}
+
+static int
+run_question(const struct ctl_invocation *in, const struct command *c)
+{
+	struct operands ops;
+
+	command_operands(in, c, &ops);
+	if (ops.n > 1)
+		return command_usage_error(in, "one word too many: ", ops.v[1]);
+	return ask_and_show(in, c, ops.n > 0 ? ops.v[0] : NULL, c->request);
+}
+
+static int
+run_set_loglevel(const struct ctl_invocation *in, const struct command *c)
+{
+	struct ctl_loglevel r = {0};
+	struct operands ops;
+
+	command_operands(in, c, &ops);
+	if (ops.n == 0)
+		return command_usage_error(in, "ltran set loglevel wants error, info or debug", "");
+	if (ops.n > 2)
+		return command_usage_error(in, "one word too many: ", ops.v[2]);
+	snprintf(r.level, sizeof(r.level), "%s", ops.v[0]);
+	return ask_and_show(in, c, ops.n > 1 ? ops.v[1] : NULL, &r);
 }
 
 /* Move the packets of `from` behind those of `to`, until `to` has `max`. */
@@ -305,13 +421,13 @@ collect_trace(const struct ctl_invocation *in, int fd, uint32_t max, struct ctl_
 		bool last = r.action == CTL_TRACE_CANCEL;
 		void *answer;
 
-		ret = ask(in, fd, CTL_GRAPH_TRACE, &r, &answer, NULL);
+		ret = command_ask(in, fd, CTL_GRAPH_TRACE, &r, &answer, NULL);
 		if (ret != CTL_EXIT_OK)
 			break;
 		part = answer;
 		if (take_packets(all, part, max) < 0)
 			ret = CTL_EXIT_FAILED;
-		ctl_message_free(ctl_message_find(CTL_GRAPH_TRACE)->answer, answer);
+		command_free(CTL_GRAPH_TRACE, answer);
 		if (last)
 			break;
 		r.action = all->packets >= max || ms >= TRACE_WAIT_MS ? CTL_TRACE_CANCEL
@@ -323,26 +439,10 @@ collect_trace(const struct ctl_invocation *in, int fd, uint32_t max, struct ctl_
 }
 
 static int
-print_trace(const struct ctl_invocation *in, const struct ctl_trace *all)
-{
-	char *body;
-	size_t len;
-
-	if (!in->want_yaml) {
-		render_trace(in->out, all);
-		return CTL_EXIT_OK;
-	}
-	if (ctl_message_encode(ctl_message_find(CTL_GRAPH_TRACE)->answer, all, &body, &len) < 0)
-		return CTL_EXIT_FAILED;
-	fwrite(body, 1, len, in->out);
-	free(body);
-	return CTL_EXIT_OK;
-}
-
-static int
 run_trace(const struct ctl_invocation *in, const struct command *c)
 {
 	struct ctl_trace all = {0};
+	struct operands ops;
 	struct ctl_target t;
 	unsigned long n;
 	char *end;
@@ -350,14 +450,17 @@ run_trace(const struct ctl_invocation *in, const struct command *c)
 
 	n = in->n_words > 2 ? strtoul(in->words[2], &end, 10) : 0;
 	if (n == 0 || *end != '\0' || n > CTL_TRACE_MAX)
-		return usage_error(in, "graph trace wants a number of packets, 1 to 256", "");
-	ret = find_target(in, c, 3, &t);
+		return command_usage_error(in, "graph trace wants a number of packets, 1 to 256", "");
+	command_operands(in, c, &ops);
+	if (ops.n > 2)
+		return command_usage_error(in, "one word too many: ", ops.v[2]);
+	ret = command_connect(in, c, ops.n > 1 ? ops.v[1] : NULL, &t);
 	if (ret != CTL_EXIT_OK)
 		return ret;
 	ret = collect_trace(in, t.fd, n, &all);
 	close(t.fd);
 	if (ret == CTL_EXIT_OK)
-		ret = print_trace(in, &all);
+		ret = command_print(in, c, &all);
 	if (ret == CTL_EXIT_OK && all.packets < n) {
 		fprintf(in->err, "gazellectl: %u of %lu packets came within %d s\n", all.packets, n,
 			TRACE_WAIT_MS / 1000);

@@ -17,7 +17,8 @@ struct ctl_invocation {
 	const char *words[CTL_WORDS_MAX]; /* group, verb, arguments */
 	int n_words;
 	const char *option; /* "-c", "--rate": the one that belongs to the command, or NULL */
-	FILE *out, *err;
+	FILE *out, *err; /* loops flush `out` every second */
+	unsigned int second_ms; /* how long that is, for tests; 0: 1000 */
 };
 
 /* An exit code; a usage error has been explained on in->err then. */

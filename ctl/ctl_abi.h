@@ -29,7 +29,12 @@ enum ctl_command {
 	CTL_LSTACK_SHOW = 32,
 	CTL_LSTACK_CONNS = 33,
 	CTL_LSTACK_SNMP = 34,
-	/* ltran: from 64 */
+	/* ltran */
+	CTL_LTRAN_SHOW = 64,
+	CTL_LTRAN_INSTANCES = 65,
+	CTL_LTRAN_MEASURE = 66,
+	CTL_LTRAN_SET_LOGLEVEL = 67,
+	CTL_LTRAN_QUIT = 68,
 };
 
 enum ctl_status {

@@ -7,38 +7,35 @@
 #include "ctl/commands.h"
 
 /* Root may look at processes of others: what they say must not steer the terminal. */
-static void
-print_clean(FILE *out, const char *text, size_t len)
+static ssize_t
+write_clean(void *to, const char *text, size_t len)
 {
+	FILE *out = to;
+
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = text[i];
 
 		fputc(iscntrl(c) && c != '\n' && c != '\t' ? '?' : c, out);
 	}
+	return fflush(out) == 0 ? (ssize_t)len : 0;
 }
 
 static int
 run(struct ctl_invocation *in)
 {
-	char *out = NULL, *err = NULL;
-	size_t out_len = 0, err_len = 0;
+	static const cookie_io_functions_t clean = {.write = write_clean};
 	int ret;
 
-	in->out = open_memstream(&out, &out_len);
-	in->err = open_memstream(&err, &err_len);
+	in->out = fopencookie(stdout, "w", clean);
+	in->err = fopencookie(stderr, "w", clean);
 	if (in->out == NULL || in->err == NULL) {
 		perror("gazellectl");
 		return CTL_EXIT_FAILED;
 	}
 	ret = ctl_run_command(in);
-	fclose(in->out);
-	fclose(in->err);
-	print_clean(stdout, out, out_len);
-	print_clean(stderr, err, err_len);
-	free(out);
-	free(err);
-	if (fflush(stdout) != 0 || ferror(stdout))
+	if (fclose(in->out) != 0)
 		ret = CTL_EXIT_FAILED;
+	fclose(in->err);
 	return ret;
 }
 

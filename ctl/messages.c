@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* YAML schemas of requests and answers. */
+/* YAML schemas of requests and answers; those of ltran are in messages_ltran.c. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cyaml/cyaml.h>
-
 #include "ctl/messages.h"
-
-#define D CYAML_FLAG_DEFAULT
-#define PTR CYAML_FLAG_POINTER
-/* A sequence may be absent: an empty one is. */
-#define SEQ (CYAML_FLAG_POINTER_NULL | CYAML_FLAG_OPTIONAL)
-
-#define TEXT(type, member) CYAML_FIELD_STRING(#member, D, struct type, member, 0)
-#define UINT(type, member) CYAML_FIELD_UINT(#member, D, struct type, member)
-#define INT(type, member) CYAML_FIELD_INT(#member, D, struct type, member)
-#define BOOL(type, member) CYAML_FIELD_BOOL(#member, D, struct type, member)
+#include "ctl/schema.h"
 
 static const cyaml_schema_field_t identity_fields[] = {
 	UINT(ctl_identity, pid),
@@ -33,7 +22,7 @@ static const cyaml_strval_t severities[] = {
 	{"broken", CTL_BROKEN},
 };
 
-static const cyaml_schema_field_t error_fields[] = {
+const cyaml_schema_field_t ctl_error_fields[] = {
 	TEXT(ctl_error, symbol),
 	CYAML_FIELD_ENUM("severity", CYAML_FLAG_STRICT, struct ctl_error, severity, severities,
 		CYAML_ARRAY_LEN(severities)),
@@ -42,7 +31,7 @@ static const cyaml_schema_field_t error_fields[] = {
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t error_value = {
-	CYAML_VALUE_MAPPING(D, struct ctl_error, error_fields),
+	CYAML_VALUE_MAPPING(D, struct ctl_error, ctl_error_fields),
 };
 
 static const cyaml_schema_field_t node_fields[] = {
@@ -112,7 +101,7 @@ static const cyaml_schema_value_t stack_value = {
 	CYAML_VALUE_MAPPING(D, struct ctl_stack, stack_fields),
 };
 
-static const cyaml_schema_field_t port_fields[] = {
+const cyaml_schema_field_t ctl_port_fields[] = {
 	TEXT(ctl_port, name),
 	TEXT(ctl_port, driver),
 	TEXT(ctl_port, mac),
@@ -136,7 +125,7 @@ static const cyaml_schema_field_t lstack_fields[] = {
 	UINT(ctl_lstack, mbuf_pool_freecnt),
 	UINT(ctl_lstack, bulk_pool_size),
 	UINT(ctl_lstack, bulk_pool_freecnt),
-	CYAML_FIELD_MAPPING("port", D, struct ctl_lstack, port, port_fields),
+	CYAML_FIELD_MAPPING("port", D, struct ctl_lstack, port, ctl_port_fields),
 	CYAML_FIELD_SEQUENCE("stacks", SEQ, struct ctl_lstack, stacks, &stack_value, 0,
 		CYAML_UNLIMITED),
 	CYAML_FIELD_END,
@@ -206,11 +195,6 @@ static const cyaml_schema_field_t snmp_fields[] = {
 	CYAML_FIELD_END,
 };
 
-#define ROOT(name, type)                                                                           \
-	static const cyaml_schema_value_t name##_root = {                                          \
-		CYAML_VALUE_MAPPING(PTR, struct type, name##_fields),                              \
-	}
-
 ROOT(identity, ctl_identity);
 ROOT(graph, ctl_graph);
 ROOT(trace_request, ctl_trace_request);
@@ -231,6 +215,13 @@ static const struct ctl_message messages[] = {
 	{CTL_LSTACK_CONNS, "lstack show -c", ANSWER(conns_request, ctl_conns_request),
 		ANSWER(conns, ctl_conns)},
 	{CTL_LSTACK_SNMP, "lstack show -s", NULL, 0, ANSWER(snmp, ctl_snmp)},
+	{CTL_LTRAN_SHOW, "ltran show", NULL, 0, ANSWER(ctl_ltran, ctl_ltran)},
+	{CTL_LTRAN_INSTANCES, "ltran show -i", NULL, 0, ANSWER(ctl_instances, ctl_instances)},
+	{CTL_LTRAN_MEASURE, "ltran show -l", ANSWER(ctl_measure_request, ctl_measure_request),
+		ANSWER(ctl_measure, ctl_measure)},
+	{CTL_LTRAN_SET_LOGLEVEL, "ltran set loglevel", ANSWER(ctl_loglevel, ctl_loglevel),
+		ANSWER(ctl_loglevel, ctl_loglevel)},
+	{CTL_LTRAN_QUIT, "ltran quit", NULL, 0, ANSWER(ctl_quit, ctl_quit)},
 };
 
 const struct ctl_message *

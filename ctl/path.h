@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define CTL_KIND_LSTACK "lstack"
+#define CTL_KIND_LTRAN "ltran"
 
 /* One control socket found. */
 struct ctl_place {

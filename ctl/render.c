@@ -5,7 +5,7 @@
 
 #include "ctl/render.h"
 
-static const char *const severity_names[] = {
+const char *const render_severities[] = {
 	[CTL_NORMAL] = "normal",
 	[CTL_ODD] = "odd",
 	[CTL_BROKEN] = "broken",
@@ -44,7 +44,7 @@ render_errors(FILE *out, const struct ctl_core *core)
 					"severity", "reason", "");
 			any = true;
 			fprintf(out, "  %-14s %12" PRIu64 "  %-8s %-22s %s\n", node->name,
-				e->count, severity_names[e->severity], e->symbol, e->text);
+				e->count, render_severities[e->severity], e->symbol, e->text);
 		}
 	}
 	if (!any)
@@ -85,8 +85,7 @@ render_trace(FILE *out, const struct ctl_trace *t)
 	}
 }
 
-/* Cells of "name: value", three to a line. */
-static void
+void
 render_cell(FILE *out, unsigned int *n, const char *name, uint64_t value)
 {
 	char cell[64];
@@ -96,6 +95,14 @@ render_cell(FILE *out, unsigned int *n, const char *name, uint64_t value)
 		fprintf(out, "%s\n", cell);
 	else
 		fprintf(out, "%-34s", cell);
+}
+
+void
+render_cells_end(FILE *out, unsigned int *n)
+{
+	if (*n % 3 != 0)
+		fputc('\n', out);
+	*n = 0;
 }
 
 static void
@@ -113,7 +120,7 @@ render_port(FILE *out, const struct ctl_port *p)
 	render_cell(out, &n, "tx_err", p->tx_err);
 	render_cell(out, &n, "rx_err", p->rx_err);
 	render_cell(out, &n, "rx_allocmbuf_fail", p->rx_allocmbuf_fail);
-	fputc('\n', out);
+	render_cells_end(out, &n);
 }
 
 void
@@ -135,8 +142,25 @@ render_lstack(FILE *out, const struct ctl_lstack *l)
 #define X(name) render_cell(out, &n, #name, s->name);
 		CTL_STACK_ROWS(X)
 #undef X
-		if (n % 3 != 0)
-			fputc('\n', out);
+		render_cells_end(out, &n);
+	}
+}
+
+/* Of the port, since that is what stacks share; then what each stack did. */
+void
+render_lstack_rate(FILE *out, const struct ctl_lstack *l)
+{
+	render_port(out, &l->port);
+	for (uint32_t i = 0; i < l->stacks_count; i++) {
+		const struct ctl_stack *s = &l->stacks[i];
+		unsigned int n = 0;
+
+		fprintf(out, "------ Statistics of lstack rate   stack tid: %" PRId32 " ------\n",
+			s->tid);
+#define X(name) render_cell(out, &n, #name, s->name);
+		CTL_STACK_ROWS(X)
+#undef X
+		render_cells_end(out, &n);
 	}
 }
 

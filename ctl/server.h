@@ -27,7 +27,7 @@ struct ctl_handler {
 struct ctl_server_params {
 	const char *dir;    /* run directory; NULL: ctl_run_dir() */
 	const char *prefix; /* unix_prefix */
-	const char *kind;   /* CTL_KIND_LSTACK */
+	const char *kind;   /* CTL_KIND_LSTACK, CTL_KIND_LTRAN */
 	const char *addr;   /* the stack's address, for gazellectl to find us by; may be NULL */
 	const char *version;
 	const struct ctl_handler *handlers; /* CTL_IDENTITY is answered by the server itself */

@@ -193,4 +193,123 @@ struct ctl_snmp {
 	uint32_t stacks_count;
 };
 
+/* --- CTL_LTRAN_SHOW ---------------------------------------------------------------------------- */
+
+struct ctl_nic {
+	uint32_t number; /* DPDK's */
+	uint64_t rx_drop, tx_drop; /* packets that the port had no room for */
+	struct ctl_port port;
+};
+
+/* One core that dispatches. */
+#define CTL_WORKER_ROWS(X)                                                                         \
+	X(rx_pkts)      /* taken from the port */                                                  \
+	X(tx_pkts)      /* offered to the port */                                                  \
+	X(drop)         /* dropped by the graph, see `drops` */                                    \
+	X(from_pkts)    /* from instances */                                                       \
+	X(to_pkts)      /* to instances */                                                         \
+	X(kernel_pkts)  /* to the kernel */                                                        \
+	X(walks)        /* of the graph */                                                         \
+	X(idle_percent) /* walks that found nothing to do */                                       \
+	X(sleeps)
+
+struct ctl_worker {
+	uint32_t index;
+	int32_t tid, cpu; /* cpu -1: not pinned */
+#define X(name) uint64_t name;
+	CTL_WORKER_ROWS(X)
+#undef X
+};
+
+/* An error row of a node that has counted something, over all cores. */
+struct ctl_drop {
+	char node[CTL_NAME_MAX];
+	struct ctl_error error;
+};
+
+struct ctl_ltran {
+	char loglevel[CTL_NAME_MAX];
+	bool low_power_mode;
+	uint32_t clients, clients_max;
+	uint64_t mbuf_pool_size, mbuf_pool_freecnt;
+	uint64_t kni_pkts, arp_pkts, tcp_pkts, icmp_pkts, udp_pkts, other_pkts; /* kni: to the kernel */
+	struct ctl_nic *nics;
+	uint32_t nics_count;
+	struct ctl_worker *workers;
+	uint32_t workers_count;
+	struct ctl_drop *drops;
+	uint32_t drops_count;
+};
+
+/* --- CTL_LTRAN_INSTANCES ----------------------------------------------------------------------- */
+
+#define CTL_PORTS_MAX 2048
+
+struct ctl_reason {
+	char name[CTL_NAME_MAX];
+	uint64_t packets;
+};
+
+struct ctl_instance {
+	char addr[CTL_ADDR_MAX];
+	uint32_t id, pid, uid;
+	char program[CTL_NAME_MAX];
+	uint32_t queues;
+	int32_t sockfd;     /* of its registration */
+	uint32_t bond_port; /* DPDK's number of the NIC */
+	char state[CTL_NAME_MAX]; /* NORMAL, CONNECTING: no ring (yet); BROKEN: its ring was corrupt */
+	uint64_t rx_pkts, rx_bytes; /* to the instance */
+	uint64_t tx_pkts, tx_bytes; /* from it */
+	uint32_t conns, listeners;  /* in its socket table */
+	char ports[CTL_PORTS_MAX];  /* for outgoing connections: "32768-33023, 33280-33535" */
+	uint64_t age_s;             /* since it registered */
+	struct ctl_reason *drops;   /* every reason there is */
+	uint32_t drops_count;
+};
+
+struct ctl_instances {
+	struct ctl_instance *instances;
+	uint32_t instances_count;
+};
+
+/* --- CTL_LTRAN_MEASURE ------------------------------------------------------------------------- */
+
+struct ctl_measure_request {
+	uint32_t for_ms; /* measure for so long from now on; 0: only tell what has been measured */
+};
+
+/* Packets, or bursts of them, from `from` to `to`. */
+struct ctl_class {
+	uint32_t from, to;
+	uint64_t n;
+};
+
+/* From the NIC to the instance's ring. */
+struct ctl_latency {
+	char addr[CTL_ADDR_MAX];
+	uint32_t pid;
+	uint64_t pkts, min_ns, max_ns, average_ns;
+};
+
+struct ctl_measure {
+	uint64_t us; /* since the measurement began */
+	struct ctl_class *lengths; /* bytes of frame with checksum */
+	uint32_t lengths_count;
+	struct ctl_class *bursts;  /* packets taken at a time */
+	uint32_t bursts_count;
+	struct ctl_latency *latencies;
+	uint32_t latencies_count;
+	struct ctl_latency total;
+};
+
+/* --- CTL_LTRAN_SET_LOGLEVEL, CTL_LTRAN_QUIT ---------------------------------------------------- */
+
+struct ctl_loglevel {
+	char level[CTL_NAME_MAX]; /* error, info, debug; in the answer: the one in effect */
+};
+
+struct ctl_quit {
+	uint32_t pid; /* ends now */
+};
+
 #endif

@@ -39,6 +39,7 @@
 
 struct bond;
 struct ctl_server;
+struct measure;
 struct policer;
 struct registry;
 
@@ -139,6 +140,7 @@ struct dispatch_worker {
 	_Atomic bool asleep;
 	int cpu;               /* pinned to, or -1 */
 	_Atomic pid_t tid;     /* of its thread, for people */
+	struct measure *measure; /* measure.h; NULL: never asked for */
 	pthread_t thread;
 	bool has_thread;
 };
@@ -165,6 +167,12 @@ struct ltran {
 	struct registry *registry;
 	struct policer *policers;   /* list, police.c; control thread */
 	struct ctl_server *ctl;
+
+	/* measure.h: not 0 while somebody measures */
+	_Atomic uint32_t measure_round;
+	_Atomic uint64_t measure_until_tsc;
+	uint64_t measure_since_tsc; /* control socket's thread */
+	uint32_t measure_last;
 };
 
 static inline struct dispatch_worker *

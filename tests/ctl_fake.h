@@ -111,6 +111,27 @@ teardown(void)
 	CU_ASSERT_EQUAL(rmdir(dir), 0);
 }
 
+/* gazellectl's commands with the fake behind them; returns the exit code, *text the output. */
+static inline int
+gazellectl(const char *line, char **text)
+{
+	struct ctl_invocation in = {.client = {.dir = dir, .prefix = ""},
+		.second_ms = 1};
+	char copy[256], *argv[16] = {"gazellectl"}, *save = NULL;
+	int argc = 1, ret;
+	size_t len;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		argv[argc++] = w;
+	in.out = in.err = open_memstream(text, &len);
+	ret = ctl_parse_args(argc, argv, &in);
+	if (ret == CTL_EXIT_OK)
+		ret = ctl_run_command(&in);
+	fclose(in.out);
+	return ret;
+}
+
 static inline int
 dial(void)
 {

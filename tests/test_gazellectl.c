@@ -101,26 +101,6 @@ names_are_parsed_strictly(void)
 	CU_ASSERT_FALSE(ctl_name_parse(".lstack_1", "lstack", &p));
 }
 
-/* gazellectl's commands with the fake behind them; returns the exit code, *text the output. */
-static int
-gazellectl(const char *line, char **text)
-{
-	struct ctl_invocation in = {.client = {.dir = dir, .prefix = ""}};
-	char copy[256], *argv[16] = {"gazellectl"}, *save = NULL;
-	int argc = 1, ret;
-	size_t len;
-
-	snprintf(copy, sizeof(copy), "%s", line);
-	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
-		argv[argc++] = w;
-	in.out = in.err = open_memstream(text, &len);
-	ret = ctl_parse_args(argc, argv, &in);
-	if (ret == CTL_EXIT_OK)
-		ret = ctl_run_command(&in);
-	fclose(in.out);
-	return ret;
-}
-
 static const struct {
 	const char *line;
 	int ret;
@@ -130,7 +110,7 @@ static const struct {
 	{"graph show 198.18.0.1", 0, "bad-checksum"},
 	{"graph show 198.18.0.1 --yaml", 0, "symbol: bad-checksum"},
 	{"graph show 1", 0, "bad-checksum"},
-	{"graph show 198.18.0.9", 1, "no lstack process 198.18.0.9"},
+	{"graph show 198.18.0.9", 1, "no process 198.18.0.9 on Gazelle"},
 	{"graph show redis", 2, "neither a pid nor an address"},
 	{"graph show 1 2", 2, "one word too many: 2"},
 	{"graph show -z", 2, "unknown option -z"},
@@ -151,10 +131,14 @@ static const struct {
 	{"lstack show -s", 1, "\"lstack show -s\" is not available in this lstack"},
 	{"lstack show 1 snmp", 1, "\"lstack show -s\" is not available in this lstack"},
 	{"lstack show -c -s", 2, "one option too many: -s"},
-	{"lstack show 1 -r", 2, "\"lstack show -r\" is not available"},
+	{"lstack show 1 -r 1", 1, "\"lstack show\" is not available in this lstack"},
+	{"lstack show 198.18.0.1 rate soon", 2, "not a time in seconds: soon"},
+	{"lstack show 198.18.0.1 -r 0", 2, "not a time in seconds: 0"},
+	{"lstack show 1 -r 2 3", 2, "one word too many: 3"},
 	{"lstack show 1 latency", 2, "\"lstack show -l\" is not available"},
 	{"lstack set 1 loglevel debug", 2, "\"lstack set\" is not available"},
-	{"ltran show -i", 2, "\"ltran show\" is not available"},
+	{"ltran show -i", 1, "no ltran process on Gazelle"},
+	{"ltran show -t", 2, "\"ltran show -t\" is not available"},
 	{"lstack", 2, "incomplete command: lstack"},
 	{"", 2, "no command"},
 	{"stack show", 2, "unknown command: stack show"},
