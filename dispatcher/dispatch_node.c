@@ -19,6 +19,7 @@
 #include <rte_ring.h>
 #include <rte_tcp.h>
 
+#include "dispatcher/measure.h"
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
 
@@ -226,6 +227,10 @@ part_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 static uint16_t
 process_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
+	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
+
+	if (measure_is_on(dw))
+		measure_in(dw, (struct rte_mbuf **)objs, n);
 	for (uint16_t i = 0; i < n; i += GRAPH_VECTOR_MAX)
 		part_in(rg, node, objs + i, RTE_MIN(n - i, GRAPH_VECTOR_MAX));
 	return n;

@@ -11,6 +11,7 @@
 #include <rte_vhost.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/measure.h"
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
 
@@ -59,6 +60,8 @@ deliver(struct rte_node *node, struct dispatch_worker *dw, uint32_t dest, struct
 		return;
 	}
 	sent = fill_ring(dw, mb, vid, dest & UINT16_MAX, pkts, n);
+	if (measure_is_on(dw))
+		measure_out(dw, mb, pkts, sent);
 	for (uint16_t i = 0; i < sent; i++)
 		bytes += pkts[i]->pkt_len;
 	st->rx_pkts += sent;

@@ -17,6 +17,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/kernel_path.h"
+#include "dispatcher/log.h"
 #include "nodes/kernel.h"
 
 #define KERNEL_NAMES 16 /* kni0 to kni15: several ltrans on one host */
@@ -77,6 +78,6 @@ kernel_path_open(struct ltran *lt, char *err, size_t err_len)
 	if (rte_eth_dev_info_get(lt->port, &info) == 0 && info.if_index != 0 &&
 		if_indextoname(info.if_index, nic) != NULL &&
 		kernel_path_advice(nic, tap, text, sizeof(text)))
-		fprintf(stderr, "ltran: %s\n", text);
+		log_info("%s", text);
 	return 0;
 }

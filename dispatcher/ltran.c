@@ -19,6 +19,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/kernel_path.h"
+#include "dispatcher/measure.h"
 #include "graph/graph.h"
 #include "nodes/eal.h"
 #include "nodes/kernel.h"
@@ -234,6 +235,7 @@ ltran_free(struct ltran *lt)
 	if (lt->registry != NULL)
 		registry_stop(lt);
 	workers_stop(lt);
+	measure_free(lt);
 	if (lt->kernel_fd >= 0)
 		kernel_port_close(lt->kernel_fd);
 	if (lt->has_port)
