@@ -363,13 +363,10 @@ void
 ring_close(struct ltran *lt, struct member *m)
 {
 	struct ring *r = &rings[m->index];
-	struct stat st;
 
 	disconnect(r);
 	pthread_mutex_lock(&lock);
 	*r = (struct ring){.vid = -1};
 	pthread_mutex_unlock(&lock);
 	sigbus_forget(m->index);
-	if (lstat(m->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == m->uid)
-		unlink(m->path);
 }

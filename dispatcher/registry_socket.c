@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The registration socket: its name, and messages with descriptors.
+ *
+ * One ltran at a time has a run directory and prefix: it holds a lock on a file beside the socket,
+ * which the kernel lets go when the process ends, however it ends. So whoever has the lock may remove
+ * a socket that is there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "dispatcher/registry.h"
+
+#define BACKLOG 128
+#define FDS_MAX 16 /* the kernel drops what a message has beyond */
+
+bool
+registry_name_ring(const struct registry *r, pid_t pid, uint32_t counter, char path[LTRAN_PATH_MAX])
+{
+	int n = snprintf(path, LTRAN_PATH_MAX, "%s/%s" LTRAN_RING_FORMAT, r->dir,
+		r->lt->conf->unix_prefix, (int)pid, counter);
+
+	return n > 0 && n < LTRAN_PATH_MAX;
+}
+
+/* A second ltran would answer for the same instances. */
+static int
+take_lock(struct registry *r, char *err, size_t err_len)
+{
+	char path[LTRAN_PATH_MAX + sizeof(".lock")];
+	char pid[16] = "";
+	int ret;
+
+	snprintf(path, sizeof(path), "%s.lock", r->path);
+	r->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (r->lock_fd >= 0 && flock(r->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+		ret = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+		if (ftruncate(r->lock_fd, 0) == 0 && pwrite(r->lock_fd, pid, ret, 0) == ret)
+			return 0;
+	}
+	ret = -errno;
+	if (ret == -EWOULDBLOCK && pread(r->lock_fd, pid, sizeof(pid) - 1, 0) > 0) {
+		snprintf(err, err_len, "another ltran (pid %.*s) has %s", (int)strcspn(pid, "\n"),
+			pid, r->path);
+		return -EADDRINUSE;
+	}
+	snprintf(err, err_len, "%s: %s", path, strerror(-ret));
+	return ret;
+}
+
+int
+registry_listen_at(struct registry *r, char *err, size_t err_len)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	const char *prefix = r->lt->conf->unix_prefix;
+	int n = snprintf(r->path, sizeof(r->path), "%s/%s" LTRAN_SOCKET, r->dir, prefix);
+	int room = snprintf(NULL, 0, "%s/%s" LTRAN_RING_FORMAT, r->dir, prefix, INT_MAX, UINT_MAX);
+	int ret;
+
+	if (n >= (int)sizeof(addr.sun_path) || room >= LTRAN_PATH_MAX) {
+		snprintf(err, err_len, "unix_prefix: at most %d characters fit into the names of "
+			"ltran's sockets in %s", (int)strlen(prefix) + LTRAN_PATH_MAX - 1 - room,
+			r->dir);
+		return -ENAMETOOLONG;
+	}
+	ret = take_lock(r, err, err_len);
+	if (ret < 0)
+		return ret;
+	memcpy(addr.sun_path, r->path, n + 1);
+	unlink(r->path);
+	r->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* The mode is there before anybody can connect. */
+	if (r->listen_fd < 0 || fchmod(r->listen_fd, 0600) < 0 ||
+		bind(r->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+		chmod(r->path, 0600) < 0 || listen(r->listen_fd, BACKLOG) < 0) {
+		ret = -errno;
+		snprintf(err, err_len, "%s: %s", r->path, strerror(-ret));
+	}
+	return ret;
+}
+
+void
+registry_unlisten(struct registry *r)
+{
+	if (r->listen_fd >= 0) {
+		close(r->listen_fd);
+		unlink(r->path);
+	}
+	if (r->lock_fd >= 0)
+		close(r->lock_fd);
+}
+
+bool
+registry_peer_of(int fd, struct registry_peer *peer)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	char exe[32];
+	struct stat st;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return false;
+	snprintf(exe, sizeof(exe), "/proc/%d/exe", (int)cred.pid);
+	if (stat(exe, &st) < 0)
+		return false;
+	*peer = (struct registry_peer){.pid = cred.pid, .uid = cred.uid, .exe_dev = st.st_dev,
+		.exe_ino = st.st_ino};
+	return true;
+}
+
+/* The first descriptor is kept, whatever comes with it is not. */
+static int
+take_fds(struct msghdr *msg)
+{
+	int kept = -1;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (kept < 0)
+				kept = fd;
+			else
+				close(fd);
+		}
+	}
+	return kept;
+}
+
+ssize_t
+registry_receive(int from, void *buf, size_t len, int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = buf, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*fd = -1;
+	if (n < 0)
+		return n;
+	*fd = take_fds(&msg);
+	return (msg.msg_flags & MSG_TRUNC) ? (ssize_t)len + 1 : n;
+}
+
+bool
+registry_send(int to, const void *message, size_t len)
+{
+	return send(to, message, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+}
