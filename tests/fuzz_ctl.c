@@ -18,18 +18,21 @@ nothing(void *arg, const void *request, void *answer, char *err, size_t err_len)
 static const struct ctl_handler handlers[] = {
 	{CTL_GRAPH_TRACE, nothing},
 	{CTL_LSTACK_CONNS, nothing},
+	{CTL_LTRAN_MEASURE, nothing},
+	{CTL_LTRAN_SET_LOGLEVEL, nothing},
 };
 
 static const enum ctl_command answers[] = {
 	CTL_IDENTITY, CTL_GRAPH_SHOW, CTL_GRAPH_TRACE, CTL_LSTACK_SHOW, CTL_LSTACK_CONNS,
-	CTL_LSTACK_SNMP,
+	CTL_LSTACK_SNMP, CTL_LTRAN_SHOW, CTL_LTRAN_INSTANCES, CTL_LTRAN_MEASURE,
+	CTL_LTRAN_SET_LOGLEVEL, CTL_LTRAN_QUIT,
 };
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct ctl_server_params params = {
-		.kind = "lstack", .handlers = handlers, .n_handlers = 2,
+		.kind = "lstack", .handlers = handlers, .n_handlers = 4,
 	};
 	struct ctl_header header = {.magic = CTL_MAGIC, .version = CTL_VERSION}, out;
 	const struct ctl_message *m;
@@ -39,7 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0 || size > CTL_REQUEST_MAX)
 		return 0;
 	/* The first byte is the command, the rest the body. */
-	header.command = data[0] % 64;
+	header.command = data[0] % 128;
 	header.length = size - 1;
 	ctl_server_dispatch(&params, &header, (const char *)data + 1, &out, &body);
 	free(body);
@@ -57,6 +60,11 @@ static const char *const seeds[] = {
 	"    packets: 2\n    cycles: 3\n",
 	"\x02" "packets: 1\nlines:\n- a\n- b\n",
 	"\x04" "total: 0\nconns:\n",
+	"\x42" "for_ms: 1000\n",
+	"\x43" "level: debug\n",
+	"\x08" "us: 1\nlengths:\n- from: 0\n  to: 64\n  n: 12\nbursts:\nlatencies:\n- addr: 1.2.3.4\n"
+	"  pid: 1\n  pkts: 1\n  min_ns: 1\n  max_ns: 1\n  average_ns: 1\n",
+	"\x07" "instances:\n- addr: 1.2.3.4\n  id: 0\n  drops:\n  - name: rate\n    packets: 1\n",
 };
 
 FUZZ_MAIN(seeds)
