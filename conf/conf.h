@@ -17,6 +17,8 @@
 #define CONF_CPUS_MAX 64
 #define CONF_DPDK_ARGS_MAX 64
 #define CONF_UNIX_PREFIX_MAX 128
+#define CONF_BOND_SLAVES_MAX 8
+#define CONF_BOND_OFF (-1)
 #define CONF_PATH_DEFAULT "/etc/gazelle/lstack.conf"
 
 /* How application threads and stacks share the work (design: "The stack lock"). */
@@ -46,7 +48,11 @@ struct conf {
 	bool app_bind_numa;
 	bool main_thread_affinity; /* true: EAL may keep the main thread on its core */
 	bool has_devices;          /* false: the first port DPDK finds is used */
-	uint8_t devices[6];        /* MAC address of the port */
+	uint8_t devices[6];        /* MAC address of the port; of a bond, of the one to prefer */
+	int bond_mode;             /* CONF_BOND_OFF, or as Linux numbers them: 1, 4, 6 */
+	uint32_t bond_miimon;      /* ms */
+	uint8_t bond_slave_mac[CONF_BOND_SLAVES_MAX][6]; /* ports of the bond */
+	unsigned int n_bond_slaves;
 	struct conf_cpus num_cpus, num_wakeup, app_exclude_cpus;
 	uint32_t stack_num; /* stacks when num_cpus is absent */
 	uint32_t nic_rxqueue_size, nic_txqueue_size; /* descriptors */

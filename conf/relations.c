@@ -176,6 +176,27 @@ conf_check_eal_args(struct conf_load *l, unsigned int k, char *const *args, unsi
 	}
 }
 
+static void
+check_bond(struct conf_load *l)
+{
+	const struct conf *c = l->c;
+	bool found = false;
+
+	if (c->bond_mode == CONF_BOND_OFF || l->bad[KEY_BOND_SLAVE_MAC])
+		return;
+	if (c->use_ltran) {
+		conf_complain(l, false, KEY_BOND_MODE, false,
+			"with use_ltran = 1 the ports are ltran's; ignored");
+		return;
+	}
+	if (c->n_bond_slaves == 0)
+		conf_complain(l, true, KEY_BOND_MODE, false, "bond_slave_mac names no ports");
+	for (unsigned int i = 0; i < c->n_bond_slaves; i++)
+		found |= memcmp(c->bond_slave_mac[i], c->devices, sizeof(c->devices)) == 0;
+	if (c->has_devices && c->n_bond_slaves > 0 && !found)
+		conf_complain(l, true, KEY_DEVICES, false, "not one of bond_slave_mac");
+}
+
 void
 conf_check_relations(struct conf_load *l)
 {
@@ -185,6 +206,7 @@ conf_check_relations(struct conf_load *l)
 		conf_complain(l, true, KEY_KNI_SWITCH, false,
 			"with use_ltran = 1 the NIC is ltran's: set kni_switch in ltran.conf");
 	conf_check_eal_args(l, KEY_DPDK_ARGS, c->dpdk_args, c->n_dpdk_args);
+	check_bond(l);
 	check_cpus(l);
 	resolve_mode(l);
 	check_wakeup(l);

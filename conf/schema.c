@@ -2,6 +2,7 @@
 /* The keys of lstack.conf: one row each, and the checks that only its values must pass. */
 #include <arpa/inet.h>
 
+#include "conf/bond_values.h"
 #include "conf/schema.h"
 
 static bool
@@ -56,7 +57,17 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 		.legal = "a MAC address such as \"aa:bb:cc:dd:ee:ff\"",
 		.count = offsetof(struct conf, has_devices),
 		.absent = "the first port DPDK finds", .check = conf_check_mac,
-		.help = "MAC address of the port to use."},
+		.help = "MAC address of the port to use; of a bond, which then has this address, "
+			"the port to prefer in mode 1."},
+	[KEY_BOND_MODE] = {"bond_mode", NULL, CONF_OWN, AT(bond_mode), .ops = &conf_bond_mode_ops,
+		.legal = "-1 (no bond), 1 (active-backup), 4 (802.3ad) or 6 (balance-alb)",
+		.absent = "-1", .help = "How the ports of bond_slave_mac work as one."},
+	[KEY_BOND_MIIMON] = {"bond_miimon", NULL, CONF_UINT, AT(bond_miimon), .def = 10, .min = 1,
+		.max = 60000, .unit = "ms", .help = "How often the links of a bond are looked at."},
+	[KEY_BOND_SLAVE_MAC] = {"bond_slave_mac", NULL, CONF_OWN, AT(bond_slave_mac),
+		.ops = &conf_bond_slave_ops,
+		.legal = "at most 8 MAC addresses such as \"aa:bb:cc:dd:ee:01;aa:bb:cc:dd:ee:02\"",
+		.absent = "no bond", .help = "MAC addresses of the ports of a bond."},
 	[KEY_HOST_ADDR] = {"host_addr", NULL, CONF_ADDR, .mandatory = true, AT(host_addr),
 		.legal = "an IPv4 address such as \"192.168.1.10\"", .check = conf_check_host_addr,
 		.example = "\"192.168.1.10\"",
@@ -168,9 +179,6 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 #define LATER "not supported in this version, ignored"
 
 static const struct conf_known known[] = {
-	{"bond_mode", "-1", LATER},
-	{"bond_miimon", NULL, LATER},
-	{"bond_slave_mac", NULL, LATER},
 	{"nic_vlan_mode", "-1", LATER},
 	{"host_addr6", "", LATER},
 	{"num_process", "1", LATER},

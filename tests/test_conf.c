@@ -66,6 +66,10 @@ good_values_take_effect(void)
 	CASE("send_connect_number=8", c.send_connect_number == 8);
 	CASE("read_connect_number=9", c.read_connect_number == 9);
 	CASE("rpc_number=0x10", c.rpc_number == 16);
+	CASE("bond_mode=-1", c.bond_mode == CONF_BOND_OFF && c.n_bond_slaves == 0);
+	CASE("bond_mode=4 bond_miimon=100 bond_slave_mac=\"aa:bb:cc:dd:ee:01;aa:bb:cc:dd:ee:02\"", c.bond_mode == 4 && c.bond_miimon == 100 &&
+		c.n_bond_slaves == 2 && c.bond_slave_mac[1][5] == 2);
+	CASE("bond_mode=1 devices=\"aa:bb:cc:dd:ee:02\" bond_slave_mac=\"aa:bb:cc:dd:ee:01;aa:bb:cc:dd:ee:02\"", c.bond_mode == 1);
 	CASE("on_error=\"exit\"", c.on_error == CONF_ON_ERROR_EXIT);
 	CASE("on_error=\"kernel\"", c.on_error == CONF_ON_ERROR_KERNEL);
 #undef CASE
@@ -120,6 +124,16 @@ static const struct {
 	{"devices=\"aa-bb-cc-dd-ee-ff\"", "not a MAC address"},
 	{"devices=\"01:bb:cc:dd:ee:ff\"", "a multicast address"},
 	{"devices=\"00:00:00:00:00:00\"", "an empty address"},
+	{"bond_mode=2", "bond_mode = 2: no such mode (legal: -1 (no bond), 1 (active-backup), 4"},
+	{"bond_mode=\"1\"", "bond_mode = \"1\": no such mode"},
+	{"bond_mode=1", "bond_mode = 1: bond_slave_mac names no ports"},
+	{"bond_miimon=0", "bond_miimon = 0: out of range (legal: 1 to 60000 ms)"},
+	{"bond_slave_mac=5", "a string in quotes is wanted"},
+	{"bond_slave_mac=\"aa:bb:cc:dd:ee:01,aa:bb:cc:dd:ee:02\"", "address 2 is not a MAC address"},
+	{"bond_slave_mac=\"aa:bb:cc:dd:ee:01;aa:bb:cc:dd:ee\"", "address 2 is not a MAC address"},
+	{"bond_slave_mac=\"aa:bb:cc:dd:ee:01;aa:bb:cc:dd:ee:01\"", "address 2 is named twice"},
+	{"bond_slave_mac=\"01:bb:cc:dd:ee:01\"", "a multicast address"},
+	{"bond_mode=1 devices=\"aa:bb:cc:dd:ee:03\" bond_slave_mac=\"aa:bb:cc:dd:ee:01;aa:bb:cc:dd:ee:02\"", "not one of bond_slave_mac"},
 	{"gateway_addr=\"192.168.2.1\"", "not in the subnet of host_addr and mask_addr"},
 	{"gateway_addr=\"192.168.1.10\"", "gateway_addr = \"192.168.1.10\": the same as host_addr"},
 	{"gateway_addr=\"192.168.1.255\"", "the network or broadcast address"},
@@ -298,8 +312,6 @@ keys_of_other_versions_are_explained(void)
 	static const struct {
 		const char *line, *message; /* NULL: silent */
 	} rows[] = {
-		{"bond_mode=1", "bond_mode = 1: not supported in this version, ignored"},
-		{"bond_mode=-1", NULL},
 		{"nic_vlan_mode=-1", NULL},
 		{"nic_vlan_mode=7", "not supported in this version, ignored"},
 		{"num_process=1", NULL},
