@@ -23,6 +23,7 @@
 #include <rte_ring.h>
 
 #include "graph/graph.h"
+#include "nodes/bond.h"
 #include "nodes/instance_private.h"
 #include "nodes/kernel.h"
 #include "nodes/nodes.h"
@@ -116,6 +117,7 @@ create_worker(struct instance *in, unsigned int index)
 	w->index = index;
 	w->n_workers = in->n_workers;
 	w->port = in->port;
+	w->bond = in->bond;
 	w->rxq = index < in->n_rxq ? index : WORKER_NO_PORT;
 	w->txq = index % in->n_txq;
 	n_sharing = (in->n_workers - 1 - w->txq) / in->n_txq + 1;
@@ -164,7 +166,7 @@ open_kernel_path(struct instance *in, char *err, size_t err_len)
 static int
 create_graph(struct instance *in, struct worker *w, char *err, size_t err_len)
 {
-	const char *sources[] = { NODE_RX, NODE_SOCKET_TX, NODE_IP4_TIMER, NULL, NULL };
+	const char *sources[6] = { NODE_RX, NODE_SOCKET_TX, NODE_IP4_TIMER };
 	unsigned int n = 3;
 	char name[32];
 
@@ -172,6 +174,8 @@ create_graph(struct instance *in, struct worker *w, char *err, size_t err_len)
 		sources[n++] = NODE_HANDOFF_RX;
 	if (in->kernel_fd >= 0)
 		sources[n++] = NODE_KERNEL_RX;
+	if (w->bond != NULL && w->index == 0)
+		sources[n++] = NODE_BOND_TIMER;
 	snprintf(name, sizeof(name), "core%u", w->index);
 	w->graph = graph_create(name, sources, n, w);
 	if (w->graph != NULL)
@@ -285,6 +289,8 @@ start_threads(struct instance *in, char *err, size_t err_len)
 	ret = stack_group_start(in->stacks);
 	if (ret < 0)
 		snprintf(err, err_len, "stack threads: %s", strerror(-ret));
+	if (ret == 0 && in->bond != NULL)
+		ret = bond_start(in->bond);
 	return ret;
 }
 
@@ -360,6 +366,7 @@ instance_stop(struct instance *in)
 		return;
 	block_signals(&old);
 	instance_ctl_stop(in);
+	bond_stop(in->bond);
 	if (in->stacks != NULL)
 		stack_group_stop(in->stacks);
 	stop_workers(in);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The port of the wire: the ring to ltran, else the one with the MAC address `devices`, else the first. It gets one pair of queues
- * per stack, or as many as it has: stacks without a receive queue live from handoff-rx, stacks that
- * share a transmit queue take its lock.
+ * The port of the wire: the ring to ltran, else a bond, else the port with the MAC address `devices`,
+ * else the first. It gets one pair of queues per stack, or as many as it has: stacks without a receive
+ * queue live from handoff-rx, stacks that share a transmit queue take its lock.
  */
 #include "nodes/instance_private.h"
 
@@ -12,7 +12,10 @@
 
 #include <rte_ethdev.h>
 
+#include "nodes/bond.h"
+#include "nodes/nodes.h"
 #include "nodes/port.h"
+#include "stack/edge.h"
 
 static int
 choose_port(struct instance *in, char *err, size_t err_len)
@@ -41,6 +44,73 @@ choose_port(struct instance *in, char *err, size_t err_len)
 	return -ENODEV;
 }
 
+/* The port with the MAC address `mac`. */
+static int
+find_port(const uint8_t *mac, uint16_t *port, char *err, size_t err_len)
+{
+	const struct rte_ether_addr *want = (const struct rte_ether_addr *)mac;
+	char text[RTE_ETHER_ADDR_FMT_SIZE];
+	struct rte_ether_addr has;
+
+	RTE_ETH_FOREACH_DEV(*port)
+		if (rte_eth_macaddr_get(*port, &has) == 0 && rte_is_same_ether_addr(&has, want))
+			return 0;
+	rte_ether_format_addr(text, sizeof(text), want);
+	snprintf(err, err_len, "bond_slave_mac: no DPDK port has MAC address %s", text);
+	return -ENODEV;
+}
+
+static unsigned int
+own_addresses(void *arg, unsigned int from, uint32_t *out, unsigned int max)
+{
+	const struct instance *in = arg;
+
+	if (from > 0 || max == 0)
+		return 0;
+	out[0] = in->conf->host_addr;
+	return 1;
+}
+
+static void
+wake_first(void *arg)
+{
+	const struct instance *in = arg;
+
+	if (in->workers[0] != NULL)
+		stack_kick(in->workers[0]->stack);
+}
+
+static int
+open_bond(struct instance *in, const struct port_params *want, struct port_info *got, char *err,
+	size_t err_len)
+{
+	const struct conf *c = in->conf;
+	struct bond_params p = {
+		.mode = (enum bond_mode)c->bond_mode,
+		.miimon_ms = c->bond_miimon,
+		.n_slaves = c->n_bond_slaves,
+		.primary = -1,
+		.port = *want,
+		.n_workers = in->n_workers,
+		.addresses = own_addresses,
+		.wake = wake_first,
+		.arg = in,
+	};
+	int ret = 0;
+
+	for (unsigned int i = 0; i < c->n_bond_slaves && ret == 0; i++) {
+		ret = find_port(c->bond_slave_mac[i], &p.ports[i], err, err_len);
+		if (c->has_devices && memcmp(c->bond_slave_mac[i], c->devices, 6) == 0)
+			p.primary = i;
+	}
+	if (ret == 0)
+		ret = bond_create(&p, &in->bond, got, err, err_len);
+	if (ret == 0)
+		ret = bond_place(NODE_CLASSIFY);
+	in->port = p.ports[0];
+	return ret;
+}
+
 int
 instance_port_start(struct instance *in, char *err, size_t err_len)
 {
@@ -56,9 +126,13 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 	struct port_info got;
 	int ret;
 
-	ret = choose_port(in, err, err_len);
-	if (ret == 0)
-		ret = port_open(in->port, &want, &got, err, err_len);
+	if (in->conf->bond_mode != CONF_BOND_OFF && in->ltran == NULL) {
+		ret = open_bond(in, &want, &got, err, err_len);
+	} else {
+		ret = choose_port(in, err, err_len);
+		if (ret == 0)
+			ret = port_open(in->port, &want, &got, err, err_len);
+	}
 	if (ret < 0)
 		return ret;
 	in->port_ready = true;
@@ -74,9 +148,11 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 void
 instance_port_stop(struct instance *in)
 {
-	if (!in->port_ready)
-		return;
-	instance_tso_stop(in);
-	port_close(in->port);
+	if (in->port_ready)
+		instance_tso_stop(in);
+	if (in->port_ready && in->bond == NULL)
+		port_close(in->port);
+	bond_free(in->bond);
+	in->bond = NULL;
 	in->port_ready = false;
 }

@@ -18,6 +18,7 @@
 #include "nodes/worker.h"
 #include "stack/stack.h"
 
+struct bond;
 struct ctl_server;
 struct instance_ltran;
 
@@ -43,6 +44,7 @@ struct instance {
 	bool port_ready;
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_offloads;
+	struct bond *bond;    /* of several ports (bond_mode); NULL: `port` alone */
 	_Atomic uint16_t tso_max; /* see struct stack_wiring; instance_tso.c */
 	bool has_rx_interrupts;
 	struct rte_ether_addr mac;

@@ -11,6 +11,7 @@
 #include <rte_cycles.h>
 
 #include "nodes/arp.h"
+#include "nodes/bond.h"
 #include "nodes/port_wake.h"
 #include "nodes/reass.h"
 
@@ -56,6 +57,8 @@ instance_sleep_arm(void *worker, int *fds, uint64_t *until_us)
 			fds[n++] = fd;
 		lower(until_us, fd < 0 ? BLIND_US : w->has_rx_interrupt ? PEER_US : UINT64_MAX);
 	}
+	if (w->bond != NULL && w->index == 0)
+		lower_to_tsc(until_us, bond_due(w->bond));
 	if (w->kernel_fd >= 0 && w->index == 0)
 		fds[n++] = w->kernel_fd;
 	lower_to_tsc(until_us, arp_due(w->arp));

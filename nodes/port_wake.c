@@ -18,6 +18,7 @@
 
 #include <rte_ethdev.h>
 
+#include "nodes/bond.h"
 #include "nodes/worker.h"
 
 #define FDS_MAX 4096
@@ -38,9 +39,9 @@ is_wire_socket(int fd, unsigned int if_index)
 		at.sll_ifindex == (int)if_index;
 }
 
-/* The socket of queue `q`: number q in the order of descriptors; -1: none. */
-static int
-find_socket(unsigned int if_index, uint16_t q)
+/* Number q in the order of descriptors. */
+int
+port_wake_socket(unsigned int if_index, uint16_t q)
 {
 	for (int fd = 0; fd < FDS_MAX; fd++)
 		if (is_wire_socket(fd, if_index) && q-- == 0)
@@ -54,12 +55,14 @@ port_wake_prepare(struct worker *w, bool has_rx_interrupts)
 	struct rte_eth_dev_info info;
 
 	w->rx_fd = -1;
-	if (w->rxq == WORKER_NO_PORT || rte_eth_dev_info_get(w->port, &info) < 0)
+	if (w->bond != NULL)
+		w->rx_fd = bond_rx_fd(w);
+	if (w->bond != NULL || w->rxq == WORKER_NO_PORT || rte_eth_dev_info_get(w->port, &info) < 0)
 		return;
 	w->has_rx_interrupt = has_rx_interrupts;
 	w->counts_interrupts = strcmp(info.driver_name, "net_tap") != 0;
 	if (!has_rx_interrupts)
-		w->rx_fd = find_socket(info.if_index, w->rxq);
+		w->rx_fd = port_wake_socket(info.if_index, w->rxq);
 }
 
 int

@@ -4,6 +4,7 @@
 #define NODES_PORT_WAKE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct worker;
 
@@ -14,5 +15,8 @@ void port_wake_prepare(struct worker *w, bool has_rx_interrupts);
 /* From here on packets make the descriptor readable. It, or -1: the port has to be looked at. */
 int port_wake_arm(struct worker *w);
 void port_wake_disarm(struct worker *w);
+
+/* The socket of receive queue `q` of an af_packet or af_xdp port over a kernel device; -1: none. */
+int port_wake_socket(unsigned int if_index, uint16_t q);
 
 #endif

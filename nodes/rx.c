@@ -2,9 +2,10 @@
 /*
  * rx: one burst from this core's receive queue.
  *
- * Sets: trace handle; everything else as the driver left it. Next: classify. Bonding and software
- * receive offload (gro) take their places on this edge. Runs on: cores with a receive queue.
+ * Sets: trace handle; everything else as the driver left it. Next: classify. bond-rx takes its place
+ * on this edge (bond_place()). Runs on: cores with a receive queue.
  */
+#include "nodes/bond.h"
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
 
@@ -37,7 +38,8 @@ rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 
 	if (w->rxq == WORKER_NO_PORT)
 		return 0;
-	n = rte_eth_rx_burst(w->port, w->rxq, pkts, w->rx_next);
+	n = likely(w->bond == NULL) ? rte_eth_rx_burst(w->port, w->rxq, pkts, w->rx_next) :
+		bond_receive(w, pkts, w->rx_next);
 	if (n == 0)
 		return 0;
 	w->rx_next = next_burst(w, pkts, n);

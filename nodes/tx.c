@@ -10,7 +10,10 @@
  * from producing more meanwhile. Nothing is lost between TCP and the port unless the port stands
  * still for TX_STALL_MS (peer of a virtual wire gone): then the backlog is dropped, or replies made by
  * nodes (ARP, ICMP, resets) would fill it for ever.
+ *
+ * Of a bond, the port is chosen whenever a packet is offered (bond_tx.c).
  */
+#include "nodes/bond.h"
 #include "nodes/cksum.h"
 #include "nodes/tx.h"
 
@@ -28,12 +31,13 @@
 enum tx_edge { TX_DROP };
 static const char *const tx_edges[] = { [TX_DROP] = NODE_DROP };
 
-enum tx_error { TX_NO_MEMORY, TX_RING_FULL, TX_STALLED };
+enum tx_error { TX_NO_MEMORY, TX_RING_FULL, TX_STALLED, TX_NO_LINK };
 
 static const struct graph_error tx_rows[] = {
 	[TX_NO_MEMORY] = { "tx-no-memory", GRAPH_BROKEN, "no buffer to join segments" },
 	[TX_RING_FULL] = { "tx-ring-full", GRAPH_ODD, "port and backlog full" },
 	[TX_STALLED] = { "tx-stalled", GRAPH_ODD, "port took nothing for 500 ms" },
+	[TX_NO_LINK] = { "tx-no-link", GRAPH_ODD, "no port of the bond has a link" },
 };
 
 static void
@@ -96,10 +100,12 @@ tx_prepare(struct rte_mbuf *m, uint64_t offloads)
 
 /* Offer packets until the port takes no more. */
 static uint16_t
-send_burst(const struct worker *w, struct rte_mbuf **pkts, uint16_t n)
+send_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t sent = 0, taken;
 
+	if (unlikely(w->bond != NULL))
+		return bond_send(w, pkts, n);
 	if (w->tx_lock != NULL)
 		rte_spinlock_lock(w->tx_lock);
 	do {
@@ -121,8 +127,14 @@ bool
 tx_send_waiting(struct worker *w)
 {
 	struct tx_backlog *b = &w->tx_backlog;
-	uint16_t n = RTE_MIN(b->n, PROBE), sent = send_burst(w, b->pkts, n);
+	uint16_t n = RTE_MIN(b->n, PROBE), sent;
 
+	if (unlikely(w->bond != NULL)) {
+		if (!bond_can_send(w))
+			return false;
+		n = b->n; /* the first may wait for another port than the rest */
+	}
+	sent = send_burst(w, b->pkts, n);
 	if (sent == n && n < b->n)
 		sent += send_burst(w, b->pkts + n, b->n - n);
 	if (sent == 0)
@@ -155,6 +167,13 @@ keep_or_drop(struct rte_graph *rg, struct rte_node *node, struct worker *w, stru
 }
 
 static void
+drop_unlinked(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
+{
+	graph_count(node, TX_NO_LINK, n);
+	rte_node_enqueue(rg, node, TX_DROP, (void **)pkts, n);
+}
+
+static void
 trace_vector(struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct packet_record r;
@@ -183,6 +202,10 @@ tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		/* What the port's segments need beyond it (virtio: length in the pseudo header). */
 		if (m != NULL && unlikely(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG))
 			rte_eth_tx_prepare(w->port, w->txq, &pkts[n_ready - 1], 1);
+	}
+	if (unlikely(w->bond != NULL) && (i = bond_sort(w, pkts, n_ready)) < n_ready) {
+		drop_unlinked(rg, node, pkts + i, n_ready - i);
+		n_ready = i;
 	}
 	if (graph_tracing(node))
 		trace_vector(node, pkts, n_ready);

@@ -15,6 +15,7 @@
 #include <rte_spinlock.h>
 
 struct arp_table;
+struct bond;
 struct graph;
 struct loss;
 struct reass;
@@ -41,7 +42,7 @@ struct worker {
 	/* hot, read only after start */
 	struct stack *stack;
 	uint16_t index, n_workers;
-	uint16_t port;             /* ethdev of the wire */
+	uint16_t port;             /* ethdev of the wire; of a bond, its first */
 	uint16_t rxq, txq;         /* this core's queues; rxq WORKER_NO_PORT: the port has fewer */
 	uint16_t burst;            /* nic_read_num: packets per receive call */
 	uint16_t rx_next;          /* of the next one; at most `burst`, see rx.c */
@@ -49,6 +50,7 @@ struct worker {
 	uint32_t addr, mask, gateway; /* network byte order; gateway 0: none */
 	struct rte_ether_addr mac;
 	uint64_t tx_offloads;      /* RTE_ETH_TX_OFFLOAD_* enabled on the port */
+	struct bond *bond;         /* ports used as one (bond.h); NULL: `port` alone */
 	rte_spinlock_t *tx_lock;   /* not NULL where several cores share txq */
 	struct rte_mempool *pool;  /* headers and control packets */
 	int kernel_fd;             /* exception path (kni_switch): tap device, or -1 */

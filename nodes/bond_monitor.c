@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The thread that watches a bond's links, off the packet path.
+ *
+ * A NIC's driver tells its link. For a kernel device (af_packet, af_xdp, tap) the carrier counts: the
+ * flag IFF_RUNNING of the device with the index that the driver has bound to. The kernel also says
+ * so by netlink, which shortens the wait; the clock remains, because messages can get lost.
+ *
+ * A device that is gone is absent from `links` at once. It is closed when no worker can be using it
+ * any more, and a kernel device of the same name is probed anew by DPDK's hotplug, with the arguments
+ * of the first time.
+ */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+
+#include "nodes/bond_private.h"
+
+#define SETTLE_MS 1000 /* a primary with a link for so long is returned to */
+#define RETRY_MS 100   /* a device that is gone is looked for so often */
+
+static uint64_t
+now_ms(void)
+{
+	return bond_tsc_ms(rte_get_tsc_hz(), rte_get_tsc_cycles());
+}
+
+uint8_t
+bond_choose_active(uint8_t up, uint8_t current, int primary, bool settled)
+{
+	bool has_current = current != BOND_NO_SLAVE && (up & BOND_BIT(current));
+
+	if (primary >= 0 && (up & BOND_BIT(primary)) && (settled || !has_current))
+		return primary;
+	if (has_current)
+		return current;
+	return up == 0 ? BOND_NO_SLAVE : __builtin_ctz(up);
+}
+
+/* A kernel device's carrier; *present: the device is there. */
+static bool
+kernel_link(const struct bond *b, const struct bond_slave *s, bool *present)
+{
+	struct ifreq ifr = { .ifr_ifindex = s->if_index };
+
+	*present = ioctl(b->ask_fd, SIOCGIFNAME, &ifr) == 0;
+	return *present && ioctl(b->ask_fd, SIOCGIFFLAGS, &ifr) == 0 &&
+		(ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+}
+
+static bool
+driver_link(struct bond_slave *s)
+{
+	struct rte_eth_link link = { 0 };
+	uint32_t key;
+
+	if (rte_eth_link_get_nowait(s->port, &link) < 0)
+		return false;
+	key = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 1 : RTE_MAX(1u, link.link_speed / 10);
+	atomic_store_explicit(&s->key, RTE_MIN(key, (uint32_t)UINT16_MAX), memory_order_relaxed);
+	atomic_store_explicit(&s->full_duplex, link.link_duplex == RTE_ETH_LINK_FULL_DUPLEX,
+		memory_order_relaxed);
+	return link.link_status == RTE_ETH_LINK_UP;
+}
+
+static bool
+slave_link(const struct bond *b, struct bond_slave *s, bool *present)
+{
+	bool link;
+
+	*present = s->is_open && !atomic_load_explicit(&s->removed, memory_order_relaxed);
+	if (!*present)
+		return false;
+	link = driver_link(s);
+	return s->is_kernel ? kernel_link(b, s, present) : link;
+}
+
+void
+bond_monitor_look(struct bond *b)
+{
+	struct bond_links old = bond_links(b), l = {.active = BOND_NO_SLAVE};
+	uint64_t now = now_ms();
+	bool settled = false;
+
+	for (unsigned int i = 0; i < b->p.n_slaves; i++) {
+		struct bond_slave *s = &b->slaves[i];
+		bool present, link = slave_link(b, s, &present), had = old.up & BOND_BIT(i);
+
+		l.present |= present ? BOND_BIT(i) : 0;
+		l.up |= link ? BOND_BIT(i) : 0;
+		if (link && !had)
+			s->up_since_ms = now;
+		if (!link && had)
+			atomic_fetch_add_explicit(&s->link_failures, 1, memory_order_relaxed);
+		if (link && (int)i == b->p.primary)
+			settled = now - s->up_since_ms >= SETTLE_MS;
+	}
+	if (b->p.mode != BOND_8023AD)
+		l.active = bond_choose_active(l.up, old.active, b->p.primary, settled);
+	if (l.present == old.present && l.up == old.up && l.active == old.active)
+		return;
+	if (l.active != old.active && l.active != BOND_NO_SLAVE && old.version != 0)
+		atomic_fetch_add_explicit(&b->switches, 1, memory_order_relaxed);
+	for (uint8_t gone = old.present & ~l.present; gone != 0; gone &= gone - 1)
+		bond_wake_slave(b, __builtin_ctz(gone), false);
+	l.version = old.version + 1;
+	atomic_store_explicit(&b->links, bond_pack(&l), memory_order_release);
+	if (b->p.wake != NULL)
+		b->p.wake(b->p.arg);
+}
+
+/* Nobody uses a port that has been absent since before this call. */
+static bool
+is_quiet(const struct bond *b)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	for (unsigned int i = 0; i < b->p.n_workers; i++)
+		if (atomic_load_explicit(&b->workers[i].busy, memory_order_acquire))
+			return false;
+	return true;
+}
+
+/* The device of a vanished slave is there again, perhaps: open it. */
+static void
+take_back(struct bond *b, unsigned int i)
+{
+	struct bond_slave *s = &b->slaves[i];
+	struct port_info got;
+	char err[160];
+
+	if (s->devargs == NULL || if_nametoindex(s->if_name) == 0 || !is_quiet(b))
+		return;
+	if (s->is_open) {
+		b->slave_of[s->port] = BOND_NO_SLAVE;
+		rte_eth_dev_stop(s->port);
+		s->is_open = false;
+		rte_eal_hotplug_remove("vdev", s->name);
+	}
+	if (rte_eal_hotplug_add("vdev", s->name, s->devargs) < 0 ||
+		rte_eth_dev_get_port_by_name(s->name, &s->port) < 0 ||
+		bond_open_slave(b, i, &got, err, sizeof(err)) < 0)
+		return; /* next time */
+	atomic_fetch_add_explicit(&s->returns, 1, memory_order_relaxed);
+}
+
+static void
+look_for_devices(struct bond *b)
+{
+	struct bond_links l = bond_links(b);
+
+	for (unsigned int i = 0; i < b->p.n_slaves; i++)
+		if (!(l.present & BOND_BIT(i)) && b->slaves[i].is_kernel)
+			take_back(b, i);
+}
+
+static void
+drain(int fd)
+{
+	char buf[4096];
+
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		continue;
+}
+
+static void *
+watch(void *arg)
+{
+	struct bond *b = arg;
+	struct pollfd fds[] = { {b->stop_fd, POLLIN, 0}, {b->link_fd, POLLIN, 0} };
+	uint64_t look_at = now_ms() + RETRY_MS;
+
+	while ((fds[0].revents & POLLIN) == 0) {
+		if (poll(fds, b->link_fd >= 0 ? 2 : 1, b->p.miimon_ms) < 0 && errno != EINTR)
+			break;
+		if (b->link_fd >= 0 && fds[1].revents != 0)
+			drain(b->link_fd);
+		bond_monitor_look(b);
+		if (now_ms() < look_at)
+			continue;
+		look_for_devices(b);
+		look_at = now_ms() + RETRY_MS;
+	}
+	return NULL;
+}
+
+int
+bond_monitor_open(struct bond *b, char *err, size_t len)
+{
+	struct sockaddr_nl at = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+
+	b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	b->ask_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (b->stop_fd < 0 || b->ask_fd < 0) {
+		snprintf(err, len, "bond: no descriptor: %s", strerror(errno));
+		return -errno;
+	}
+	/* Without it, the clock has to do. */
+	b->link_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (b->link_fd >= 0 && bind(b->link_fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+		close(b->link_fd);
+		b->link_fd = -1;
+	}
+	return 0;
+}
+
+static void
+close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void
+bond_monitor_close(struct bond *b)
+{
+	close_fd(&b->stop_fd);
+	close_fd(&b->ask_fd);
+	close_fd(&b->link_fd);
+}
+
+int
+bond_start(struct bond *b)
+{
+	sigset_t all, old;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&b->thread, NULL, watch, b);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	b->has_thread = ret == 0;
+	if (ret == 0)
+		pthread_setname_np(b->thread, "gazelle-bond");
+	return -ret;
+}
+
+void
+bond_stop(struct bond *b)
+{
+	if (b == NULL || !b->has_thread)
+		return;
+	eventfd_write(b->stop_fd, 1);
+	pthread_join(b->thread, NULL);
+	b->has_thread = false;
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""A stream that notices when it stands still: ordinary sockets, nothing of Gazelle.
+
+    bond_peer.py source PORT            serves: sends without end
+    bond_peer.py sink PORT              serves: reads, and says the longest silence at the end
+    bond_peer.py read HOST PORT SECONDS reads what a source sends, says the longest silence
+    bond_peer.py write HOST PORT SECONDS sends to a sink, says what that says
+
+Silences are in milliseconds, after the first second.
+"""
+
+import select
+import socket
+import sys
+import time
+
+BLOCK = bytes(65536)
+WARM_S = 1.0
+
+
+def connect(host, port):
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=20)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def listen(port):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("0.0.0.0", port))
+    sock.listen(8)
+    return sock
+
+
+def read_all(sock, seconds):
+    """Reads until the end or for `seconds`; returns the longest silence and the bytes."""
+    start = last = time.monotonic()
+    longest, total = 0.0, 0
+    while seconds is None or last - start < seconds:
+        data = sock.recv(1 << 18)
+        now = time.monotonic()
+        if not data:
+            break
+        total += len(data)
+        if now - start > WARM_S:
+            longest = max(longest, now - last)
+        last = now
+    return longest * 1000, total
+
+
+def report(longest, total):
+    return f"silence {longest:.1f} ms, {total} bytes"
+
+
+def source(port):
+    server = listen(port)
+    while True:
+        conn, _ = server.accept()
+        try:
+            while True:
+                conn.sendall(BLOCK)
+        except OSError:
+            conn.close()
+
+
+def sink(port):
+    server = listen(port)
+    while True:
+        conn, _ = server.accept()
+        conn.sendall(report(*read_all(conn, None)).encode())
+        conn.close()
+
+
+def write(host, port, seconds):
+    conn = connect(host, port)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        select.select([], [conn], [], 1)
+        conn.send(BLOCK)
+    conn.shutdown(socket.SHUT_WR)
+    print(conn.recv(1000).decode())
+
+
+def main():
+    command, args = sys.argv[1], sys.argv[2:]
+    if command == "source":
+        source(int(args[0]))
+    elif command == "sink":
+        sink(int(args[0]))
+    elif command == "read":
+        with connect(args[0], int(args[1])) as conn:
+            print(report(*read_all(conn, float(args[2]))))
+    elif command == "write":
+        write(args[0], int(args[1]), float(args[2]))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
