@@ -56,6 +56,7 @@ struct registry;
 #define MEMBERS_MAX 1024    /* instances; librte_vhost has 1024 devices */
 #define SLEEP_FDS (4 * MEMBERS_MAX)
 #define MEMBER_NONE UINT16_MAX
+#define LTRAN_PORTS_MAX 8
 #define CONTROL_RING 4096   /* packets between the control thread and worker 0 */
 
 /* Why packets of or for one instance were dropped; also what `ltran show -i` prints. */
@@ -150,7 +151,8 @@ struct ltran {
 	struct eal eal;
 	struct rte_ether_addr mac;  /* the NIC's, the bond's; every instance's */
 	uint16_t mtu;
-	uint16_t port;              /* ethdev; the first of a bond */
+	uint16_t ports[LTRAN_PORTS_MAX], n_ports; /* ethdevs of bond_ports */
+	int primary;                /* index of the one that has bond_macs, or -1 */
 	bool has_port;
 	rte_spinlock_t tx_lock[WORKERS_MAX]; /* one per queue, for workers that share it */
 	struct bond *bond;          /* NULL: a single port */

@@ -75,7 +75,7 @@ kernel_path_open(struct ltran *lt, char *err, size_t err_len)
 	}
 	for (unsigned int i = 0; i < lt->n_workers; i++)
 		lt->workers[i]->w.kernel_fd = lt->kernel_fd;
-	if (rte_eth_dev_info_get(lt->port, &info) == 0 && info.if_index != 0 &&
+	if (rte_eth_dev_info_get(lt->ports[0], &info) == 0 && info.if_index != 0 &&
 		if_indextoname(info.if_index, nic) != NULL &&
 		kernel_path_advice(nic, tap, text, sizeof(text)))
 		log_info("%s", text);

@@ -19,8 +19,10 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/kernel_path.h"
+#include "dispatcher/wire.h"
 #include "dispatcher/measure.h"
 #include "graph/graph.h"
+#include "nodes/bond.h"
 #include "nodes/eal.h"
 #include "nodes/kernel.h"
 #include "nodes/nodes.h"
@@ -30,8 +32,6 @@
 #define MEMORY_MB 256 /* ordinary pages, where nothing says how much */
 #define PACKETS_MIN 4096
 #define CACHE 512
-#define RX_DESCRIPTORS 4096
-#define TX_DESCRIPTORS 2048
 #define RX_BURST 256
 
 static int
@@ -49,26 +49,15 @@ start_eal(struct ltran *lt, char *err, size_t err_len)
 	return eal_start(&lt->eal, &p, err, err_len);
 }
 
-/* The port with the MAC address of bond_macs, else the first of bond_ports. */
-static int
-choose_port(struct ltran *lt, char *err, size_t err_len)
+/* What the drivers of all ports ask for. */
+static uint32_t
+buffer_bytes(const struct ltran *lt)
 {
-	const struct ltran_conf *c = lt->conf;
-	struct rte_ether_addr mac;
-	uint16_t port;
+	uint32_t most = 0;
 
-	RTE_ETH_FOREACH_DEV(port) {
-		if (port >= 32 || !(c->bond_ports & 1u << port))
-			continue;
-		if (c->has_bond_macs && (rte_eth_macaddr_get(port, &mac) < 0 ||
-			memcmp(&mac, c->bond_macs, sizeof(mac)) != 0))
-			continue;
-		lt->port = port;
-		return 0;
-	}
-	snprintf(err, err_len, "no DPDK port is in bond_ports%s: bind a NIC or give a --vdev in "
-		"forward_kit_args", c->has_bond_macs ? " and has the address bond_macs" : "");
-	return -ENODEV;
+	for (unsigned int i = 0; i < lt->n_ports; i++)
+		most = RTE_MAX(most, port_buffer_bytes(lt->ports[i]));
+	return most;
 }
 
 /* As many of the packets asked for as there is memory for. Last in, first out: see instance_pool.c. */
@@ -76,7 +65,7 @@ static int
 create_pool(struct ltran *lt, char *err, size_t err_len)
 {
 	uint32_t n = lt->conf->rx_mbuf_pool_size + lt->conf->tx_mbuf_pool_size;
-	uint32_t room = RTE_MAX(port_buffer_bytes(lt->port) + RTE_PKTMBUF_HEADROOM,
+	uint32_t room = RTE_MAX(buffer_bytes(lt) + RTE_PKTMBUF_HEADROOM,
 		(uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE);
 
 	do {
@@ -90,23 +79,6 @@ create_pool(struct ltran *lt, char *err, size_t err_len)
 	snprintf(err, err_len, "no memory for %u packets: give DPDK more in forward_kit_args",
 		PACKETS_MIN);
 	return -ENOMEM;
-}
-
-static int
-open_port(struct ltran *lt, struct port_info *info, char *err, size_t err_len)
-{
-	struct port_params want = {
-		.n_rxq = lt->n_workers, .n_txq = lt->n_workers,
-		.n_rxd = RX_DESCRIPTORS, .n_txd = TX_DESCRIPTORS,
-		.mtu = lt->conf->bond_mtu, .pool = lt->pool,
-		.rx_interrupts = lt->conf->low_power_mode,
-	};
-	int ret = port_open(lt->port, &want, info, err, err_len);
-
-	lt->has_port = ret == 0;
-	lt->mac = info->mac;
-	lt->mtu = lt->conf->bond_mtu;
-	return ret;
 }
 
 /* The CPUs that dispatch: those of -l but the first, which is for control, where there are more. Not
@@ -143,7 +115,8 @@ create_workers(struct ltran *lt, const struct port_info *info, const int *cpus)
 		dw->cpu = cpus[i];
 		dw->wake_fd = -1;
 		dw->w = (struct worker){
-			.index = i, .n_workers = lt->n_workers, .port = lt->port,
+			.index = i, .n_workers = lt->n_workers, .port = lt->ports[0],
+			.bond = lt->bond,
 			.rxq = i < info->n_rxq ? i : WORKER_NO_PORT, .txq = i % info->n_txq,
 			.burst = RX_BURST, .mtu = lt->mtu, .mac = lt->mac,
 			.tx_offloads = info->tx_offloads, .pool = lt->pool, .kernel_fd = -1,
@@ -159,9 +132,9 @@ create_workers(struct ltran *lt, const struct port_info *info, const int *cpus)
 
 /* The nodes of the library, in ltran's order. */
 static int
-shape_graph(const struct ltran *lt, uint64_t tx_offloads)
+shape_graph(struct ltran *lt, uint64_t tx_offloads)
 {
-	int ret = graph_reroute(NODE_RX, NODE_CLASSIFY, NODE_DISPATCH_IN);
+	int ret = wire_place(lt);
 
 	if (ret == 0)
 		ret = graph_reroute(NODE_IP4_REASS, NODE_CLASSIFY, NODE_DISPATCH_IN);
@@ -201,13 +174,13 @@ ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t e
 	lt->kernel_fd = -1;
 	ret = start_eal(lt, err, err_len);
 	if (ret == 0)
-		ret = choose_port(lt, err, err_len);
+		ret = wire_choose(lt, err, err_len);
 	if (ret == 0)
 		ret = create_pool(lt, err, err_len);
 	if (ret < 0)
 		return ret;
 	choose_cpus(lt, cpus);
-	ret = open_port(lt, &info, err, err_len);
+	ret = wire_open(lt, &info, err, err_len);
 	if (ret < 0)
 		return ret;
 	snprintf(err, err_len, "no memory");
@@ -220,6 +193,8 @@ ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t e
 		ret = kernel_path_open(lt, err, err_len);
 	if (ret == 0)
 		ret = workers_start(lt, err, err_len);
+	if (ret == 0 && lt->bond != NULL)
+		ret = bond_start(lt->bond);
 	if (ret == 0)
 		ret = registry_start(lt, err, err_len);
 	if (ret == 0)
@@ -238,8 +213,7 @@ ltran_free(struct ltran *lt)
 	measure_free(lt);
 	if (lt->kernel_fd >= 0)
 		kernel_port_close(lt->kernel_fd);
-	if (lt->has_port)
-		port_close(lt->port);
+	wire_close(lt);
 	policer_free_all(lt);
 	map_free((struct map *)atomic_load(&lt->map));
 	for (unsigned int i = 0; i < lt->n_workers; i++)

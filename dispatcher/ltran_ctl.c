@@ -151,7 +151,7 @@ fill_nics(const struct ltran *lt, struct ctl_ltran *l)
 	RTE_ETH_FOREACH_DEV(port) {
 		struct ctl_nic *nic = &l->nics[l->nics_count];
 
-		if (lt->bond == NULL ? port != lt->port :
+		if (lt->bond == NULL ? port != lt->ports[0] :
 			port >= 32 || !(lt->conf->bond_ports & 1u << port))
 			continue;
 		facts_port(port, &nic->port);
@@ -277,7 +277,7 @@ add_instance(void *arg, const struct member *m)
 	to = &grown[all->instances_count++];
 	*to = (struct ctl_instance){
 		.id = m->index, .pid = m->pid, .uid = m->uid, .queues = m->n_queues,
-		.sockfd = m->fd, .bond_port = list->lt->port,
+		.sockfd = m->fd, .bond_port = list->lt->ports[0],
 		.age_s = (list->now_us - m->since_us) / 1000000,
 	};
 	inet_ntop(AF_INET, &m->addr, to->addr, sizeof(to->addr));

@@ -17,8 +17,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_vhost.h>
 
+#include "nodes/bond.h"
 #include "nodes/port_wake.h"
 
 #define TICK_MS 500
@@ -105,6 +107,20 @@ sleep_arm(struct dispatch_worker *dw)
 	return true;
 }
 
+/* As long as nobody has anything to do by the clock. */
+static int
+sleep_ms(const struct dispatch_worker *dw)
+{
+	uint64_t now = rte_rdtsc(), due;
+
+	if (dw->w.bond == NULL || dw->w.index != 0)
+		return TICK_MS;
+	due = bond_due(dw->w.bond);
+	if (due <= now)
+		return 0;
+	return (int)RTE_MIN((uint64_t)TICK_MS, (due - now) / (rte_get_tsc_hz() / 1000) + 1);
+}
+
 void
 sleep_wait(struct dispatch_worker *dw)
 {
@@ -112,7 +128,7 @@ sleep_wait(struct dispatch_worker *dw)
 
 	rte_rcu_qsbr_thread_offline(dw->lt->rcu, dw->w.index);
 	dw->sleeps++;
-	if (poll(dw->fds, dw->n_fds, TICK_MS) > 0)
+	if (poll(dw->fds, dw->n_fds, sleep_ms(dw)) > 0)
 		for (unsigned int i = 0; i < dw->n_fds; i++)
 			if (dw->fds[i].fd == dw->wake_fd && dw->fds[i].revents != 0 &&
 				read(dw->wake_fd, &count, sizeof(count)) < 0)

@@ -20,6 +20,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/sleep.h"
+#include "nodes/bond.h"
 #include "nodes/nodes.h"
 
 #define SPIN_US 200 /* idle for so long: sleep (low_power_mode) */
@@ -89,7 +90,7 @@ worker_main(void *arg)
 static int
 create_graph(struct ltran *lt, struct dispatch_worker *dw, char *err, size_t err_len)
 {
-	const char *sources[5];
+	const char *sources[6];
 	unsigned int n = 0;
 	char name[32];
 
@@ -99,6 +100,8 @@ create_graph(struct ltran *lt, struct dispatch_worker *dw, char *err, size_t err
 	sources[n++] = NODE_REASS_TIMER;
 	if (dw->w.index == 0)
 		sources[n++] = NODE_CONTROL_RX;
+	if (dw->w.index == 0 && lt->bond != NULL)
+		sources[n++] = NODE_BOND_TIMER;
 	if (dw->w.index == 0 && lt->kernel_fd >= 0)
 		sources[n++] = NODE_KERNEL_RX;
 	snprintf(name, sizeof(name), "core%u", dw->w.index);
