@@ -29,6 +29,13 @@ ctl_run_dir(char *buf, size_t len)
 	return n >= 0 && (size_t)n < len ? 0 : -ENAMETOOLONG;
 }
 
+/* With client_group in ltran.conf others may go through, to names that they have been told. */
+static bool
+is_private(const struct stat *st)
+{
+	return (st->st_mode & 0777 & ~0011) == 0700;
+}
+
 int
 ctl_run_dir_make(const char *dir)
 {
@@ -42,7 +49,7 @@ ctl_run_dir_make(const char *dir)
 		return -ENOTDIR;
 	if (st.st_uid != geteuid())
 		return -EPERM;
-	if ((st.st_mode & 0777) != 0700 && chmod(dir, 0700) < 0)
+	if (!is_private(&st) && chmod(dir, 0700) < 0)
 		return -errno;
 	return 0;
 }
@@ -52,7 +59,7 @@ ctl_run_dir_is_private(const char *dir)
 {
 	struct stat st;
 
-	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 0777) == 0700;
+	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && is_private(&st);
 }
 
 bool

@@ -2,8 +2,9 @@
 /*
  * The run directory and the control sockets in it: DIR/{unix_prefix}{kind}_{pid}.sock.
  *
- * DIR belongs to the user who runs the process and has mode 0700. A name in it is published only
- * when its socket listens, so a name whose socket refuses connections is stale and may be removed.
+ * DIR belongs to the user who runs the process and has mode 0700, or 0711 with client_group in
+ * ltran.conf. A name in it is published only when its socket listens, so a name whose socket refuses
+ * connections is stale and may be removed.
  */
 #ifndef CTL_PATH_H
 #define CTL_PATH_H

@@ -58,6 +58,7 @@ struct registry;
 #define MEMBER_NONE UINT16_MAX
 #define LTRAN_PORTS_MAX 8
 #define CONTROL_RING 4096   /* packets between the control thread and worker 0 */
+#define CONTROL_ROOM 64     /* bytes of the largest frame the control thread makes */
 
 /* Why packets of or for one instance were dropped; also what `ltran show -i` prints. */
 enum member_drop {
@@ -161,6 +162,7 @@ struct ltran {
 	struct dispatch_worker *workers[WORKERS_MAX];
 	struct rte_rcu_qsbr *rcu;   /* thread i: worker i */
 	_Atomic(const struct map *) map;
+	struct rte_mempool *control_pool; /* for `control`: its frames are few and small */
 	struct rte_ring *control;   /* frames for worker 0 to send: control thread is the producer */
 	struct rte_ring *heard;     /* ARP replies for the control thread: workers are the producers */
 	_Atomic bool hearing;       /* it waits for some: copies of all replies, whoever they are for */

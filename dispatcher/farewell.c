@@ -85,7 +85,7 @@ send_frame(struct farewells *f, const void *frame, uint16_t len)
 
 	if (f->budget == 0)
 		return false;
-	m = rte_pktmbuf_alloc(f->lt->pool);
+	m = rte_pktmbuf_alloc(f->lt->control_pool);
 	to = m != NULL ? rte_pktmbuf_append(m, len) : NULL;
 	if (to != NULL)
 		memcpy(to, frame, len);

@@ -158,9 +158,12 @@ create_shared(struct ltran *lt)
 	lt->control = rte_ring_create("ltran_control", CONTROL_RING, SOCKET_ID_ANY,
 		RING_F_SC_DEQ);
 	lt->heard = rte_ring_create("ltran_heard", CONTROL_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	lt->control_pool = rte_pktmbuf_pool_create("ltran_control", 2 * CONTROL_RING - 1, 0, 0,
+		CONTROL_ROOM + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	map = map_create(lt->conf, NULL, 0, NULL, 0);
 	atomic_store(&lt->map, map);
-	return lt->control != NULL && lt->heard != NULL && map != NULL ? 0 : -ENOMEM;
+	return lt->control != NULL && lt->heard != NULL && lt->control_pool != NULL && map != NULL ?
+		0 : -ENOMEM;
 }
 
 int
@@ -221,6 +224,7 @@ ltran_free(struct ltran *lt)
 	rte_ring_free(lt->control);
 	rte_ring_free(lt->heard);
 	rte_free(lt->rcu);
+	rte_mempool_free(lt->control_pool);
 	rte_mempool_free(lt->pool);
 	eal_stop(&lt->eal);
 }

@@ -112,9 +112,6 @@ void registry_register(struct registry *r, struct registry_client *c, const stru
 
 /* --- registry_socket.c ------------------------------------------------------------------------------ */
 
-/* The name of a ring; false: too long. */
-bool registry_name_ring(const struct registry *r, pid_t pid, uint32_t counter,
-	char path[LTRAN_PATH_MAX]);
 int registry_listen_at(struct registry *r, char *err, size_t err_len);
 void registry_unlisten(struct registry *r);
 bool registry_peer_of(int fd, struct registry_peer *peer);
@@ -122,6 +119,20 @@ bool registry_peer_of(int fd, struct registry_peer *peer);
  * returns; a message longer than `len` is as long as `len` + 1. */
 ssize_t registry_receive(int from, void *buf, size_t len, int *fd);
 bool registry_send(int to, const void *message, size_t len);
+
+/* --- registry_names.c -------------------------------------------------------------------------------- */
+
+#define REGISTRY_ROOM_FORMAT "ring_%u" /* behind unix_prefix: user */
+
+/* The name of a ring; false: too long. */
+bool registry_name_ring(const struct registry *r, const struct registry_peer *peer, uint32_t counter,
+	char path[LTRAN_PATH_MAX]);
+/* The directory of a user's rings. 0, or -errno with a line for people. */
+int registry_make_room(const struct registry *r, uid_t uid, char *text);
+void registry_remove_room(const struct registry *r, uid_t uid);
+int registry_names_fit(const struct registry *r);
+/* client_group: access for its members. */
+int registry_let_group_in(const struct registry *r, char *err, size_t err_len);
 
 /* --- registry_check.c: may it register? --------------------------------------------------------------- */
 

@@ -56,11 +56,13 @@ check_addr(const struct ltran *lt, const struct ltran_register *q, char *text)
 		return refuse(text, -EADDRNOTAVAIL, "host_addr %s is not in ltran's dispatch_subnet "
 			"%s with %u host bits", text_of(q->addr).s,
 			text_of(lt->conf->dispatch_subnet).s, lt->conf->dispatch_subnet_length);
-	if ((addr & hosts) == 0 || (addr & hosts) == hosts)
-		return refuse(text, -EADDRNOTAVAIL, "host_addr %s is the first or the last address "
-			"of ltran's dispatch_subnet", text_of(q->addr).s);
 	if (mask == 0 || (~mask & (~mask + 1)) != 0)
 		return refuse(text, -EINVAL, "mask_addr %s is no netmask", text_of(q->mask).s);
+	/* Of the instance's subnet: dispatch_subnet is a range and no netmask. RFC 3021: two addresses
+	 * are hosts both. */
+	if (~mask > 1 && ((addr & ~mask) == 0 || (addr & ~mask) == ~mask))
+		return refuse(text, -EADDRNOTAVAIL, "host_addr %s is the network's or the broadcast "
+			"address with mask_addr %s", text_of(q->addr).s, text_of(q->mask).s);
 	if (q->gateway != 0 && ((q->gateway ^ q->addr) & q->mask) != 0)
 		return refuse(text, -EINVAL, "gateway_addr %s is not in the subnet of %s",
 			text_of(q->gateway).s, text_of(q->addr).s);
@@ -93,14 +95,15 @@ registry_check_ring(const struct registry *r, const struct ltran_register *q,
 	const struct registry_peer *peer, char *text)
 {
 	char want[LTRAN_PATH_MAX];
-	size_t n = strlen(r->dir) + 1 + strlen(r->lt->conf->unix_prefix);
+	const char *name = strrchr(q->path, '/');
 	unsigned int counter = 0;
 	struct stat st;
 	int pid = 0;
 
-	if (strlen(q->path) > n)
-		sscanf(q->path + n, LTRAN_RING_FORMAT, &pid, &counter);
-	if (!registry_name_ring(r, peer->pid, counter, want) || strcmp(want, q->path) != 0)
+	if (name != NULL && strlen(name) > strlen(r->lt->conf->unix_prefix))
+		sscanf(name + 1 + strlen(r->lt->conf->unix_prefix), LTRAN_RING_FORMAT, &pid,
+			&counter);
+	if (!registry_name_ring(r, peer, counter, want) || strcmp(want, q->path) != 0)
 		return refuse(text, -EINVAL, "that is not a ring of process %d", (int)peer->pid);
 	if (lstat(q->path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != peer->uid)
 		return refuse(text, -EINVAL, "%s is no socket of this user", q->path);

@@ -67,8 +67,10 @@ choose_worker(const struct registry *r)
 static bool
 name_ring(struct registry *r, struct member *m)
 {
+	struct registry_peer peer = {.pid = m->pid, .uid = m->uid};
+
 	do {
-		if (!registry_name_ring(r, m->pid, r->counter++, m->path))
+		if (!registry_name_ring(r, &peer, r->counter++, m->path))
 			return false;
 	} while (access(m->path, F_OK) == 0 || registry_member_with(r, m->path) != NULL);
 	return true;
@@ -124,6 +126,8 @@ create_member(struct registry *r, const struct ltran_register *q, const struct r
 static int
 give_names(struct registry *r, struct member *m, const struct ltran_register *q, char *text)
 {
+	int ret;
+
 	if (q->resumes) {
 		snprintf(m->path, sizeof(m->path), "%s", q->path);
 		memcpy(m->blocks, q->blocks, sizeof(m->blocks));
@@ -136,6 +140,9 @@ give_names(struct registry *r, struct member *m, const struct ltran_register *q,
 		snprintf(text, LTRAN_TEXT_MAX, "unix_prefix is too long");
 		return -ENAMETOOLONG;
 	}
+	ret = registry_make_room(r, m->uid, text);
+	if (ret < 0)
+		return ret;
 	registry_give_ports(r, m, REGISTRY_FIRST_BLOCKS);
 	return 0;
 }
@@ -282,6 +289,7 @@ dispose(struct registry *r, struct member *m)
 		r->superseded = NULL; /* the instance lives, with the same ring and connections */
 	} else {
 		unlink(m->path);
+		registry_remove_room(r, m->uid);
 		if (r->lt->conf->tcp_conn_scan_interval > 0)
 			farewell_start(r->farewells, m, registry_now_us());
 	}

@@ -34,36 +34,73 @@ pid_of_ring(const struct registry *r, const char *name)
 static void
 expect_one(struct registry *r, const char *path)
 {
-	void *grown = strlen(path) >= LTRAN_PATH_MAX || r->n_expected == MEMBERS_MAX ? NULL : realloc(r->expected, (r->n_expected + 1) * sizeof(*r->expected));
+	void *grown;
 
+	if (strlen(path) >= LTRAN_PATH_MAX || r->n_expected == MEMBERS_MAX)
+		return;
+	grown = realloc(r->expected, (r->n_expected + 1) * sizeof(*r->expected));
 	if (grown == NULL)
 		return;
 	r->expected = grown;
 	memcpy(r->expected[r->n_expected++], path, strlen(path) + 1);
 }
 
-void
-registry_expect(struct registry *r, uint64_t now_us)
+/* "{prefix}ring_UID" */
+static bool
+is_room(const struct registry *r, const char *name)
 {
-	DIR *d = opendir(r->dir);
+	const char *prefix = r->lt->conf->unix_prefix;
+	char again[NAME_MAX + 1];
+	unsigned int uid;
+
+	if (strncmp(name, prefix, strlen(prefix)) != 0 ||
+		sscanf(name + strlen(prefix), REGISTRY_ROOM_FORMAT, &uid) != 1)
+		return false;
+	snprintf(again, sizeof(again), "%s" REGISTRY_ROOM_FORMAT, prefix, uid);
+	return strcmp(again, name) == 0;
+}
+
+static void
+look_at_ring(struct registry *r, const char *path, pid_t pid)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	if (kill(pid, 0) < 0 && errno == ESRCH)
+		unlink(path);
+	else
+		expect_one(r, path);
+}
+
+/* `depth` 0: a user's own directory, which has nothing but rings. */
+static void
+look_into(struct registry *r, const char *dir, unsigned int depth)
+{
+	DIR *d = opendir(dir);
 	struct dirent *e;
 
-	r->expect_until_us = now_us + REGISTRY_RESUME_US;
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		char path[PATH_MAX + NAME_MAX + 2];
 		pid_t pid = pid_of_ring(r, e->d_name);
-		struct stat st;
 
-		snprintf(path, sizeof(path), "%s/%s", r->dir, e->d_name);
-		if (pid == 0 || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
-			continue;
-		if (kill(pid, 0) < 0 && errno == ESRCH)
-			unlink(path);
-		else
-			expect_one(r, path);
+		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
+		if (pid != 0)
+			look_at_ring(r, path, pid);
+		else if (depth > 0 && is_room(r, e->d_name))
+			look_into(r, path, depth - 1);
 	}
 	if (d != NULL)
 		closedir(d);
+	if (depth == 0)
+		rmdir(dir); /* if it is empty */
+}
+
+void
+registry_expect(struct registry *r, uint64_t now_us)
+{
+	r->expect_until_us = now_us + REGISTRY_RESUME_US;
+	look_into(r, r->dir, 1);
 }
 
 void

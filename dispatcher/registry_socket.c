@@ -21,15 +21,6 @@
 #define BACKLOG 128
 #define FDS_MAX 16 /* the kernel drops what a message has beyond */
 
-bool
-registry_name_ring(const struct registry *r, pid_t pid, uint32_t counter, char path[LTRAN_PATH_MAX])
-{
-	int n = snprintf(path, LTRAN_PATH_MAX, "%s/%s" LTRAN_RING_FORMAT, r->dir,
-		r->lt->conf->unix_prefix, (int)pid, counter);
-
-	return n > 0 && n < LTRAN_PATH_MAX;
-}
-
 /* A second ltran would answer for the same instances. */
 static int
 take_lock(struct registry *r, char *err, size_t err_len)
@@ -61,13 +52,11 @@ registry_listen_at(struct registry *r, char *err, size_t err_len)
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	const char *prefix = r->lt->conf->unix_prefix;
 	int n = snprintf(r->path, sizeof(r->path), "%s/%s" LTRAN_SOCKET, r->dir, prefix);
-	int room = snprintf(NULL, 0, "%s/%s" LTRAN_RING_FORMAT, r->dir, prefix, INT_MAX, UINT_MAX);
-	int ret;
+	int ret = registry_names_fit(r);
 
-	if (n >= (int)sizeof(addr.sun_path) || room >= LTRAN_PATH_MAX) {
-		snprintf(err, err_len, "unix_prefix: at most %d characters fit into the names of "
-			"ltran's sockets in %s", (int)strlen(prefix) + LTRAN_PATH_MAX - 1 - room,
-			r->dir);
+	if (ret < 0 || n >= (int)sizeof(addr.sun_path)) {
+		snprintf(err, err_len, "unix_prefix: %s is too long for the names of ltran's "
+			"sockets in %s", prefix, r->dir);
 		return -ENAMETOOLONG;
 	}
 	ret = take_lock(r, err, err_len);
@@ -82,8 +71,9 @@ registry_listen_at(struct registry *r, char *err, size_t err_len)
 		chmod(r->path, 0600) < 0 || listen(r->listen_fd, BACKLOG) < 0) {
 		ret = -errno;
 		snprintf(err, err_len, "%s: %s", r->path, strerror(-ret));
+		return ret;
 	}
-	return ret;
+	return registry_let_group_in(r, err, err_len);
 }
 
 void

@@ -226,6 +226,7 @@ setup(void)
 	lt->pool = rte_mempool_lookup("test");
 	if (lt->pool == NULL)
 		lt->pool = eal_test_pool(8191, 0, 2048);
+	lt->control_pool = lt->pool;
 	lt->control = rte_ring_create("control", CONTROL_RING, SOCKET_ID_ANY, 0);
 	lt->heard = rte_ring_create("heard", 64, SOCKET_ID_ANY, 0);
 	ring_breaks = false;

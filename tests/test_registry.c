@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Registration: who may, what it gets, and what becomes of it when ltran starts again. */
+#include <grp.h>
+#include <pwd.h>
+#include <sys/wait.h>
+
 #include "tests/registry_rig.h"
 
 /* --- registration -------------------------------------------------------------------------------- */
@@ -70,8 +74,8 @@ static void
 fields_out_of_range_are_refused(void)
 {
 	EXPECT_REFUSED(in_.q.addr = IP(198, 18, 5, 7), -EADDRNOTAVAIL, "dispatch_subnet");
-	EXPECT_REFUSED(in_.q.addr = IP(198, 18, 4, 0), -EADDRNOTAVAIL, "first");
-	EXPECT_REFUSED(in_.q.addr = IP(198, 18, 4, 255), -EADDRNOTAVAIL, "last");
+	EXPECT_REFUSED(in_.q.addr = IP(198, 18, 4, 0), -EADDRNOTAVAIL, "broadcast");
+	EXPECT_REFUSED(in_.q.addr = IP(198, 18, 4, 255), -EADDRNOTAVAIL, "broadcast");
 	EXPECT_REFUSED(in_.q.mask = 0, -EINVAL, "mask_addr");
 	EXPECT_REFUSED(in_.q.mask = IP(255, 0, 255, 0), -EINVAL, "mask_addr");
 	EXPECT_REFUSED(in_.q.gateway = IP(198, 18, 5, 1), -EINVAL, "gateway_addr");
@@ -458,6 +462,79 @@ rings_of_dead_processes_are_removed_at_start(void)
 	unlink(other);
 }
 
+/* As another user; 0: registered, and its ring is in a directory of its own. */
+static int
+register_as(uid_t uid)
+{
+	struct instance in;
+	char want[LTRAN_PATH_MAX];
+	struct stat st;
+	int status;
+
+	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+		return 2;
+	memset(&in, 0, sizeof(in));
+	in.fd = dial();
+	if (in.fd < 0)
+		return 3;
+	close(in.fd);
+	begin(&in, ADDR);
+	if (enter(&in) != 0)
+		return 4;
+	snprintf(want, sizeof(want), "%s/ring_%u/ltran_%d_0.vhost", dir, uid, (int)getpid());
+	status = strcmp(want, in.a.path) != 0;
+	close(serve_ring(in.a.path));
+	*strrchr(want, '/') = '\0';
+	if (stat(want, &st) < 0 || st.st_uid != uid || (st.st_mode & 0777) != 0700)
+		status = 5;
+	CU_ASSERT(dup(in.fd) >= 0); /* or its end would be seen first */
+	resume(&in);
+	return status != 0 ? status : enter(&in) != 0;
+}
+
+static int
+run_as(uid_t uid)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(register_as(uid));
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+static void
+members_of_client_group_may_register(void)
+{
+	const struct passwd *user = getpwnam("nobody");
+	const struct group *group = user != NULL ? getgrgid(user->pw_gid) : NULL;
+	char room[LTRAN_PATH_MAX];
+	struct stat st;
+
+	if (geteuid() != 0 || group == NULL || user->pw_gid != user->pw_uid)
+		return; /* only root can be two users */
+	CU_ASSERT_EQUAL(run_as(user->pw_uid), 3);
+	registry_stop(lt);
+	snprintf(conf.client_group, sizeof(conf.client_group), "%s", group->gr_name);
+	CU_ASSERT_EQUAL_FATAL(registry_start_in(lt, dir, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL(stat(lt->registry->path, &st), 0);
+	CU_ASSERT_EQUAL(st.st_mode & 0777, 0660);
+	CU_ASSERT_EQUAL(stat(dir, &st), 0);
+	CU_ASSERT_EQUAL(st.st_mode & 0777, 0711);
+	CU_ASSERT_EQUAL(run_as(user->pw_uid), 0);
+	EVENTUALLY(n_members() == 0);
+	snprintf(room, sizeof(room), "%s/ring_%u", dir, user->pw_uid);
+	EVENTUALLY(access(room, F_OK) < 0);
+	CU_ASSERT_EQUAL(run_as(user->pw_uid - 1), 3); /* not in the group */
+	registry_stop(lt);
+	snprintf(conf.client_group, sizeof(conf.client_group), "no such group");
+	CU_ASSERT_EQUAL(registry_start_in(lt, dir, err, sizeof(err)), -ENOENT);
+	CU_ASSERT_EQUAL(chmod(dir, 0700), 0);
+	conf.client_group[0] = '\0';
+	CU_ASSERT_EQUAL_FATAL(registry_start_in(lt, dir, err, sizeof(err)), 0);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(instance_gets_ring_ports_and_mac),
 	CUNIT_TEST(second_ltran_is_refused),
@@ -476,5 +553,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(instance_may_register_anew_before_its_end_is_seen),
 	CUNIT_TEST(ring_of_somebody_else_is_refused),
 	CUNIT_TEST(rings_of_dead_processes_are_removed_at_start),
+	CUNIT_TEST(members_of_client_group_may_register),
 };
 RIG_MAIN("registry", tests)
