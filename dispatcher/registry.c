@@ -79,7 +79,9 @@ reap_clients(struct registry *r)
 			;
 		*at = c->next;
 		drop_waiting(c);
-		close(c->fd); /* leaves the epoll set */
+		/* Whoever has a copy of the descriptor would keep it in the set. */
+		epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+		close(c->fd);
 		free(c);
 	}
 }
