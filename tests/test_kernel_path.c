@@ -31,7 +31,7 @@ setup(void)
 	lt.conf = &conf;
 	lt.kernel_fd = -1;
 	lt.n_workers = 2;
-	lt.port = RTE_MAX_ETHPORTS - 1; /* none */
+	lt.ports[0] = RTE_MAX_ETHPORTS - 1; /* none */
 	for (int i = 0; i < 2; i++) {
 		workers[i].w = (struct worker){.mac = {{2, 0, 0, 0, 0, 7}}, .mtu = 1400,
 			.kernel_fd = -1};

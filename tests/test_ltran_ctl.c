@@ -73,7 +73,7 @@ setup(void)
 	memset(&lt, 0, sizeof(lt));
 	lt.conf = &conf;
 	lt.pool = pool;
-	lt.port = RTE_MAX_ETHPORTS - 1; /* none */
+	lt.ports[0] = RTE_MAX_ETHPORTS - 1; /* none */
 	lt.n_workers = N_WORKERS;
 	memset(stats, 0, sizeof(stats));
 	for (unsigned int i = 0; i < N_WORKERS; i++) {
