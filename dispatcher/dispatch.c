@@ -110,13 +110,12 @@ seen_protocol(const struct rte_ipv4_hdr *ip)
 	}
 }
 
-/* Is `addr` (network order) for everyone: multicast, all ones, or the last one of the subnet? */
+/* The subnet of ltran.conf is no netmask: which address is a broadcast's, only instances know. What is
+ * for all comes in frames for all. */
 static inline bool
-is_group_addr(const struct map *map, uint32_t addr)
+is_group_addr(uint32_t addr)
 {
-	uint32_t host = rte_be_to_cpu_32(addr);
-
-	return host >= 0xe0000000 || host == (map->subnet | map->host_mask);
+	return rte_be_to_cpu_32(addr) >= 0xe0000000;
 }
 
 static inline struct dispatch_result
@@ -133,7 +132,7 @@ ip_in(const struct dispatch_worker *dw, struct rte_mbuf *m, bool is_group_frame)
 	a = map_find(dw->map, ip->dst_addr);
 	if (likely(a->n > 0 && !is_group_frame))
 		r = to_address(dw, a, m, ip, m->data_len - IP_OFF, true);
-	else if (is_group_frame || is_group_addr(dw->map, ip->dst_addr)) {
+	else if (is_group_frame || is_group_addr(ip->dst_addr)) {
 		r = nobody(dw, DISPATCH_NO_INSTANCE);
 		r.error = DISPATCH_NO_ERROR;
 		r.copy = COPY_ALL;
