@@ -259,7 +259,7 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	linerate_start("linerate_dut", vdev, memory_mb, huge);
 	pool = linerate_pool("packets", POOL_SIZE, stack_priv_size());
-	offloads = linerate_start_port(pool);
+	offloads = linerate_start_port(LINERATE_PORT, LINERATE_QUEUE_SIZE, pool);
 	linerate_wait_for_link(PEER_WAIT_S);
 	if (strcmp(kind, "graph") == 0)
 		make_graph(&dut, pool, offloads);

@@ -12,7 +12,6 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf_pool_ops.h>
 
-#define QUEUE_SIZE 256
 #define CACHE 256
 #define TX_OFFLOADS (RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |                 \
 	RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
@@ -76,22 +75,22 @@ linerate_pool(const char *name, unsigned int n, uint16_t priv_size)
 }
 
 uint64_t
-linerate_start_port(struct rte_mempool *pool)
+linerate_start_port(uint16_t port, uint16_t queue_size, struct rte_mempool *pool)
 {
 	struct rte_eth_conf conf = { 0 };
 	struct rte_eth_dev_info info;
 
-	if (rte_eth_dev_info_get(LINERATE_PORT, &info) < 0)
+	if (rte_eth_dev_info_get(port, &info) < 0)
 		linerate_die("port");
 	conf.txmode.offloads = info.tx_offload_capa & TX_OFFLOADS;
 	/* The driver notices a new peer in its link interrupt only. */
 	conf.intr_conf.lsc = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
-	if (rte_eth_dev_configure(LINERATE_PORT, 1, 1, &conf) < 0 ||
-		rte_eth_rx_queue_setup(LINERATE_PORT, 0, QUEUE_SIZE, SOCKET_ID_ANY, NULL, pool) < 0 ||
-		rte_eth_tx_queue_setup(LINERATE_PORT, 0, QUEUE_SIZE, SOCKET_ID_ANY, NULL) < 0 ||
-		rte_eth_dev_start(LINERATE_PORT) < 0)
+	if (rte_eth_dev_configure(port, 1, 1, &conf) < 0 ||
+		rte_eth_rx_queue_setup(port, 0, queue_size, SOCKET_ID_ANY, NULL, pool) < 0 ||
+		rte_eth_tx_queue_setup(port, 0, queue_size, SOCKET_ID_ANY, NULL) < 0 ||
+		rte_eth_dev_start(port) < 0)
 		linerate_die("port");
-	rte_eth_promiscuous_enable(LINERATE_PORT);
+	rte_eth_promiscuous_enable(port);
 	return conf.txmode.offloads;
 }
 

@@ -312,7 +312,7 @@ generator_start(struct generator *g, bool arp)
 {
 	g->in = linerate_pool("in", IN_PACKETS, 0);
 	g->out = linerate_pool("out", OUT_PACKETS, 0);
-	linerate_start_port(g->in);
+	linerate_start_port(LINERATE_PORT, LINERATE_QUEUE_SIZE, g->in);
 	rte_eth_macaddr_get(LINERATE_PORT, &g->mac);
 	if (!arp)
 		g->peer = g->mac;

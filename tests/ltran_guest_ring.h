@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A virtio-net device of our own making, for tests: memory in a memfd, split rings, and the few
+ * messages of vhost-user that a back end needs. As virtio-user in server mode it listens and waits for
+ * ltran. One thread. Unlike DPDK's driver it lets its user write nonsense into the rings.
+ */
+#ifndef TESTS_LTRAN_GUEST_RING_H
+#define TESTS_LTRAN_GUEST_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/virtio_ring.h>
+
+#define GUEST_RINGS_MAX 8        /* 2 per pair of queues: even ones receive, odd ones send */
+#define GUEST_BUFFER 2048        /* bytes of each packet buffer */
+#define GUEST_HEADER 12          /* struct virtio_net_hdr_v1 before each frame */
+#define GUEST_FRAME_MAX (GUEST_BUFFER - GUEST_HEADER)
+#define GUEST_ADDRESS 0x10000000ull /* guest-physical address of the memory's first byte */
+
+struct guest_ring {
+	struct vring vring;
+	uint64_t buffers;      /* offset of the first one in the memory; `vring.num` of them */
+	uint16_t avail, used;  /* what we have offered; what we have seen back */
+	int kick, call;        /* eventfds: we wake ltran, ltran wakes us */
+};
+
+struct guest_device {
+	int memory_fd, listen_fd, peer_fd;
+	uint8_t *memory;
+	size_t memory_bytes;
+	unsigned int n_rings;
+	struct guest_ring rings[GUEST_RINGS_MAX];
+};
+
+/* Makes the memory and listens on `path`. 0 or -errno. */
+int guest_device_open(struct guest_device *d, const char *path, uint16_t n_pairs, uint16_t size);
+/* Waits for ltran and tells it of memory and rings. 0 or -errno. */
+int guest_device_accept(struct guest_device *d, int timeout_ms);
+/* Whether ltran still holds the connection. */
+bool guest_device_is_connected(const struct guest_device *d);
+void guest_device_close(struct guest_device *d);
+
+/* Puts a frame into a sending ring. False: full. `guest_ring_kick()` after the last of several. */
+bool guest_ring_send(struct guest_device *d, struct guest_ring *r, const void *frame, size_t len);
+void guest_ring_kick(struct guest_ring *r);
+/* The next frame of a receiving ring, in place; NULL: none. Until guest_ring_return(). */
+uint8_t *guest_ring_receive(struct guest_device *d, struct guest_ring *r, size_t *len);
+void guest_ring_return(struct guest_ring *r);
+
+/* Writes nonsense of a kind ("avail-index", "descriptor-loop", ...) into a ring and kicks; false: no such
+ * kind. NULL lists them on stdout. */
+bool guest_ring_corrupt(struct guest_ring *r, const char *kind);
+
+#endif
