@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Behind ltran nobody harms others: forged packets, forged registrations, broken rings, greed."""
+
+import re
+import shutil
+import time
+
+from cases_ltran import ONE, THREE, TWO, ask_redis, check_traffic, ltran_case, redis, refused
+from cases_programs import REDIS, redis_benchmark
+from harness import FAR, PEER, Failure
+from ltran_bed import LTRAN_PEER, Capture, Ltran, far_mac_entry, interface_count
+
+# Step of the guest -> the row that counts it. 60 packets each.
+FORGERIES = (
+    ("udp:count=60,smac=02:00:00:00:00:99,dip=" + FAR, "spoofed_mac"),
+    (f"udp:count=60,sip={TWO},dip={FAR}", "spoofed_ip"),
+    ("udp:count=60,sip=203.0.113.1,dip=" + FAR, "spoofed_ip"),
+    ("udp:count=60,sip=0.0.0.0,dip=" + FAR, "spoofed_ip"),
+    (f"tcp:count=60,sip={TWO},dip={FAR},dport=80", "spoofed_ip"),
+    (f"arp:count=60,op=2,sip={TWO},dip={FAR}", "spoofed_arp"),
+    (f"arp:count=60,op=1,sip={TWO},dip={TWO}", "spoofed_arp"),
+    (f"arp:count=60,op=2,sha=02:00:00:00:00:99,dip={FAR}", "spoofed_arp"),
+    ("raw:count=60,type=0x86dd,size=100", "bad_frame"),
+    ("raw:count=60,type=0x8100,size=100", "bad_frame"),
+    ("raw:count=60,size=13", "bad_frame"),
+    ("raw:count=60,type=0x0800,size=20", "bad_frame"),
+)
+
+
+@ltran_case()
+def ltran_spoofing(bed):
+    """Another's MAC address, IP address or ARP: nothing gets out, and the drop has its name."""
+    net = Ltran(bed)
+    redis(net, TWO)
+    ask_redis(bed, TWO)
+    before = far_mac_entry(bed, TWO)
+    with Capture(bed, f"not host {TWO} or arp[6:2] = 99") as capture:
+        for step, row in FORGERIES:
+            guest = net.guest_ready(ONE, step, "stall:5")
+            net.wait_until(lambda r=row: net.drops(ONE).get(r) == 60,
+                           f"{step}: not 60 {row}: {net.drops(ONE)}", 3)
+            if net.member(ONE)["tx_pkts"]:
+                raise Failure(f"{step}: let through: {net.member(ONE)}")
+            guest.stop()
+            net.wait_members(1)
+        time.sleep(0.2)
+        if capture.lines():
+            raise Failure(f"on the wire: {capture.lines()[:3]}")
+    if far_mac_entry(bed, TWO).split()[:5] != before.split()[:5]:
+        raise Failure(f"far believes {far_mac_entry(bed, TWO)}, not {before}")
+    net.run_guest(ONE, f"udp:count=60,dip={FAR}", "stall:0.3")
+    ask_redis(bed, TWO)
+
+
+@ltran_case()
+def ltran_honest_guest(bed):
+    """The same packets with the guest's own addresses do get out."""
+    net = Ltran(bed)
+    with Capture(bed, f"src host {ONE}") as capture:
+        guest = net.guest_ready(ONE, f"udp:count=20,rate=200,dip={FAR}",
+                                f"arp:count=1,op=1,dip={FAR}", "stall:5")
+        net.wait_until(lambda: net.member(ONE)["tx_pkts"] == 21, "not 21 packets let through", 3)
+        net.wait_until(lambda: len(capture.lines("UDP")) == 20, "not 20 packets on the wire", 3)
+        if net.drops(ONE):
+            raise Failure(f"dropped: {net.drops(ONE)}")
+        guest.stop()
+
+
+@ltran_case()
+def ltran_address_taken(bed):
+    """Another program's address is refused, with a text; the owner goes on undisturbed."""
+    net = Ltran(bed)
+    redis(net, ONE)
+    ask_redis(bed, ONE)
+    output = refused(net, ONE)
+    if "EADDRINUSE" not in output or ONE not in output:
+        raise Failure(output)
+    second = net.instance(PEER + ["echo", "7000"], ONE)
+    if second.wait(15) == 0 or ONE not in second.output():
+        raise Failure(f"a second program says {second.output()!r}")
+    bed.run_far(redis_benchmark(ONE, 5000), expect='"GET"')
+    if len(net.members()) != 1:
+        raise Failure(f"instances: {net.members()}")
+
+
+@ltran_case()
+def ltran_port_taken(bed):
+    """The same program may share the address, but not a port it has not asked to share."""
+    net = Ltran(bed)
+    redis(net, ONE)
+    ask_redis(bed, ONE)
+    second = redis(net, ONE)
+    if second.wait(15) == 0 or "in use" not in second.output():
+        raise Failure(f"says {second.output()[-400:]!r}")
+    other = net.instance(REDIS[:1] + ["--port", "6380"] + REDIS[3:] + ["--bind", ONE], ONE)
+    bed.until(bed.run_far, ["redis-cli", "-h", ONE, "-p", "6380", "ping"], "PONG")
+    bed.run_far(["redis-cli", "-h", ONE, "-p", "6380", "set", "a", "other"], expect="OK")
+    if "other" in bed.run_far(["redis-cli", "-h", ONE, "get", "a"]):
+        raise Failure("the wrong server got it")
+    if not other.running():
+        raise Failure(other.output())
+
+
+@ltran_case()
+def ltran_malformed(bed):
+    """Registrations that are wrong in one way each are refused, and cost nothing."""
+    net = Ltran(bed)
+    redis(net, TWO)
+    ask_redis(bed, TWO)
+    net.run_guest(ONE, options=("--malformed", "flood"))
+    files = net.open_files()
+    output = net.run_guest(ONE, options=("--malformed", "all"), timeout=40)
+    for line in output.splitlines():
+        if not re.search(r": (refused|closed)", line) and \
+                line.split(":")[0] not in ("tiny-mtu", "path-empty", "wrong-mac"):
+            raise Failure(f"not refused: {line}")
+    net.wait_members(1, 3)
+    net.wait_until(lambda: net.open_files() <= files, f"{net.open_files()} open files, not {files}", 3)
+    ask_redis(bed, TWO)
+    net.run_guest(ONE, expect="ready")
+
+
+def corrupt_kinds(bed):
+    """What the guest can do to its ring."""
+    guest = bed.build / "tests" / "ltran_guest"
+    if not shutil.which(str(guest)):
+        raise Failure(f"{guest} is not built")
+    done = bed.far([str(guest)])
+    done.wait(5)
+    return done.output().split("kinds of corrupt:")[-1].split()
+
+
+@ltran_case(seconds=90)
+def ltran_broken_ring(bed):
+    """Nonsense in a ring costs its instance, not ltran and not the others."""
+    net = Ltran(bed)
+    redis(net, TWO)
+    ask_redis(bed, TWO)
+    client = bed.far(LTRAN_PEER + ["hold-many", TWO, "6379", "5", "60", "1"])
+    kinds = corrupt_kinds(bed)
+    if len(kinds) < 10:
+        raise Failure(f"kinds: {kinds}")
+    for kind in kinds:
+        for step in ("corrupt:" + kind, "corrupt-rx:" + kind):
+            guest = net.guest_ready(ONE, f"udp:count=10,dip={FAR}", step, "stall:0.1",
+                                    f"udp:count=300,dip={FAR}", "stall:0.1")
+            bed.run_far(LTRAN_PEER + ["flood-udp", ONE, "9", "0.1", "3000"], expect="ok")
+            guest.wait(10)
+            net.alive()
+            if not client.running():
+                raise Failure(f"{step}: {client.output()[-300:]}")
+    net.run_guest(ONE, f"udp:count=10,dip={FAR}", expect="sent 10")
+    client.stop()
+    check_traffic(net, TWO, 100)
+
+
+@ltran_case()
+def ltran_memory_taken_away(bed):
+    """An instance that truncates its memory under the ring loses its port, nobody else anything."""
+    net = Ltran(bed)
+    redis(net, TWO)
+    ask_redis(bed, TWO)
+    client = bed.far(LTRAN_PEER + ["hold-many", TWO, "6379", "5", "30", "1"])
+    for _ in range(3):
+        guest = net.guest_ready(ONE, f"udp:count=10,dip={FAR}", "truncate", "stall:3")
+        bed.run_far(LTRAN_PEER + ["flood-udp", ONE, "9", "0.3", "1000"], expect="ok")
+        net.alive()
+        guest.stop()
+        net.wait_members(1, 5)
+    net.run_guest(ONE, f"udp:count=10,dip={FAR}", expect="sent 10")
+    if not client.running():
+        raise Failure(f"another's connection: {client.output()[-300:]}")
+    client.stop()
+
+
+@ltran_case()
+def ltran_stalled_reader(bed):
+    """Who does not read its ring loses its own packets only."""
+    net = Ltran(bed)
+    redis(net, TWO)
+    ask_redis(bed, TWO)
+    net.guest_ready(ONE, "stall:30")
+    flood = bed.far(LTRAN_PEER + ["flood-udp", ONE, "9", "3", "10000"])
+    time.sleep(0.3)
+    bed.run_far(LTRAN_PEER + ["hold-many", TWO, "6379", "20", "2", "0.5"], expect="ok")
+    bed.finish(flood)
+    if not net.drops(ONE).get("ring_full"):
+        raise Failure(f"drops of the stalled one: {net.drops(ONE)}")
+    if net.drops(TWO):
+        raise Failure(f"drops of the other one: {net.drops(TWO)}")
+
+
+def measured(bed, net, step, seconds):
+    """Packets and frame bytes a second that a guest gets through to far."""
+    guest = net.guest_ready(ONE, "stall:0.5", step, "stall:1")
+    time.sleep(1.5)  # the bucket is empty
+    before = [interface_count(bed, f"rx_{what}") for what in ("packets", "bytes")]
+    started = time.monotonic()
+    time.sleep(seconds)
+    taken = time.monotonic() - started
+    after = [interface_count(bed, f"rx_{what}") for what in ("packets", "bytes")]
+    guest.stop()
+    net.wait_members(0, 5)
+    return [(b - a) / taken for a, b in zip(before, after)]
+
+
+@ltran_case()
+def ltran_rate_limit(bed):
+    """rate_limit holds within 10 %, for packets and for bytes; who is not named has none."""
+    limit = f'( {{ addr = "{ONE}"; packets = 5000; bytes = 2000000L; }} )'
+    net = Ltran(bed, rate_limit=limit)
+    packets, _ = measured(bed, net, f"udp:seconds=10,rate=20000,size=60,dip={FAR}", 2)
+    if not 4500 < packets < 5500:
+        raise Failure(f"{packets:.0f} packets a second instead of 5000")
+    _, size = measured(bed, net, f"udp:seconds=10,rate=10000,size=1400,dip={FAR}", 2)
+    if not 1800000 < size < 2200000:
+        raise Failure(f"{size:.0f} bytes a second instead of 2000000")
+    guest = net.guest_ready(ONE, f"udp:count=20000,size=60,dip={FAR}", "stall:5")
+    net.wait_until(lambda: net.drops(ONE).get("rate", 0) > 10000, "the drops have no name", 3)
+    guest.stop()
+    net.guest_ready(THREE, f"udp:count=20000,rate=20000,size=60,dip={FAR}", "stall:5")
+    net.wait_until(lambda: net.member(THREE)["tx_pkts"] == 20000, "not all of another's packets", 5)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""ltran in a test bed: on near's veth end, with instances behind it; far is a kernel.
+
+Instances have the addresses instance_addr(0), ... of 198.18.0.0/24; FAR is no instance's.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import time
+
+from harness import COMPLETION, CPUS, FAR, PYTHON, ROOT, WAKEUP, Failure, Proc, sh
+
+RUN_DIR = pathlib.Path("/var/run/gazelle")
+LTRAN_PEER = [PYTHON, str(ROOT / "tests" / "system" / "ltran_peer.py")]
+SUBNET, HOST_BITS = "198.18.0.0", 8
+FULL = os.environ.get("GAZELLE_FULL") == "1"  # the long forms of tests that have a short one
+MEMORY_MB = 128  # of packet memory of ltran
+START_S = 15
+
+
+def instance_addr(number):
+    return f"198.18.0.{10 + number}"
+
+
+def value(text):
+    """A value of a configuration file."""
+    return str(text) if isinstance(text, (int, float)) else \
+        str(text) if str(text).startswith(("[", "(", '"')) else f'"{text}"'
+
+
+class Ltran:
+    """One ltran, and what is started behind it. Its processes belong to the bed."""
+
+    def __init__(self, bed, start=True, dev=None, memory_mb=MEMORY_MB, **keys):
+        self.bed = bed
+        self.prefix = keys.get("unix_prefix", bed.prefix + "-")
+        self.proc = None
+        args = ["-l", str(CPUS[0]), "--no-huge", "-m", str(memory_mb), "--no-pci",
+                f"--vdev=net_af_packet0,iface={dev or bed.near_dev}"]
+        self.keys = {"forward_kit_args": " ".join(args), "dispatch_subnet": SUBNET,
+                     "dispatch_subnet_length": HOST_BITS, "dispatch_max_clients": 128,
+                     "low_power_mode": 1, "unix_prefix": self.prefix, **keys}
+        self.conf = bed.scratch / f"{self.prefix}ltran.conf"
+        self.instances = []
+        if start:
+            self.start()
+
+    # --- the process -----------------------------------------------------------------------------
+
+    def start(self, wait=True):
+        """Starts ltran, again after a kill or stop."""
+        self.conf.write_text("".join(f"{k}={value(v)}\n" for k, v in self.keys.items()))
+        argv = ["ip", "netns", "exec", self.bed.near_ns, str(self.bed.build / "dispatcher" / "ltran"),
+                "--config-file", str(self.conf)]
+        self.proc = Proc(argv, self.bed.logs / f"{len(self.bed.procs):02d}-ltran.log", True)
+        # Stopped last, whatever has been started before it.
+        self.bed.procs.insert(0, self.proc)
+        if wait:
+            self.wait_until(self.answers, "ltran did not start")
+        return self.proc
+
+    def answers(self):
+        return "kind: ltran" in self.ctl("ltran", "show", "--yaml", check=False) or \
+            bool(self.ctl("ltran", "show", "-i", "--yaml", check=False))
+
+    def wait_until(self, condition, what, seconds=START_S):
+        """Until condition() is true while ltran lives; the seconds it took."""
+        started = time.monotonic()
+        while not condition():
+            if not self.proc.running():
+                raise Failure(f"{what}: ltran ended with {self.proc.popen.poll()}: "
+                              + self.proc.output()[-600:])
+            if time.monotonic() - started > seconds:
+                raise Failure(f"{what} within {seconds} s")
+            time.sleep(0.02)
+        return time.monotonic() - started
+
+    def kill(self):
+        self.proc.popen.send_signal(signal.SIGKILL)
+        self.proc.popen.wait(5)
+        self.proc.on_gazelle = False  # it need not end by SIGTERM any more
+
+    def alive(self):
+        """It runs, and has said nothing that looks like a crash."""
+        if not self.proc.running():
+            raise Failure(f"ltran ended with {self.proc.popen.poll()}: {self.proc.output()[-600:]}")
+
+    def resident_kb(self):
+        status = pathlib.Path(f"/proc/{self.proc.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
+    def open_files(self):
+        return len(list(pathlib.Path(f"/proc/{self.proc.pid}/fd").iterdir()))
+
+    # --- what it says of itself -------------------------------------------------------------------
+
+    def ctl(self, *argv, check=True):
+        return self.bed.ctl(*argv, "-u", self.prefix, check=check)
+
+    def members(self):
+        """`ltran show -i`: a dict of figures for each instance, by pid."""
+        found = {}
+        for block in re.split(r"^\s*- ", self.ctl("ltran", "show", "-i", "--yaml"), flags=re.M)[1:]:
+            row = {k: int(v) if v.isdigit() else v.strip('"\'')
+                   for k, v in re.findall(r"^\s*(\w[\w-]*): *(\S+) *$", block, re.M)}
+            if "pid" in row:
+                found[row["pid"]] = row
+        return found
+
+    def member(self, addr):
+        """The only instance of an address; None: there is none."""
+        rows = [m for m in self.members().values() if m.get("addr") == addr]
+        if len(rows) > 1:
+            raise Failure(f"{len(rows)} instances of {addr}")
+        return rows[0] if rows else None
+
+    def wait_members(self, count, seconds=START_S):
+        """Until so many instances are registered."""
+        return self.wait_until(lambda: len(self.members()) == count,
+                               f"not {count} instances", seconds)
+
+    def drops(self, addr):
+        """Drops of the only instance of an address, by name; those that are not 0."""
+        row = self.member(addr) or {}
+        return {k: n for k, n in row.items() if k in DROPS and n}
+
+    # --- instances -------------------------------------------------------------------------------
+
+    def instance_conf(self, addr, memory_mb, keys):
+        keys = {"dpdk_args": f'["--no-huge", "-m", "{memory_mb}"]', "use_ltran": 1,
+                "host_addr": addr, "mask_addr": "255.255.255.0", "unix_prefix": self.prefix,
+                "stack_thread_mode": self.bed.mode, "udp_enable": 1, "low_power_mode": 1,
+                "on_error": "exit", **keys}
+        if self.bed.mode == WAKEUP and "num_cpus" not in keys:
+            keys["num_cpus"] = str(CPUS[0])
+        path = self.bed.scratch / f"{addr}-{len(self.bed.procs)}.conf"
+        path.write_text("".join(f"{k}={value(v)}\n" for k, v in keys.items()))
+        return path
+
+    def instance(self, argv, addr, memory_mb=64, cpu=CPUS[-1], **keys):
+        """Starts a program on the address; it may come up before ltran does."""
+        program = shutil.which(str(argv[0]))
+        if program is None:
+            raise Failure(f"no {argv[0]}")
+        env = {"LD_PRELOAD": self.bed.build / "preload" / "liblstack.so",
+               "LSTACK_CONF_PATH": self.instance_conf(addr, memory_mb, keys),
+               "GAZELLE_BIND_PROCNAME": os.path.basename(os.path.realpath(program))}
+        pin = ["taskset", "-c", str(cpu)] if self.bed.mode == COMPLETION else []
+        full = pin + ["ip", "netns", "exec", self.bed.near_ns, "env"]
+        full += [f"{k}={v}" for k, v in env.items()] + [str(a) for a in argv]
+        name = f"{len(self.bed.procs):02d}-{addr}-{pathlib.Path(str(argv[0])).name}.log"
+        proc = Proc(full, self.bed.logs / name, True)
+        self.bed.procs.append(proc)
+        return proc
+
+    def guest(self, addr, *steps, options=()):
+        """tests/ltran_guest: an instance without a stack, which does what the steps say."""
+        argv = [self.bed.build / "tests" / "ltran_guest", "--dir", RUN_DIR, "--prefix", self.prefix,
+                *options, addr, *steps]
+        name = f"{len(self.bed.procs):02d}-{addr}-guest.log"
+        proc = Proc(argv, self.bed.logs / name, False)
+        self.bed.procs.append(proc)
+        return proc
+
+    def guest_ready(self, addr, *steps, options=()):
+        """The same, as soon as its ring is open."""
+        proc = self.guest(addr, *steps, options=options)
+        self.wait_until(lambda: "ready" in proc.output() or not proc.running(), "no guest")
+        if "ready" not in proc.output():
+            raise Failure(f"guest: {proc.output()}")
+        return proc
+
+    def run_guest(self, addr, *steps, options=(), expect=None, timeout=20):
+        """The same, to its end; its output."""
+        return self.bed.finish(self.guest(addr, *steps, options=options), timeout, expect)
+
+
+DROPS = ("ring_full", "no_ring", "spoofed_mac", "spoofed_ip", "spoofed_arp", "bad_frame", "rate")
+
+
+class Capture:
+    """tcpdump on far's end of the wire: what has left ltran. Use as a context manager."""
+
+    def __init__(self, bed, expression=""):
+        self.argv = ["ip", "netns", "exec", bed.far_ns, "tcpdump", "-i", bed.far_dev, "-Q", "in", "-n",
+                     "-e", "-l", "-U", "--immediate-mode"] + expression.split()
+        self.bed = bed
+        self.proc = None
+
+    def __enter__(self):
+        self.proc = Proc(self.argv, self.bed.logs / f"{len(self.bed.procs):02d}-tcpdump.log", False)
+        self.bed.procs.append(self.proc)
+        deadline = time.monotonic() + 5
+        while "listening on" not in self.proc.output():
+            if time.monotonic() > deadline:
+                raise Failure(f"tcpdump: {self.proc.output()}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_):
+        self.proc.stop()
+
+    def lines(self, text=""):
+        """The packets so far whose line contains `text`."""
+        return [line for line in self.proc.output().splitlines()
+                if re.match(r"\d\d:\d\d:\d\d\.", line) and text in line]
+
+
+def interface_count(bed, name):
+    """A counter of far's interface, as rx_packets."""
+    return int(sh("ip", "netns", "exec", bed.far_ns, "cat",
+                  f"/sys/class/net/{bed.far_dev}/statistics/{name}"))
+
+
+def far_mac_entry(bed, addr):
+    """What far's neighbour table says of an address."""
+    return sh("ip", "-n", bed.far_ns, "neigh", "show", addr)
+
+
+__all__ = ["Capture", "DROPS", "FAR", "FULL", "LTRAN_PEER", "Ltran", "far_mac_entry", "instance_addr",
+           "interface_count"]
