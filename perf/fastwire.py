@@ -124,12 +124,12 @@ class Hugepages:
 class Process:
     """One program of a host, with its output in a file."""
 
-    def __init__(self, argv, name, directory, stdout=None):
+    def __init__(self, argv, name, directory, stdout=None, stdin=subprocess.DEVNULL):
         self.log = directory / f"{name}.log"
         self.argv, self.conf = argv, None
         with open(self.log, "ab") as log:
             self.popen = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log if stdout is None else stdout,
+                argv, stdin=stdin, stdout=log if stdout is None else stdout,
                 stderr=log, text=True)
         self.pid = self.popen.pid
 
@@ -230,7 +230,7 @@ class Hosts:
         """A setting of the kernel that is the namespace's own."""
         sh("ip", "netns", "exec", self.ns[side], "sysctl", "-qw", f"{key}={value}")
 
-    def start(self, side, argv, env=None, capture=False):
+    def start(self, side, argv, env=None, capture=False, stdin=subprocess.DEVNULL):
         """Start a program on a host, pinned to the host's core."""
         self.counter += 1
         # `ip netns exec` and taskset exec the next program: the pid stays the program's own.
@@ -239,7 +239,7 @@ class Hosts:
         full += (["chrt", "--rr", "1"] if self.realtime else []) + ["env"]
         full += [f"{k}={v}" for k, v in (env or {}).items()] + argv
         process = Process(full, f"{self.counter}-{side}-{pathlib.Path(argv[0]).name}", self.scratch,
-                          stdout=subprocess.PIPE if capture else None)
+                          stdout=subprocess.PIPE if capture else None, stdin=stdin)
         process.conf = pathlib.Path(env["LSTACK_CONF_PATH"]) if env else None
         self.processes.append(process)
         return process
@@ -272,7 +272,7 @@ class Gazelle:
 
     def write_conf(self, side, vdev, name=None):
         """lstack.conf of one side; returns its path."""
-        args = ["--vdev", vdev] + self.memory_args()
+        args = (["--vdev", vdev] if vdev else []) + self.memory_args()
         keys = {
             "dpdk_args": "[" + ", ".join(f'"{a}"' for a in args) + "]",
             "host_addr": f'"{SERVER_ADDR if side == "server" else CLIENT_ADDR}"',

@@ -26,6 +26,7 @@ TARGETS = {
     "idle": (("gazelle", "<=", 1), ("first_request_cost", "<=", 1.5)),
     "idle-fast": (("gazelle", "<=", 1), ("first_request_cost", "<=", 1.5)),
     "goodput": (("ratio", ">=", 1),),
+    "ltran": (("mpps", ">=", 8),),
     "graph": (("total_cycles_per_packet", "<=", 60),),
 }
 

@@ -10,6 +10,7 @@ from scenarios.conns import Conns, ConnsIdle
 from scenarios.goodput import Goodput, GoodputReceiver
 from scenarios.idle import Idle, IdleFast
 from scenarios.linerate import LineRate
+from scenarios.ltran import Ltran, LtranRedis, LtranRedisWire
 from scenarios.redis import (Redis, Redis500, Redis3000, RedisPipeline, RedisServerOnly,
                              RedisServerOnlyXdp)
 from scenarios.web import Http, HttpClose
@@ -35,4 +36,7 @@ SCENARIOS = {
     "goodput-receiver": GoodputReceiver,
     "graph": Graph,
     "linerate": LineRate,
+    "ltran": Ltran,
+    "ltran-redis": LtranRedis,
+    "ltran-redis-wire": LtranRedisWire,
 }
