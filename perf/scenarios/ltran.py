@@ -22,6 +22,7 @@ DIRECTIONS = {"in": "wire to instance", "out": "instance to wire", "local": "ins
 SIZES = (64, 1518)
 LOSS_MAX = 0.1  # percent
 SEARCH_STEPS = 7
+RING_OPTIONS = "mrg_rxbuf=1,packed_vq=0"  # as instances open their rings (nodes/instance_ltran.c)
 LTRAN_MB, LOAD_MB = 512, 256
 ANSWER_S = 40
 GRAPH_FIGURES = ("calls", "packets", "cycles")
@@ -117,7 +118,7 @@ class Ltran(Program):
         self.runs = options.runs
         self.trial = options.seconds / 10
         self.sizes = SIZES
-        self.ring = options.wire or WIRE_OPTIONS.split(",", maxsplit=1)[0]
+        self.ring = options.wire or RING_OPTIONS
 
     def wire(self, hosts):
         """Both ends: (ltran's, the load's). ltran's own part of the work is least with virtio-user;
