@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import time
 
 from harness import COMPLETION, CPUS, FAR, PYTHON, ROOT, WAKEUP, Failure, Proc, sh
@@ -63,8 +64,9 @@ class Ltran:
         return self.proc
 
     def answers(self):
-        return "kind: ltran" in self.ctl("ltran", "show", "--yaml", check=False) or \
-            bool(self.ctl("ltran", "show", "-i", "--yaml", check=False))
+        """Somebody listens on its registration socket."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            return sock.connect_ex(str(RUN_DIR / f"{self.prefix}ltran_client.sock")) == 0
 
     def wait_until(self, condition, what, seconds=START_S):
         """Until condition() is true while ltran lives; the seconds it took."""
