@@ -45,6 +45,8 @@ class Ltran:
                      "dispatch_subnet_length": HOST_BITS, "dispatch_max_clients": 128,
                      "low_power_mode": 1, "unix_prefix": self.prefix, **keys}
         self.conf = bed.scratch / f"{self.prefix}ltran.conf"
+        # Near's kernel shall say nothing on its own.
+        sh("ip", "netns", "exec", bed.near_ns, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
         self.instances = []
         if start:
             self.start()
@@ -91,8 +93,20 @@ class Ltran:
             raise Failure(f"ltran ended with {self.proc.popen.poll()}: {self.proc.output()[-600:]}")
 
     def resident_kb(self):
-        status = pathlib.Path(f"/proc/{self.proc.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+        """Its memory but for DPDK's, of which packets use more and more as they take turns; a leak
+        there ends in a full heap, see packets_missing()."""
+        total, counts = 0, True
+        for line in pathlib.Path(f"/proc/{self.proc.pid}/smaps").read_text().splitlines():
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                counts = "nohuge" not in line
+            elif counts and line.startswith("Rss:"):
+                total += int(line.split()[1])
+        return total
+
+    def packets_missing(self):
+        """Packet buffers that are in use."""
+        free, total = re.search(r"mbuf_pool_freecnt: (\d+) of (\d+)", self.ctl("ltran", "show")).groups()
+        return int(total) - int(free)
 
     def open_files(self):
         return len(list(pathlib.Path(f"/proc/{self.proc.pid}/fd").iterdir()))
@@ -103,13 +117,15 @@ class Ltran:
         return self.bed.ctl(*argv, "-u", self.prefix, check=check)
 
     def members(self):
-        """`ltran show -i`: a dict of figures for each instance, by pid."""
+        """`ltran show -i`: a dict of figures for each instance, by pid; "drops" is a dict of its own."""
         found = {}
-        for block in re.split(r"^\s*- ", self.ctl("ltran", "show", "-i", "--yaml"), flags=re.M)[1:]:
-            row = {k: int(v) if v.isdigit() else v.strip('"\'')
-                   for k, v in re.findall(r"^\s*(\w[\w-]*): *(\S+) *$", block, re.M)}
-            if "pid" in row:
-                found[row["pid"]] = row
+        for block in re.split(r"^- ", self.ctl("ltran", "show", "-i", "--yaml"), flags=re.M)[1:]:
+            head, _, drops = block.partition("drops:")
+            row = {k: int(v) if v.isdigit() else v
+                   for k, v in re.findall(r"^ *(\w+): *(.+?) *$", head, re.M)}
+            row["drops"] = {name: int(n) for name, n in
+                            re.findall(r"name: *([\w-]+)\s+packets: *(\d+)", drops)}
+            found[row["pid"]] = row
         return found
 
     def member(self, addr):
@@ -126,8 +142,7 @@ class Ltran:
 
     def drops(self, addr):
         """Drops of the only instance of an address, by name; those that are not 0."""
-        row = self.member(addr) or {}
-        return {k: n for k, n in row.items() if k in DROPS and n}
+        return {k: n for k, n in (self.member(addr) or {"drops": {}})["drops"].items() if n}
 
     # --- instances -------------------------------------------------------------------------------
 
@@ -151,7 +166,8 @@ class Ltran:
                "LSTACK_CONF_PATH": self.instance_conf(addr, memory_mb, keys),
                "GAZELLE_BIND_PROCNAME": os.path.basename(os.path.realpath(program))}
         pin = ["taskset", "-c", str(cpu)] if self.bed.mode == COMPLETION else []
-        full = pin + ["ip", "netns", "exec", self.bed.near_ns, "env"]
+        # A namespace each: a socket bound to any address is one of the kernel's as well.
+        full = pin + ["unshare", "-n", "env"]
         full += [f"{k}={v}" for k, v in env.items()] + [str(a) for a in argv]
         name = f"{len(self.bed.procs):02d}-{addr}-{pathlib.Path(str(argv[0])).name}.log"
         proc = Proc(full, self.bed.logs / name, True)
@@ -173,14 +189,15 @@ class Ltran:
         self.wait_until(lambda: "ready" in proc.output() or not proc.running(), "no guest")
         if "ready" not in proc.output():
             raise Failure(f"guest: {proc.output()}")
+        # It answers no ARP.
+        mac = re.search(r"mac=(\S+)", proc.output()).group(1)
+        sh("ip", "-n", self.bed.far_ns, "neigh", "replace", addr, "lladdr", mac, "dev",
+           self.bed.far_dev, "nud", "permanent")
         return proc
 
     def run_guest(self, addr, *steps, options=(), expect=None, timeout=20):
         """The same, to its end; its output."""
         return self.bed.finish(self.guest(addr, *steps, options=options), timeout, expect)
-
-
-DROPS = ("ring_full", "no_ring", "spoofed_mac", "spoofed_ip", "spoofed_arp", "bad_frame", "rate")
 
 
 class Capture:
@@ -222,5 +239,5 @@ def far_mac_entry(bed, addr):
     return sh("ip", "-n", bed.far_ns, "neigh", "show", addr)
 
 
-__all__ = ["Capture", "DROPS", "FAR", "FULL", "LTRAN_PEER", "Ltran", "far_mac_entry", "instance_addr",
+__all__ = ["Capture", "FAR", "FULL", "LTRAN_PEER", "Ltran", "far_mac_entry", "instance_addr",
            "interface_count"]

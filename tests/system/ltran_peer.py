@@ -10,6 +10,7 @@ A client ends with "ok" and exit code 0, or says what went wrong.
 import errno
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -74,20 +75,34 @@ def exchange_rounds(socks, until, on_error):
 
 
 def cmd_hold_many(host, port, count, seconds, longest_s):
-    """Connections that are all used ten times a second; none may fail or wait longer than that."""
+    """Connections that are all used ten times a second, until SIGTERM at the latest; none may fail or
+    wait longer than that."""
     socks = open_many(host, port, count)
     print("open", flush=True)
     end = time.monotonic() + float(seconds)
 
     def fail(_sock, error):
         raise ValueError(f"a connection failed: {error}")
-    longest = exchange_rounds(socks, lambda: time.monotonic() > end or os.path.exists(STOP), fail)
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+    longest = exchange_rounds(socks, lambda: stop or time.monotonic() > end, fail)
     print(f"longest {longest:.3f}")
     if longest > float(longest_s):
         raise ValueError(f"an answer took {longest:.2f} s")
 
 
-STOP = os.environ.get("LTRAN_PEER_STOP", "/nonexistent")  # a file that ends hold-many
+def cmd_listen_late(host, port, local, local_port):
+    """Has a connection, and listens then on a port that another instance of its address has."""
+    sock = peer.connect(host, port)
+    late = socket.socket()
+    try:
+        late.bind((local, int(local_port)))
+        late.listen()
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+    else:
+        raise ValueError("it listens")
+    sock.close()
 
 
 def cmd_expect_reset(host, port, count, seconds):
