@@ -21,7 +21,7 @@ ctl_run_dir(char *buf, size_t len)
 	int n;
 
 	if (geteuid() == 0)
-		n = snprintf(buf, len, "/var/run/gazelle");
+		n = snprintf(buf, len, CTL_RUN_DIR_ROOT);
 	else if (xdg != NULL && xdg[0] == '/' && access(xdg, W_OK) == 0)
 		n = snprintf(buf, len, "%s/gazelle", xdg);
 	else

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#define CTL_RUN_DIR_ROOT "/var/run/gazelle"
 #define CTL_KIND_LSTACK "lstack"
 #define CTL_KIND_LTRAN "ltran"
 

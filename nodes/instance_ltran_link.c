@@ -31,7 +31,8 @@
 #include "nodes/instance_ltran_io.h"
 
 struct ltran_link {
-	char path[PATH_MAX];            /* of ltran's socket */
+	char path[2][PATH_MAX];         /* of ltran's socket: our user's ltran, root's */
+	unsigned int n_paths;
 	struct ltran_register request;  /* `resumes`, `path`, `blocks` after the first time */
 	struct ltran_registered grant;  /* of the first time */
 	_Atomic uint64_t blocks[LTRAN_BLOCK_WORDS];
@@ -78,10 +79,11 @@ is_trusted(int fd)
 static int
 dial(struct ltran_link *l)
 {
-	int fd;
+	int fd = -ENOENT;
 
 	pthread_mutex_lock(&l->fd_lock);
-	fd = ctl_dial_as(l->path, SOCK_SEQPACKET);
+	for (unsigned int i = 0; i < l->n_paths && fd < 0; i++)
+		fd = ctl_dial_as(l->path[i], SOCK_SEQPACKET);
 	if (fd >= 0 && l->first_fd >= 0)
 		fd = ltran_io_move_up(fd, l->first_fd);
 	l->fd = fd < 0 ? -1 : fd;
@@ -343,12 +345,14 @@ enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_
 			return l->grant.header.status;
 		}
 		if (ret == -EPROTO || ret == -EPERM) {
-			snprintf(err, err_len, "%s: %s", l->path, ret == -EPERM ?
+			snprintf(err, err_len, "%s: %s", l->path[0], ret == -EPERM ?
 				"belongs to another user" : "not this version of ltran");
 			return ret;
 		}
 		if (!said)
-			fprintf(stderr, "gazelle: waiting for ltran at %s\n", l->path);
+			fprintf(stderr, "gazelle: waiting for ltran at %s%s%s%s\n", l->path[0],
+				l->n_paths > 1 ? " or " : "", l->path[1],
+				ret == -EACCES ? " (permission denied)" : "");
 		said = true;
 		ltran_io_wait(-1, 0, -1, ltran_io_now_ms() + LTRAN_RETRY_MS, NULL);
 		if (signal_ends_wait(signals)) {
@@ -356,6 +360,16 @@ enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_
 			return -EINTR;
 		}
 	}
+}
+
+static bool
+add_path(struct ltran_link *l, const char *dir, const char *prefix)
+{
+	char *path = l->path[l->n_paths];
+
+	l->n_paths++;
+	return (size_t)snprintf(path, sizeof(l->path[0]), "%s/%s%s", dir, prefix, LTRAN_SOCKET) <
+		sizeof(l->path[0]);
 }
 
 static int
@@ -371,8 +385,11 @@ fill_request(struct ltran_link *l, const struct ltran_link_params *p)
 	r->mtu = p->mtu;
 	memcpy(r->mac, p->mac, sizeof(r->mac));
 	snprintf(r->program, sizeof(r->program), "%s", program_invocation_short_name);
-	return (size_t)snprintf(l->path, sizeof(l->path), "%s/%s%s", p->dir, p->prefix,
-		LTRAN_SOCKET) < sizeof(l->path) ? 0 : -ENAMETOOLONG;
+	if (!add_path(l, p->dir, p->prefix))
+		return -ENAMETOOLONG;
+	if (strcmp(p->dir, CTL_RUN_DIR_ROOT) != 0)
+		add_path(l, CTL_RUN_DIR_ROOT, p->prefix);
+	return 0;
 }
 
 /* From here on it is as if it had always been there. */
