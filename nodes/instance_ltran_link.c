@@ -182,6 +182,7 @@ resume(struct ltran_link *l)
 				strcmp(a.path, l->grant.path) != 0)
 				fprintf(stderr, "gazelle: ltran came back with another device: "
 					"restart this program\n");
+			fprintf(stderr, "gazelle: ltran is back\n");
 			set_up(l, true);
 			return;
 		}
@@ -204,6 +205,7 @@ keep_registered(void *arg)
 		/* No events asked for: hang-up only. What can be read is an answer. */
 		if (ltran_io_wait(l->fd, 0, l->wake_fd, LTRAN_FOREVER, &hangup) < 0 || hangup == 0)
 			continue;
+		fprintf(stderr, "gazelle: ltran has gone; connections wait for it\n");
 		set_up(l, false);
 		drop_connection(l);
 		resume(l);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <rte_ethdev.h>
+#include <rte_log.h>
 
 #include "nodes/bond.h"
 #include "nodes/nodes.h"
@@ -136,6 +137,8 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 	if (ret < 0)
 		return ret;
 	in->port_ready = true;
+	if (in->ltran != NULL) /* that ltran has gone says instance_ltran_link.c, once */
+		rte_log_set_level_pattern("pmd.net.virtio*", RTE_LOG_CRIT);
 	in->n_rxq = got.n_rxq;
 	in->n_txq = got.n_txq;
 	in->tx_offloads = got.tx_offloads;

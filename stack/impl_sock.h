@@ -119,6 +119,7 @@ enum sock_flag { /* struct sock.flags */
 	SF_REUSEPORT = 1 << 11,
 	SF_REUSEADDR = 1 << 12,
 	SF_KEEPALIVE = 1 << 13,
+	SF_USED = 1 << 14, /* not connected: the program has asked it for connections or datagrams */
 };
 
 enum sock_dirty { /* reasons for the holder to serve a socket, struct sock.dirty */
@@ -302,6 +303,14 @@ static inline void
 sock_flag_set(struct sock *s, uint32_t f)
 {
 	atomic_fetch_or_explicit(&s->flags, f, memory_order_acq_rel);
+}
+
+/* The program waits for what comes here. */
+static inline void
+sock_note_use(struct sock *s)
+{
+	if ((sock_flags(s) & (SF_CONNECTED | SF_CONNECTING | SF_USED)) == 0)
+		sock_flag_set(s, SF_USED);
 }
 
 static inline void

@@ -229,6 +229,7 @@ ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
 
 	if (w == NULL)
 		return -ENOMEM;
+	sock_note_use(s);
 	w->set = set;
 	w->sock = s;
 	w->data = data;

@@ -285,6 +285,7 @@ sock_accept(struct sock *l, struct sock **out, struct sockaddr_in *peer)
 
 	if ((sock_flags(l) & SF_LISTEN) == 0)
 		return -EINVAL;
+	sock_note_use(l);
 	s = accept_pop(l);
 	if (s == NULL) {
 		if (l->group->params.mode != STACK_RUN_TO_COMPLETION || !stack_try_run(l->stack))

@@ -172,27 +172,42 @@ table_remove(struct stack *st, struct sock *s)
 
 /* --- listeners and bound sockets -------------------------------------------------------------------- */
 
+/*
+ * Of several sockets on a port those count that the program waits on, if there are such: a process that
+ * has inherited the sockets of all its siblings leaves most of them alone, and what came to these would
+ * stay there.
+ */
 static inline bool
-listens_here(const struct stack *st, const struct sock *s)
+listens_here(const struct stack *st, const struct sock *s, uint32_t flags)
 {
-	return s->listen_pcbs != NULL && s->listen_pcbs[st->index] != NULL;
+	return s->listen_pcbs != NULL && s->listen_pcbs[st->index] != NULL &&
+	       (sock_flags(s) & flags) == flags;
 }
 
-struct sock *
-table_listener(const struct stack *st, uint16_t lport, uint32_t hash)
+static struct sock *
+one_of_listeners(const struct stack *st, uint16_t lport, uint32_t hash, uint32_t flags)
 {
 	const struct port_link *l;
 	unsigned int n = 0;
 
 	for (l = st->tcp_ports[lport]; l != NULL; l = l->next)
-		n += listens_here(st, l->sock);
+		n += listens_here(st, l->sock, flags);
 	if (n == 0)
 		return NULL;
 	n = (hash >> 16) % n;
-	for (l = st->tcp_ports[lport];; l = l->next) {
-		if (listens_here(st, l->sock) && n-- == 0)
+	for (l = st->tcp_ports[lport]; l != NULL; l = l->next) {
+		if (listens_here(st, l->sock, flags) && n-- == 0)
 			return l->sock;
 	}
+	return NULL; /* one has only now begun to be used */
+}
+
+struct sock *
+table_listener(const struct stack *st, uint16_t lport, uint32_t hash)
+{
+	struct sock *used = one_of_listeners(st, lport, hash, SF_USED);
+
+	return used != NULL ? used : one_of_listeners(st, lport, hash, 0);
 }
 
 struct sock *
@@ -204,7 +219,7 @@ table_udp(const struct stack *st, uint16_t lport, uint32_t raddr, uint16_t rport
 		struct sock *s = l->sock;
 
 		if (s->rport == 0) {
-			if (any == NULL)
+			if (any == NULL || (sock_flags(s) & ~sock_flags(any) & SF_USED) != 0)
 				any = s;
 		} else if (s->rport == rport && s->raddr == raddr) {
 			return s;

@@ -5,6 +5,7 @@
 #include "tests/sim.h"
 
 #include <errno.h>
+#include <sys/epoll.h>
 
 #define PORT 6379
 #define SHOWN_MAX 4096
@@ -221,6 +222,53 @@ port_of_another_process_is_in_use(void)
 	sim_run(1000);
 }
 
+/* A worker of a server that makes one SO_REUSEPORT socket for each has inherited them all. */
+static void
+of_inherited_sockets_those_in_use_get_what_comes(void)
+{
+	enum { N = 40 };
+	struct sockaddr_in at = sim_addr(SIM_A, PORT), name;
+	struct sock *l[3], *u[3], *b[N], *c;
+	char byte = 1;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct ready_watch *w;
+	struct ready_set *set;
+	int came = 0;
+
+	CU_ASSERT_EQUAL_FATAL(ready_create(sim_group(SIM_A), &set), 0);
+	for (int i = 0; i < 3; i++) {
+		l[i] = open_at(SIM_A, SOCK_TCP, PORT, SF_REUSEPORT);
+		CU_ASSERT_EQUAL(sock_listen(l[i], 64), 0);
+		u[i] = open_at(SIM_A, SOCK_UDP, PORT, SF_REUSEPORT);
+	}
+	CU_ASSERT_EQUAL(ready_add(set, u[1], EPOLLIN, 0, &w), 0);
+	CU_ASSERT_EQUAL(sock_accept(l[1], &c, NULL), -EAGAIN);
+	for (int i = 0; i < N; i++) {
+		sock_open(sim_group(SIM_B), SOCK_TCP, &b[i]);
+		sock_connect(b[i], &at);
+	}
+	sim_run(10000);
+	while (sock_accept(l[1], &c, NULL) == 0) {
+		sock_close(c);
+		came++;
+	}
+	CU_ASSERT_EQUAL(came, N);
+	c = open_at(SIM_B, SOCK_UDP, 0, 0);
+	CU_ASSERT_EQUAL(sock_send(c, &iov, 1, 0, &at), 1);
+	sim_run(1000);
+	CU_ASSERT_EQUAL(sock_recv(u[1], &iov, 1, 0, &name, NULL), 1);
+	ready_del(w);
+	ready_destroy(set);
+	sock_close(c);
+	for (int i = 0; i < N; i++)
+		sock_close(b[i]);
+	for (int i = 0; i < 3; i++) {
+		sock_close(l[i]);
+		sock_close(u[i]);
+	}
+	sim_run(1000);
+}
+
 /* --- local ports ---------------------------------------------------------------------------------- */
 
 static unsigned int
@@ -343,6 +391,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(port_is_shown_while_anybody_listens_there),
 	CUNIT_TEST(udp_port_is_shown_while_a_socket_has_it),
 	CUNIT_TEST(port_of_another_process_is_in_use),
+	CUNIT_TEST(of_inherited_sockets_those_in_use_get_what_comes),
 	CUNIT_TEST(ports_are_chosen_from_our_blocks_and_asked_for_when_used_up),
 	CUNIT_TEST(no_port_left_is_no_address_available),
 	CUNIT_TEST(two_with_different_blocks_never_clash),
