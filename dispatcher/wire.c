@@ -121,8 +121,13 @@ wire_open(struct ltran *lt, struct port_info *info, char *err, size_t err_len)
 int
 wire_place(struct ltran *lt)
 {
-	return lt->bond != NULL ? bond_place(NODE_DISPATCH_IN)
-				: graph_reroute(NODE_RX, NODE_CLASSIFY, NODE_DISPATCH_IN);
+	int ret;
+
+	if (lt->bond != NULL)
+		return bond_place(NODE_DISPATCH_IN);
+	ret = graph_reroute(NODE_RX, NODE_CLASSIFY, NODE_DISPATCH_IN);
+	/* Not walked, but there: every edge of it has to lead somewhere. */
+	return ret == 0 ? graph_reroute(NODE_BOND_RX, NODE_CLASSIFY, NODE_DISPATCH_IN) : ret;
 }
 
 void
