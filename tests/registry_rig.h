@@ -42,6 +42,8 @@ static char err[256];
 static _Atomic int n_rings;
 static _Atomic bool ring_breaks;
 
+static pthread_mutex_t walk = PTHREAD_MUTEX_INITIALIZER; /* we are a worker in the middle of it */
+
 /* --- doubles ------------------------------------------------------------------------------------- */
 
 void
@@ -52,6 +54,8 @@ workers_kick(struct ltran *l)
 void
 workers_synchronize(struct ltran *l)
 {
+	pthread_mutex_lock(&walk);
+	pthread_mutex_unlock(&walk);
 }
 
 struct policer *
@@ -195,6 +199,18 @@ n_members(void)
 
 	registry_each(lt, count_member, &n);
 	return n;
+}
+
+/* The address's entry in the map of now. */
+static inline struct map_addr
+entry_of(uint32_t addr)
+{
+	struct map_addr a;
+
+	pthread_mutex_lock(&walk);
+	a = *map_find(lt->map, addr);
+	pthread_mutex_unlock(&walk);
+	return a;
 }
 
 /* The control thread has done what it had to. */

@@ -97,7 +97,7 @@ peers_of_a_dead_instance_are_asked(void)
 	expect_probe(PEER, 5000, 80, 9);
 	EVENTUALLY(!lt->hearing);
 	CU_ASSERT_EQUAL(rte_ring_count(lt->control), 0);
-	CU_ASSERT_EQUAL(map_find(lt->map, ADDR)->addr, ADDR);
+	CU_ASSERT_EQUAL(entry_of(ADDR).addr, ADDR);
 }
 
 static void
@@ -158,7 +158,7 @@ address_may_come_back_while_peers_are_asked(void)
 	expect_arp(PEER);
 	for (uint16_t i = 0; i < 200; i++)
 		rte_pktmbuf_free(next_frame());
-	CU_ASSERT_EQUAL(map_find(lt->map, ADDR)->n, 1);
+	CU_ASSERT_EQUAL(entry_of(ADDR).n, 1);
 	end(&again);
 }
 
@@ -184,9 +184,9 @@ gone_addresses_are_forgotten_in_time(void)
 	begin(&in, ADDR);
 	CU_ASSERT_EQUAL(enter(&in), 0);
 	end(&in);
-	EVENTUALLY(map_find(lt->map, ADDR)->n == 0);
-	CU_ASSERT_EQUAL(map_find(lt->map, ADDR)->addr, ADDR);
-	EVENTUALLY(map_find(lt->map, ADDR)->addr == 0);
+	EVENTUALLY(entry_of(ADDR).n == 0);
+	CU_ASSERT_EQUAL(entry_of(ADDR).addr, ADDR);
+	EVENTUALLY(entry_of(ADDR).addr == 0);
 }
 
 static unsigned int

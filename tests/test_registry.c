@@ -25,7 +25,7 @@ instance_gets_ring_ports_and_mac(void)
 	snprintf(want, sizeof(want), "%s/ltran_%d_0.vhost", dir, (int)getpid());
 	CU_ASSERT_STRING_EQUAL(in.a.path, want);
 	CU_ASSERT_EQUAL(n_members(), 1);
-	CU_ASSERT_EQUAL(map_find(lt->map, ADDR)->n, 1);
+	CU_ASSERT_EQUAL(entry_of(ADDR).n, 1);
 	CU_ASSERT_EQUAL(stat(lt->registry->path, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 0777, 0600);
 	end(&in);
@@ -201,7 +201,7 @@ instances_of_one_program_share_an_address(void)
 	begin(&b, ADDR);
 	CU_ASSERT_EQUAL(enter(&a), 0);
 	CU_ASSERT_EQUAL(enter(&b), 0);
-	CU_ASSERT_EQUAL(map_find(lt->map, ADDR)->n, 2);
+	CU_ASSERT_EQUAL(entry_of(ADDR).n, 2);
 	CU_ASSERT_EQUAL(a.a.blocks[0], 0x0f);
 	CU_ASSERT_EQUAL(b.a.blocks[0], 0xf0);
 	CU_ASSERT_STRING_NOT_EQUAL(a.a.path, b.a.path);
@@ -209,10 +209,10 @@ instances_of_one_program_share_an_address(void)
 	CU_ASSERT_NOT_EQUAL(((struct map *)lt->map)->members[0]->worker,
 		((struct map *)lt->map)->members[1]->worker);
 	end(&a);
-	EVENTUALLY(map_find(lt->map, ADDR)->n == 1);
+	EVENTUALLY(entry_of(ADDR).n == 1);
 	end(&b);
-	EVENTUALLY(map_find(lt->map, ADDR)->n == 0);
-	CU_ASSERT_EQUAL(map_find(lt->map, ADDR)->addr, ADDR);
+	EVENTUALLY(entry_of(ADDR).n == 0);
+	CU_ASSERT_EQUAL(entry_of(ADDR).addr, ADDR);
 }
 
 static void
