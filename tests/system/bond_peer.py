@@ -4,7 +4,8 @@
 
     bond_peer.py source PORT            serves: sends without end
     bond_peer.py sink PORT              serves: reads, and says the longest silence at the end
-    bond_peer.py read HOST PORT SECONDS reads what a source sends, says the longest silence
+    bond_peer.py read HOST PORT SECONDS [COUNT [FROM]] reads what a source sends over COUNT
+                                        connections, says the longest silence of the first
     bond_peer.py write HOST PORT SECONDS sends to a sink, says what that says
 
 Silences are in milliseconds, after the first second.
@@ -13,17 +14,18 @@ Silences are in milliseconds, after the first second.
 import select
 import socket
 import sys
+import threading
 import time
 
 BLOCK = bytes(65536)
 WARM_S = 1.0
 
 
-def connect(host, port):
-    deadline = time.monotonic() + 15
+def connect(host, port, own=""):
+    deadline = time.monotonic() + 20
     while True:
         try:
-            return socket.create_connection((host, port), timeout=20)
+            return socket.create_connection((host, port), timeout=20, source_address=(own, 0))
         except OSError:
             if time.monotonic() > deadline:
                 raise
@@ -58,15 +60,18 @@ def report(longest, total):
     return f"silence {longest:.1f} ms, {total} bytes"
 
 
+def feed(conn):
+    try:
+        while True:
+            conn.sendall(BLOCK)
+    except OSError:
+        conn.close()
+
+
 def source(port):
     server = listen(port)
     while True:
-        conn, _ = server.accept()
-        try:
-            while True:
-                conn.sendall(BLOCK)
-        except OSError:
-            conn.close()
+        threading.Thread(target=feed, args=(server.accept()[0],), daemon=True).start()
 
 
 def sink(port):
@@ -75,6 +80,16 @@ def sink(port):
         conn, _ = server.accept()
         conn.sendall(report(*read_all(conn, None)).encode())
         conn.close()
+
+
+def read(host, port, seconds, count="1", own=""):
+    conns = [connect(host, port, own) for _ in range(int(count))]
+    others = [threading.Thread(target=read_all, args=(c, seconds), daemon=True) for c in conns[1:]]
+    for thread in others:
+        thread.start()
+    print(report(*read_all(conns[0], seconds)))
+    for thread in others:
+        thread.join()
 
 
 def write(host, port, seconds):
@@ -94,8 +109,7 @@ def main():
     elif command == "sink":
         sink(int(args[0]))
     elif command == "read":
-        with connect(args[0], int(args[1])) as conn:
-            print(report(*read_all(conn, float(args[2]))))
+        read(args[0], int(args[1]), float(args[2]), *args[3:])
     elif command == "write":
         write(args[0], int(args[1]), float(args[2]))
     else:
