@@ -37,6 +37,7 @@ class Ltran:
 
     def __init__(self, bed, start=True, dev=None, memory_mb=MEMORY_MB, **keys):
         self.bed = bed
+        self.space = bed.near_ns
         self.prefix = keys.get("unix_prefix", bed.prefix + "-")
         self.proc = None
         args = ["-l", str(CPUS[0]), "--no-huge", "-m", str(memory_mb), "--no-pci",
@@ -56,7 +57,7 @@ class Ltran:
     def start(self, wait=True):
         """Starts ltran, again after a kill or stop."""
         self.conf.write_text("".join(f"{k}={value(v)}\n" for k, v in self.keys.items()))
-        argv = ["ip", "netns", "exec", self.bed.near_ns, str(self.bed.build / "dispatcher" / "ltran"),
+        argv = ["ip", "netns", "exec", self.space, str(self.bed.build / "dispatcher" / "ltran"),
                 "--config-file", str(self.conf)]
         self.proc = Proc(argv, self.bed.logs / f"{len(self.bed.procs):02d}-ltran.log", True)
         # Stopped last, whatever has been started before it.
