@@ -149,6 +149,42 @@ static enum route_bind bind_where(const struct file *f, int fd, const struct soc
 	return v6only ? ROUTE_BIND_KERNEL : route_bind(in->sin_addr.s_addr);
 }
 
+/* Has another socket of this process the port? Under fd_lock. */
+static bool is_port_ours(const struct file *f, uint16_t port)
+{
+	bool found = false;
+	struct file *other;
+	size_t pos = 0;
+
+	while ((other = file_next(&pos)) != NULL) {
+		found |= other != f && other->kind == FILE_SOCK && other->sock.is_bound &&
+			other->sock.is_udp == f->sock.is_udp && other->sock.local.sin_port == port;
+		file_put(other);
+	}
+	return found;
+}
+
+/*
+ * The kernel's addresses are common to all programs behind one ltran, and one of them has this port
+ * there. On the address of this program it may well be free. The data path starts now, so that a
+ * listen() that is refused there is refused at once.
+ */
+static int bind_own_address(struct file *f, const struct sockaddr_in *in)
+{
+	int r = -EADDRINUSE;
+
+	if (!boot_conf()->use_ltran || in->sin_port == 0 || !boot_attach())
+		return r;
+	fd_lock();
+	if ((f->sock.halves & HALF_STACK) && !is_port_ours(f, in->sin_port))
+		r = bind_stack(f, in);
+	fd_unlock();
+	if (r == 0)
+		boot_say("port %u of the kernel's addresses is taken: it is served on this "
+			"program's own address only", ntohs(in->sin_port));
+	return r;
+}
+
 long on_bind(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
 {
 	enum route_bind where;
@@ -182,7 +218,7 @@ long on_bind(struct file *f, int fd, const struct sockaddr *addr, socklen_t addr
 			socket_to_kernel(f);
 	}
 	fd_unlock();
-	return r;
+	return r == -EADDRINUSE && where == ROUTE_BIND_ANY ? bind_own_address(f, &in) : r;
 }
 
 static int listen_kernel(struct file *f, int fd, int backlog)
@@ -211,6 +247,10 @@ long on_listen(struct file *f, int fd, int backlog)
 	fd_lock();
 	if (f->sock.halves & HALF_KERNEL)
 		r = listen_kernel(f, fd, backlog);
+	if (r == -EADDRINUSE && boot_conf()->use_ltran) {
+		socket_to_stack(f); /* as in bind_own_address(): both bound before one listened */
+		r = 0;
+	}
 	s = atomic_load(&f->sock.sock);
 	if (r == 0 && s)
 		r = sock_listen(s, backlog);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 _Atomic uint32_t socket_kernel_events = 1;
 
@@ -87,6 +88,11 @@ void socket_materialise_late(struct file *f)
 		boot_say("descriptor %d: no socket on %s:%u in the stack: %s", f->fd,
 			inet_ntoa(f->sock.local.sin_addr), ntohs(f->sock.local.sin_port),
 			strerror(-r));
+	if (r == -EADDRINUSE && boot_conf()->use_ltran &&
+		boot_conf()->on_error == CONF_ON_ERROR_EXIT) {
+		boot_say("the program ends (on_error = \"exit\")");
+		_exit(1);
+	}
 }
 
 struct sock *socket_stack(struct file *f)
