@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Socket calls over the fake stack: whose socket it is, waiting, errno, signals. */
+#include "conf/conf.h"
+#include "preload/boot.h"
 #include "preload/fd.h"
+#include "preload/libc.h"
 #include "tests/preload_pair.h"
 
 #include <netinet/tcp.h>
@@ -436,6 +439,38 @@ BOTH_MODES(an_ipv6_listener_takes_ipv4_from_the_stack)
 	close(fd);
 }
 
+/* Behind ltran programs have addresses of their own and share the kernel's. */
+BOTH_MODES(port_that_another_program_has_in_the_kernel_is_free_behind_ltran)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	socklen_t len = sizeof(any);
+	int taken = libc.socket(AF_INET, SOCK_STREAM, 0), fd, second, client, server;
+
+	libc.bind(taken, (struct sockaddr *)&any, sizeof(any));
+	CU_ASSERT_EQUAL(libc.listen(taken, 1), 0);
+	libc.getsockname(taken, (struct sockaddr *)&any, &len);
+	any.sin_addr.s_addr = INADDR_ANY;
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	second = socket(AF_INET, SOCK_STREAM, 0);
+	CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&any, sizeof(any)), -1);
+	CU_ASSERT_EQUAL(errno, EADDRINUSE);
+	((struct conf *)boot_conf())->use_ltran = true;
+	CU_ASSERT_EQUAL(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	CU_ASSERT_EQUAL(bind(second, (struct sockaddr *)&any, sizeof(any)), -1);
+	CU_ASSERT_EQUAL(errno, EADDRINUSE);
+	CU_ASSERT_EQUAL(listen(fd, 8), 0);
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	CU_ASSERT_EQUAL(connect_to(client, FAKE_ADDR, ntohs(any.sin_port)), 0);
+	server = accept(fd, NULL, NULL);
+	CU_ASSERT(server >= 0);
+	((struct conf *)boot_conf())->use_ltran = false;
+	close(server);
+	close(client);
+	close(second);
+	close(fd);
+	libc.close(taken);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(nothing_is_attached_before_packets_are_needed),
 	CUNIT_TEST(a_listener_on_any_takes_connections_from_both),
@@ -452,5 +487,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(sendfile_copies_and_moves_the_offset),
 	CUNIT_TEST(an_ipv6_listener_takes_ipv4_from_the_stack),
 	CUNIT_TEST(datagrams_go_to_the_half_that_the_address_names),
+	CUNIT_TEST(port_that_another_program_has_in_the_kernel_is_free_behind_ltran),
 };
 CUNIT_MAIN("socket", tests, NULL, NULL)
