@@ -20,6 +20,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,8 @@
 #define PROTOCOL_FEATURES                                                                          \
 	(1ULL << VHOST_USER_PROTOCOL_F_MQ | 1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK |              \
 		1ULL << VHOST_USER_PROTOCOL_F_STATUS)
-#define SET_MEM_TABLE 5 /* number of the message, first word of all; vhost-user protocol */
+#define SET_MEM_TABLE 5 /* numbers of messages, first word of all; vhost-user protocol */
+#define SET_VRING_CALL 13
 #define MESSAGE_WAIT_MS 200 /* for the second half of a message, or for room for an answer */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -133,6 +135,32 @@ watch_memory(struct ring *r, int vid)
 	free(mem);
 }
 
+/*
+ * Workers write to what the instance wants to be called by: an eventfd that does not block them.
+ * False: something else, or more of them than it has queues.
+ */
+static bool
+tame_calls(const struct member *m, int vid)
+{
+	int n = rte_vhost_get_vring_num(vid);
+
+	for (int i = 0; i < n; i++) {
+		struct rte_vhost_vring v;
+		char link[32], target[32];
+		ssize_t len;
+
+		if (rte_vhost_get_vhost_vring(vid, i, &v) < 0 || v.callfd < 0)
+			continue;
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", v.callfd);
+		len = readlink(link, target, sizeof(target) - 1);
+		target[RTE_MAX(len, 0)] = '\0';
+		if (strcmp(target, "anon_inode:[eventfd]") != 0 ||
+			fcntl(v.callfd, F_SETFL, O_NONBLOCK) < 0)
+			return false;
+	}
+	return n <= 2 * m->n_queues;
+}
+
 static enum rte_vhost_msg_result
 before_message(int vid, void *msg)
 {
@@ -156,6 +184,8 @@ after_message(int vid, void *msg)
 	r = ring_of(vid);
 	if (r != NULL && request == SET_MEM_TABLE)
 		watch_memory(r, vid);
+	if (r != NULL && request == SET_VRING_CALL && !tame_calls(r->m, vid))
+		atomic_store(&r->m->broken, true);
 	sigbus_expect(NULL);
 	pthread_mutex_unlock(&lock);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -342,7 +372,7 @@ ring_is_broken(struct member *m, char why[RING_TEXT_MAX])
 	int vid;
 
 	if (atomic_load(&m->broken)) {
-		snprintf(why, RING_TEXT_MAX, "it has taken back the memory of its ring");
+		snprintf(why, RING_TEXT_MAX, "its ring is not what was agreed, or its memory has gone");
 		return true;
 	}
 	pthread_mutex_lock(&lock);

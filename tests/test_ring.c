@@ -4,6 +4,7 @@
  * what it gets.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -309,6 +310,31 @@ ring_is_sane_while_packets_pass(void)
 }
 
 static void
+instance_cannot_block_who_calls_it(void)
+{
+	struct rte_vhost_vring v;
+
+	start_instance();
+	CU_ASSERT_TRUE_FATAL(connects());
+	for (int i = 0; i < 2 * QUEUES; i++) {
+		CU_ASSERT_EQUAL(rte_vhost_get_vhost_vring(atomic_load(&m->vid), i, &v), 0);
+		CU_ASSERT_NOT_EQUAL(fcntl(v.callfd, F_GETFL) & O_NONBLOCK, 0);
+	}
+	CU_ASSERT_FALSE(atomic_load(&m->broken));
+}
+
+static void
+more_queues_than_registered_break_the_ring(void)
+{
+	char why[RING_TEXT_MAX];
+
+	m->n_queues = 1;
+	start_instance();
+	CU_ASSERT_TRUE(connects());
+	CU_ASSERT_TRUE(ring_is_broken(m, why));
+}
+
+static void
 index_beyond_the_ring_is_found(void)
 {
 	char why[RING_TEXT_MAX] = "";
@@ -380,6 +406,8 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(instance_that_starts_again_is_connected_again),
 	CUNIT_TEST(server_that_is_another_process_is_not_connected),
 	CUNIT_TEST(ring_is_sane_while_packets_pass),
+	CUNIT_TEST(instance_cannot_block_who_calls_it),
+	CUNIT_TEST(more_queues_than_registered_break_the_ring),
 	CUNIT_TEST(index_beyond_the_ring_is_found),
 	CUNIT_TEST(memory_taken_back_breaks_its_ring_only),
 	CUNIT_TEST(nothing_is_left_of_a_ring),
