@@ -9,7 +9,7 @@
  *
  * The steps: read the table, a piece at a time; sort the connections by next hop; resolve each hop by
  * ARP, asked in the name of the dead address, so that the hop also has our MAC address at hand for
- * its answers; send. Then once more, for what was lost. A peer that another instance here is needs no
+ * its answers; send. Then twice more, for what was lost. A peer that another instance here is needs no
  * ARP. Every run is bounded, so that registrations do not wait; what the control ring has no room for
  * goes in the next run.
  */
@@ -32,8 +32,8 @@
 #define RUN_SLOTS 65536u     /* of a table, in one run */
 #define RUN_FRAMES 1024u
 #define CONNS_MAX (1u << 20) /* whatever a table claims */
-#define ROUNDS 2
-#define ROUND_US 500000
+#define ROUNDS 3
+#define ROUND_US 300000
 #define ARP_US 100000        /* then the question is repeated ... */
 #define ARP_TRIES 5
 #define TTL 64

@@ -92,9 +92,9 @@ peers_of_a_dead_instance_are_asked(void)
 	expect_arp(PEER);
 	seq = expect_probe(PEER, 5000, 80, 9);
 	CU_ASSERT_EQUAL(expect_probe(PEER, 5000, 80, 9) ^ seq, 0x80000000);
-	/* Once more, for what was lost. */
-	expect_probe(PEER, 5000, 80, 9);
-	expect_probe(PEER, 5000, 80, 9);
+	/* Twice more, for what was lost. */
+	for (unsigned int i = 0; i < 4; i++)
+		expect_probe(PEER, 5000, 80, 9);
 	EVENTUALLY(!lt->hearing);
 	CU_ASSERT_EQUAL(rte_ring_count(lt->control), 0);
 	CU_ASSERT_EQUAL(entry_of(ADDR).addr, ADDR);
