@@ -194,6 +194,7 @@ bond_create(const struct bond_params *p, struct bond **bond, struct port_info *g
 	b->timer_active = BOND_NO_SLAVE;
 	b->alb.next = BOND_ALB_PEERS;
 	rte_spinlock_init(&b->alb.lock);
+	rte_spinlock_init(&b->shown_lock);
 	atomic_store(&b->links, bond_pack(&(struct bond_links){.active = BOND_NO_SLAVE}));
 	b->pdus = rte_ring_create("gazelle_bond", BOND_PDU_RING, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	if (b->pdus == NULL) {
@@ -283,10 +284,10 @@ bond_get_stats(const struct bond *b, struct bond_stats *out)
 }
 
 void
-bond_get_slave_stats(const struct bond *b, unsigned int slave, struct bond_slave_stats *out)
+bond_get_slave_stats(struct bond *b, unsigned int slave, struct bond_slave_stats *out)
 {
 	const struct bond_slave *s = &b->slaves[slave];
-	const struct lacp_port *port = &b->lacp.ports[slave];
+	struct lacp_port port;
 	struct bond_links l = bond_links(b);
 	struct bond_view v = bond_view(b, &l);
 
@@ -302,16 +303,21 @@ bond_get_slave_stats(const struct bond *b, unsigned int slave, struct bond_slave
 	};
 	snprintf(out->name, sizeof(out->name), "%s", s->name);
 	for (unsigned int i = 0; i < b->p.n_workers; i++) {
-		out->rx_pkts += b->workers[i].rx[slave];
-		out->tx_pkts += b->workers[i].tx[slave];
-		out->rx_drops += b->workers[i].rx_drops[slave];
-		out->tx_drops += b->workers[i].tx_drops[slave];
+		const struct bond_worker *w = &b->workers[i];
+
+		out->rx_pkts += __atomic_load_n(&w->rx[slave], __ATOMIC_RELAXED);
+		out->tx_pkts += __atomic_load_n(&w->tx[slave], __ATOMIC_RELAXED);
+		out->rx_drops += __atomic_load_n(&w->rx_drops[slave], __ATOMIC_RELAXED);
+		out->tx_drops += __atomic_load_n(&w->tx_drops[slave], __ATOMIC_RELAXED);
 	}
 	if (b->p.mode != BOND_8023AD)
 		return;
-	out->actor_state = port->actor.state;
-	out->partner_state = port->partner.state;
-	out->partner_key = port->partner.key;
-	out->partner = port->partner.system;
-	out->aggregate = port->aggregate;
+	rte_spinlock_lock(&b->shown_lock);
+	port = b->shown[slave];
+	rte_spinlock_unlock(&b->shown_lock);
+	out->actor_state = port.actor.state;
+	out->partner_state = port.partner.state;
+	out->partner_key = port.partner.key;
+	out->partner = port.partner.system;
+	out->aggregate = port.aggregate;
 }

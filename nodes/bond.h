@@ -162,6 +162,6 @@ struct bond_stats {
 };
 
 void bond_get_stats(const struct bond *b, struct bond_stats *out);
-void bond_get_slave_stats(const struct bond *b, unsigned int slave, struct bond_slave_stats *out);
+void bond_get_slave_stats(struct bond *b, unsigned int slave, struct bond_slave_stats *out);
 
 #endif

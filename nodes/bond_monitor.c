@@ -116,7 +116,7 @@ bond_monitor_look(struct bond *b)
 	for (uint8_t gone = old.present & ~l.present; gone != 0; gone &= gone - 1)
 		bond_wake_slave(b, __builtin_ctz(gone), false);
 	l.version = old.version + 1;
-	atomic_store_explicit(&b->links, bond_pack(&l), memory_order_release);
+	atomic_store(&b->links, bond_pack(&l));
 	if (b->p.wake != NULL)
 		b->p.wake(b->p.arg);
 }
@@ -125,9 +125,8 @@ bond_monitor_look(struct bond *b)
 static bool
 is_quiet(const struct bond *b)
 {
-	atomic_thread_fence(memory_order_seq_cst);
 	for (unsigned int i = 0; i < b->p.n_workers; i++)
-		if (atomic_load_explicit(&b->workers[i].busy, memory_order_acquire))
+		if (atomic_load(&b->workers[i].busy))
 			return false;
 	return true;
 }

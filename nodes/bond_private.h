@@ -96,6 +96,8 @@ struct bond {
 	uint32_t timer_version; /* of `links`, as bond-timer has seen it */
 	uint8_t timer_up, timer_active;
 	struct lacp lacp;
+	rte_spinlock_t shown_lock;
+	struct lacp_port shown[LACP_PORTS_MAX]; /* copies for statistics */
 	struct bond_announce announce;
 	struct bond_alb alb;
 
@@ -128,7 +130,7 @@ bond_pack(const struct bond_links *l)
 static inline struct bond_links
 bond_links(const struct bond *b)
 {
-	return bond_unpack(atomic_load_explicit(&b->links, memory_order_acquire));
+	return bond_unpack(atomic_load(&b->links));
 }
 
 static inline struct bond_view
@@ -161,8 +163,9 @@ bond_enter(struct bond *b, const struct worker *w)
 {
 	struct bond_worker *mine = &b->workers[w->index];
 
-	atomic_store_explicit(&mine->busy, true, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
+	/* Sequentially consistent, as `links`: either we see that a port is absent, or the monitor sees
+	 * that we are busy. */
+	atomic_store(&mine->busy, true);
 	return mine;
 }
 
@@ -170,6 +173,13 @@ static inline void
 bond_leave(struct bond_worker *mine)
 {
 	atomic_store_explicit(&mine->busy, false, memory_order_release);
+}
+
+/* A counter of one writer, read by others. */
+static inline void
+bond_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t

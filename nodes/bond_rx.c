@@ -170,7 +170,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		if (row != BOND_RX_ERRORS) {
 			graph_count(node, row, 1);
 			if (slave != BOND_NO_SLAVE)
-				b->workers[w->index].rx_drops[slave]++;
+				bond_add(&b->workers[w->index].rx_drops[slave], 1);
 		}
 		m->port = w->port;
 		objs[n_left] = m;
@@ -193,7 +193,7 @@ bond_rx_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 		if (l.present & BOND_BIT(i)) {
 			uint16_t one = rte_eth_rx_burst(b->slaves[i].port, w->rxq, pkts + got, n - got);
 
-			mine->rx[i] += one;
+			bond_add(&mine->rx[i], one);
 			got += one;
 		}
 		i = i + 1 < (int)b->p.n_slaves ? i + 1 : 0;

@@ -13,7 +13,7 @@
  * Drops    LACP frames, all counted.
  * Runs on  the first core.
  */
-#include <stdio.h>
+#include <string.h>
 
 #include <rte_cycles.h>
 
@@ -151,6 +151,9 @@ run_lacp(struct output *out, struct bond *b, const struct bond_links *l, uint64_
 		lacp_collecting(&b->lacp) | (uint32_t)lacp_distributing(&b->lacp) << 8,
 		memory_order_relaxed);
 	send_pdus(out, b, now_ms);
+	rte_spinlock_lock(&b->shown_lock);
+	memcpy(b->shown, b->lacp.ports, sizeof(b->shown));
+	rte_spinlock_unlock(&b->shown_lock);
 	if (b->lacp.n_switches != switches) {
 		atomic_fetch_add_explicit(&b->switches, 1, memory_order_relaxed);
 		b->announce = (struct bond_announce){.times = ANNOUNCEMENTS, .at_tsc = now};

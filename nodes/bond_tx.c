@@ -150,7 +150,7 @@ send_slave(struct worker *w, uint8_t slave, struct rte_mbuf **pkts, uint16_t n)
 	} while (taken > 0 && sent < n);
 	if (w->tx_lock != NULL)
 		rte_spinlock_unlock(w->tx_lock);
-	mine->tx[slave] += sent;
+	bond_add(&mine->tx[slave], sent);
 	if (sent > 0)
 		mine->stalled_tsc[slave] = 0;
 	else if (mine->stalled_tsc[slave] == 0)
@@ -188,7 +188,7 @@ free_if_bound(struct worker *w, struct rte_mbuf *m)
 
 	if (slave == BOND_NO_SLAVE || w->bond->p.mode == BOND_ACTIVE_BACKUP)
 		return false;
-	w->bond->workers[w->index].tx_drops[slave]++;
+	bond_add(&w->bond->workers[w->index].tx_drops[slave], 1);
 	rte_pktmbuf_free(m);
 	return true;
 }

@@ -721,6 +721,50 @@ flows_carry_the_address_of_their_port(void)
 	}
 }
 
+/* --- threads ----------------------------------------------------------------------------------- */
+
+static atomic_bool is_over;
+
+static void *
+keep_walking(void *unused)
+{
+	while (!atomic_load(&is_over)) {
+		struct rte_mbuf *pkts[2] = {numbered(1, 1), numbered(2, 2)};
+		uint16_t sent = bond_send(&worker, pkts, 2);
+
+		rte_pktmbuf_free_bulk(pkts + sent, 2 - sent);
+		walk();
+	}
+	return NULL;
+}
+
+/* The monitor's part is played by this thread. */
+static void
+links_change_under_a_running_worker(void)
+{
+	struct bond_slave_stats s;
+	pthread_t thread;
+
+	start(BOND_ALB, -1);
+	atomic_store(&is_over, false);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, keep_walking, NULL), 0);
+	for (unsigned int i = 0; i < 3000; i++) {
+		unsigned int port = i / 2 % LINKS;
+
+		set_link(port, i % 2 == 1);
+		atomic_store(&bond->slaves[port].removed, i % 7 == 0);
+		bond_get_slave_stats(bond, port, &s);
+	}
+	atomic_store(&is_over, true);
+	pthread_join(thread, NULL);
+	for (unsigned int i = 0; i < LINKS; i++) {
+		atomic_store(&bond->slaves[i].removed, false);
+		set_link(i, true);
+	}
+	CU_ASSERT_EQUAL(bond_links(bond).up, 3);
+	CU_ASSERT_FALSE(atomic_load(&bond->workers[0].busy));
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(only_the_active_link_is_heard),
 	CUNIT_TEST(frames_that_are_nobodys_are_dropped),
@@ -741,5 +785,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_lost_port_moves_its_peers),
 	CUNIT_TEST(a_broadcast_is_put_right_later),
 	CUNIT_TEST(flows_carry_the_address_of_their_port),
+	CUNIT_TEST(links_change_under_a_running_worker),
 };
 EAL_TEST_MAIN("bond", tests, setup, teardown)
