@@ -97,8 +97,10 @@ struct ltran_ports {
 /*
  * The socket table: this head, padding to LTRAN_TABLE_OFFSET, then n_tables arrays of n_slots. Table
  * i is written by the holder of stack i alone and has what that stack owns (stack_owner_tcp(),
- * stack_owner_udp() over n_tables; a listener is in table 0). Open addressing, linear probing from
- * ltran_slot_hash() & (n_slots - 1), at most LTRAN_PROBES slots; see ltran_table.h.
+ * stack_owner_udp() over n_tables; a listener is in table 0). A port that several sockets of the
+ * instance have is shown once, with the identity of one of them; UDP is shown by local port only, also
+ * when it is connected. Open addressing, linear probing from ltran_slot_hash() & (n_slots - 1), at
+ * most LTRAN_PROBES slots; see ltran_table.h.
  */
 #define LTRAN_TABLE_OFFSET 4096
 #define LTRAN_PROBES 64
@@ -116,7 +118,8 @@ struct ltran_table_head {
 struct ltran_slot {
 	uint64_t key;  /* remote address << 32 | remote port << 16 | local port, each as in the packet
 			* (network order read as an integer); remote 0: listener or bound socket */
-	uint64_t info; /* bits 0-7 protocol, 8-15 LTRAN_SLOT_*, 32-63 identity of a listener */
+	uint64_t info; /* bits 0-7 protocol, 8-15 LTRAN_SLOT_*, 32-63 identity of a listener (a
+			* hash of its kernel socket; 0: it has none) */
 };
 
 #define LTRAN_SLOT_EMPTY 0ull /* never used: a search ends here */
