@@ -265,9 +265,9 @@ class LtranRedis(Redis):
             return self.measure(lambda argv: hosts.start("client", argv, capture=True), server)
 
     def start_ltran(self, hosts):
-        """ltran with a NIC that leads nowhere."""
-        ltran = LtranProcess(hosts, "server", "net_null0,no-rx=1", self.huge,
-                             low_power_mode=int(self.keys.get("low_power_mode", "1")))
+        """ltran on the server's end of a veth pair."""
+        ltran = LtranProcess(hosts, "server", "net_af_packet0,iface=" + hosts.dev["server"],
+                             self.huge, low_power_mode=int(self.keys.get("low_power_mode", "1")))
         ltran.wait()
         return ltran
 
@@ -280,7 +280,7 @@ class LtranRedis(Redis):
         return hosts.start(side, argv, gazelle.env(conf, argv), capture=capture)
 
     def run_gazelle(self):
-        with Hosts(realtime=self.realtime) as hosts:
+        with Hosts(veth=True, realtime=self.realtime) as hosts:  # nobody talks on it
             ltran = self.start_ltran(hosts)
             server = self.instance(hosts, ltran, "server", self.server_argv())
             if self.profiler:
@@ -300,9 +300,7 @@ class LtranRedisWire(LtranRedis):
     def run_gazelle(self):
         with Hosts(veth=True, addresses=("client",), realtime=self.realtime) as hosts:
             hosts.plain_peer("client")
-            ltran = LtranProcess(hosts, "server", "net_af_packet0,iface=" + hosts.dev["server"],
-                                 self.huge, low_power_mode=int(self.keys.get("low_power_mode", "1")))
-            ltran.wait()
+            ltran = self.start_ltran(hosts)
             server = self.instance(hosts, ltran, "server", self.server_argv())
             if self.profiler:
                 self.profiler.server = server
