@@ -219,8 +219,10 @@ destroy_connection(int vid)
 
 	pthread_mutex_lock(&lock);
 	r = ring_of(vid);
-	if (r != NULL)
+	if (r != NULL) {
 		r->is_lost = true;
+		sigbus_forget(r - rings); /* DPDK unmaps it now, and others may get the place */
+	}
 	sigbus_expect(NULL);
 	pthread_mutex_unlock(&lock);
 }
