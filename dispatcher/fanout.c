@@ -18,7 +18,8 @@ setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	int arg;
 
-	if (level == SOL_PACKET && name == PACKET_FANOUT && len >= sizeof(arg)) {
+	if (level == SOL_PACKET && name == PACKET_FANOUT && val != NULL &&
+		len >= sizeof(arg)) {
 		memcpy(&arg, val, sizeof(arg));
 		arg &= ~(PACKET_FANOUT_FLAG_DEFRAG << 16);
 		return (int)syscall(SYS_setsockopt, fd, level, name, &arg, sizeof(arg));
