@@ -15,6 +15,8 @@ static const cyaml_schema_field_t ctl_nic_fields[] = {
 	UINT(ctl_nic, number),
 	UINT(ctl_nic, rx_drop),
 	UINT(ctl_nic, tx_drop),
+	TEXT(ctl_nic, role),
+	UINT(ctl_nic, link_failures),
 	CYAML_FIELD_MAPPING("port", D, struct ctl_nic, port, ctl_port_fields),
 	CYAML_FIELD_END,
 };
@@ -51,6 +53,9 @@ static const cyaml_schema_field_t ctl_ltran_fields[] = {
 	UINT(ctl_ltran, icmp_pkts),
 	UINT(ctl_ltran, udp_pkts),
 	UINT(ctl_ltran, other_pkts),
+	UINT(ctl_ltran, bond_mode),
+	UINT(ctl_ltran, bond_miimon),
+	UINT(ctl_ltran, bond_switches),
 	LIST(ctl_ltran, nics, &ctl_nic_value),
 	LIST(ctl_ltran, workers, &ctl_worker_value),
 	LIST(ctl_ltran, drops, &ctl_drop_value),

@@ -12,8 +12,13 @@ render_nic(FILE *out, const struct ctl_nic *nic)
 {
 	unsigned int n = 0;
 
-	fprintf(out, "Bond port: %" PRIu32 ", %s (%s) %s, link %s\n", nic->number, nic->port.name,
+	fprintf(out, "Bond port: %" PRIu32 ", %s (%s) %s, link %s", nic->number, nic->port.name,
 		nic->port.driver, nic->port.mac, nic->port.link_up ? "up" : "down");
+	if (nic->role[0] != '\0')
+		fprintf(out, ", %s", nic->role);
+	if (nic->link_failures > 0)
+		fprintf(out, ", link_failures %" PRIu64, nic->link_failures);
+	fprintf(out, "\n");
 	render_cell(out, &n, "rx_pkts", nic->port.rx_pkts);
 	render_cell(out, &n, "rx_bytes", nic->port.rx_bytes);
 	render_cell(out, &n, "rx_drop", nic->rx_drop);
@@ -65,6 +70,9 @@ render_ltran(FILE *out, const struct ctl_ltran *l)
 	fprintf(out, "clients: %" PRIu32 " of %" PRIu32 "\n", l->clients, l->clients_max);
 	fprintf(out, "mbuf_pool_freecnt: %" PRIu64 " of %" PRIu64 "\n", l->mbuf_pool_freecnt,
 		l->mbuf_pool_size);
+	if (l->bond_mode > 0)
+		fprintf(out, "bond_mode: %" PRIu32 ", bond_miimon: %" PRIu32 " ms, switches: %" PRIu64 "\n",
+			l->bond_mode, l->bond_miimon, l->bond_switches);
 	for (uint32_t i = 0; i < l->nics_count; i++)
 		render_nic(out, &l->nics[i]);
 	render_kinds(out, l);

@@ -198,6 +198,8 @@ struct ctl_snmp {
 struct ctl_nic {
 	uint32_t number; /* DPDK's */
 	uint64_t rx_drop, tx_drop; /* packets that the port had no room for */
+	char role[CTL_NAME_MAX];   /* in a bond: "active", "passive", "no link", "gone"; else "" */
+	uint64_t link_failures;
 	struct ctl_port port;
 };
 
@@ -233,6 +235,8 @@ struct ctl_ltran {
 	uint32_t clients, clients_max;
 	uint64_t mbuf_pool_size, mbuf_pool_freecnt;
 	uint64_t kni_pkts, arp_pkts, tcp_pkts, icmp_pkts, udp_pkts, other_pkts; /* kni: to the kernel */
+	uint32_t bond_mode, bond_miimon; /* mode 0: one port and no bond; ms */
+	uint64_t bond_switches;          /* of the active port, or of the aggregate */
 	struct ctl_nic *nics;
 	uint32_t nics_count;
 	struct ctl_worker *workers;

@@ -23,6 +23,7 @@
 #include "dispatcher/log.h"
 #include "dispatcher/ltran_ctl.h"
 #include "dispatcher/measure.h"
+#include "nodes/bond.h"
 #include "nodes/facts.h"
 #include "nodes/nodes.h"
 
@@ -139,6 +140,34 @@ fill_worker(const struct dispatch_worker *dw, struct graph_node_stats *stats, st
 	return ret;
 }
 
+/* What the bond knows of the port better than its driver (af_packet: "always up"). */
+static void
+fill_role(const struct ltran *lt, struct ctl_nic *nic)
+{
+	struct bond_slave_stats st;
+
+	for (unsigned int i = 0; i < lt->n_ports; i++) {
+		bond_get_slave_stats(lt->bond, i, &st);
+		if (st.port != nic->number)
+			continue;
+		nic->port.link_up = st.present && st.link;
+		nic->link_failures = st.link_failures;
+		snprintf(nic->role, sizeof(nic->role), "%s",
+			!st.present ? "gone" : !st.link ? "no link" : st.active ? "active" : "passive");
+	}
+}
+
+static void
+fill_bond(const struct ltran *lt, struct ctl_ltran *l)
+{
+	struct bond_stats st;
+
+	bond_get_stats(lt->bond, &st);
+	l->bond_mode = st.mode;
+	l->bond_miimon = st.miimon_ms;
+	l->bond_switches = st.switches;
+}
+
 /* Ports of a bond may have vanished: they are shown while DPDK knows them. */
 static int
 fill_nics(const struct ltran *lt, struct ctl_ltran *l)
@@ -158,6 +187,8 @@ fill_nics(const struct ltran *lt, struct ctl_ltran *l)
 		nic->number = port;
 		nic->rx_drop = nic->port.rx_missed + nic->port.rx_allocmbuf_fail;
 		nic->tx_drop = nic->port.tx_err;
+		if (lt->bond != NULL)
+			fill_role(lt, nic);
 		l->nics_count++;
 	}
 	return 0;
@@ -184,6 +215,8 @@ answer_show(void *arg, const void *request, void *answer, char *err, size_t err_
 	facts_pool(lt->pool, &l->mbuf_pool_size, &l->mbuf_pool_freecnt);
 	if (ret == 0)
 		ret = fill_nics(lt, l);
+	if (lt->bond != NULL)
+		fill_bond(lt, l);
 	l->workers = calloc(lt->n_workers, sizeof(*l->workers));
 	if (l->workers == NULL)
 		ret = -ENOMEM;

@@ -13,8 +13,10 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/log.h"
 #include "dispatcher/measure.h"
+#include "nodes/bond.h"
 #include "nodes/nodes.h"
 #include "tests/cunit_main.h"
+#define EAL_TEST_VDEV "--vdev=net_null0"
 #include "tests/eal.h"
 #include "tests/feed_rig.h"
 #include "tests/frames.h"
@@ -48,7 +50,7 @@ static struct member_stats stats[2][N_WORKERS];
 static struct member members[2];
 static unsigned int n_members, n_kicks;
 
-/* --- stand-ins for registry.c and worker.c -------------------------------------------------------- */
+/* --- stand-ins for bond.c, registry.c and worker.c -------------------------------------------------------- */
 
 void
 registry_each(struct ltran *l, void (*each)(void *arg, const struct member *m), void *arg)
@@ -61,6 +63,21 @@ void
 workers_kick(struct ltran *l)
 {
 	n_kicks++;
+}
+
+static struct bond_slave_stats slave;
+
+void
+bond_get_stats(const struct bond *b, struct bond_stats *out)
+{
+	*out = (struct bond_stats){.mode = BOND_ACTIVE_BACKUP, .miimon_ms = 100, .n_slaves = 1,
+		.switches = 3};
+}
+
+void
+bond_get_slave_stats(struct bond *b, unsigned int i, struct bond_slave_stats *out)
+{
+	*out = slave;
 }
 
 static void
@@ -181,6 +198,40 @@ show_adds_up_workers_and_their_drops(void)
 	feed_forget();
 	for (unsigned int i = 0; i < N_WORKERS; i++)
 		graph_destroy(graphs[i]);
+}
+
+static void
+expect_role(struct bond_slave_stats is, const char *role)
+{
+	struct ctl_ltran *l;
+	char *err;
+
+	slave = is;
+	l = ask(CTL_LTRAN_SHOW, NULL, &err);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(l);
+	CU_ASSERT_EQUAL(l->bond_mode, 1);
+	CU_ASSERT_EQUAL(l->bond_miimon, 100);
+	CU_ASSERT_EQUAL(l->bond_switches, 3);
+	CU_ASSERT_EQUAL_FATAL(l->nics_count, 1);
+	CU_ASSERT_STRING_EQUAL(l->nics[0].role, role);
+	CU_ASSERT_EQUAL(l->nics[0].port.link_up, is.present && is.link);
+	CU_ASSERT_EQUAL(l->nics[0].link_failures, is.link_failures);
+	done(CTL_LTRAN_SHOW, l);
+}
+
+/* The bond knows the link, whatever the driver says. */
+static void
+ports_of_a_bond_tell_their_part(void)
+{
+	lt.bond = (struct bond *)&lt; /* asked through the stand-ins only */
+	lt.ports[0] = 0;
+	lt.n_ports = 1;
+	lt.n_workers = 0;
+	conf.bond_ports = 1;
+	expect_role((struct bond_slave_stats){.present = true, .link = true, .active = true}, "active");
+	expect_role((struct bond_slave_stats){.present = true, .link = true}, "passive");
+	expect_role((struct bond_slave_stats){.present = true, .link_failures = 2}, "no link");
+	expect_role((struct bond_slave_stats){.link = true}, "gone");
 }
 
 /* Counters of a packet's way are there for graph show, and a trace wakes who sleeps. */
@@ -423,6 +474,7 @@ quit_sends_the_signal_that_main_waits_for(void)
 
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(show_adds_up_workers_and_their_drops),
+	CUNIT_TEST(ports_of_a_bond_tell_their_part),
 	CUNIT_TEST(graphs_are_shown_and_traced),
 	CUNIT_TEST(instances_tell_their_state_and_every_drop),
 	CUNIT_TEST(lengths_and_latencies_are_counted_while_asked_for),

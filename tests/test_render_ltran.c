@@ -87,6 +87,29 @@ ltran_keeps_the_names_of_gazelle(void)
 }
 
 static void
+bonds_show_what_their_ports_do(void)
+{
+	struct ctl_ltran l = facts();
+	struct ctl_nic two[] = {nics[0], nics[0]};
+
+	l.bond_mode = 1;
+	l.bond_miimon = 100;
+	l.bond_switches = 3;
+	l.nics = two;
+	l.nics_count = 2;
+	snprintf(two[0].role, sizeof(two[0].role), "no link");
+	two[0].port.link_up = false;
+	two[0].link_failures = 2;
+	snprintf(two[1].role, sizeof(two[1].role), "active");
+	render_ltran(out, &l);
+	fflush(out);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nbond_mode: 1, bond_miimon: 100 ms, switches: 3\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "link down, no link, link_failures 2\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "link up, active\n"));
+	fclose(out);
+}
+
+static void
 rates_are_differences_over_time(void)
 {
 	struct ctl_nic nic = nics[0];
@@ -204,6 +227,7 @@ latency_has_a_row_for_each_and_all(void)
 
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(ltran_keeps_the_names_of_gazelle),
+	CUNIT_TEST(bonds_show_what_their_ports_do),
 	CUNIT_TEST(rates_are_differences_over_time),
 	CUNIT_TEST(stack_rates_leave_gauges_alone),
 	CUNIT_TEST(instances_show_every_reason_that_counted),
