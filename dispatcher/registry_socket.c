@@ -18,29 +18,62 @@
 
 #include "dispatcher/registry.h"
 
+#define LOCK_PATH_MAX (LTRAN_PATH_MAX + sizeof(".lock"))
 #define BACKLOG 128
 #define FDS_MAX 16 /* the kernel drops what a message has beyond */
+
+static void
+lock_path(const struct registry *r, char path[LOCK_PATH_MAX])
+{
+	snprintf(path, LOCK_PATH_MAX, "%s.lock", r->path);
+}
+
+/* An ltran that ended while we opened its file has removed it: that is nobody's lock any more. */
+static bool
+is_still_there(int fd, const char *path)
+{
+	struct stat have, want;
+
+	return fstat(fd, &have) == 0 && stat(path, &want) == 0 && have.st_dev == want.st_dev &&
+	       have.st_ino == want.st_ino;
+}
+
+/* 0 with the lock in *fd, or -errno; *fd is open where somebody else has it. */
+static int
+open_locked(const char *path, int *fd)
+{
+	for (;;) {
+		*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (*fd < 0 || flock(*fd, LOCK_EX | LOCK_NB) < 0)
+			return -errno;
+		if (is_still_there(*fd, path))
+			return 0;
+		close(*fd);
+	}
+}
 
 /* A second ltran would answer for the same instances. */
 static int
 take_lock(struct registry *r, char *err, size_t err_len)
 {
-	char path[LTRAN_PATH_MAX + sizeof(".lock")];
-	char pid[16] = "";
-	int ret;
+	char path[LOCK_PATH_MAX], pid[16] = "";
+	int fd, ret;
 
-	snprintf(path, sizeof(path), "%s.lock", r->path);
-	r->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (r->lock_fd >= 0 && flock(r->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+	lock_path(r, path);
+	ret = open_locked(path, &fd);
+	if (ret == 0) {
+		r->lock_fd = fd;
 		ret = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-		if (ftruncate(r->lock_fd, 0) == 0 && pwrite(r->lock_fd, pid, ret, 0) == ret)
+		if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, ret, 0) == ret)
 			return 0;
-	}
-	ret = -errno;
-	if (ret == -EWOULDBLOCK && pread(r->lock_fd, pid, sizeof(pid) - 1, 0) > 0) {
+		ret = -errno;
+	} else if (ret == -EWOULDBLOCK && pread(fd, pid, sizeof(pid) - 1, 0) > 0) {
 		snprintf(err, err_len, "another ltran (pid %.*s) has %s", (int)strcspn(pid, "\n"),
 			pid, r->path);
+		close(fd);
 		return -EADDRINUSE;
+	} else if (fd >= 0) {
+		close(fd);
 	}
 	snprintf(err, err_len, "%s: %s", path, strerror(-ret));
 	return ret;
@@ -79,12 +112,17 @@ registry_listen_at(struct registry *r, char *err, size_t err_len)
 void
 registry_unlisten(struct registry *r)
 {
+	char path[LOCK_PATH_MAX];
+
 	if (r->listen_fd >= 0) {
 		close(r->listen_fd);
 		unlink(r->path);
 	}
-	if (r->lock_fd >= 0)
+	if (r->lock_fd >= 0) {
+		lock_path(r, path);
+		unlink(path); /* while it is locked: nobody else's */
 		close(r->lock_fd);
+	}
 }
 
 bool

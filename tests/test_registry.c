@@ -34,6 +34,23 @@ instance_gets_ring_ports_and_mac(void)
 }
 
 static void
+nothing_stays_in_the_run_directory(void)
+{
+	struct ltran_conf other = conf;
+	struct ltran second = {.conf = &other};
+	char path[128];
+
+	snprintf(other.unix_prefix, sizeof(other.unix_prefix), "other-");
+	snprintf(path, sizeof(path), "%s/other-" LTRAN_SOCKET ".lock", dir);
+	CU_ASSERT_EQUAL_FATAL(registry_start_in(&second, dir, err, sizeof(err)), 0);
+	CU_ASSERT_EQUAL(access(path, F_OK), 0);
+	registry_stop(&second);
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+	path[strlen(path) - strlen(".lock")] = '\0';
+	CU_ASSERT_EQUAL(access(path, F_OK), -1);
+}
+
+static void
 second_ltran_is_refused(void)
 {
 	struct ltran second = {.conf = &conf};
@@ -538,6 +555,7 @@ members_of_client_group_may_register(void)
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(instance_gets_ring_ports_and_mac),
 	CUNIT_TEST(second_ltran_is_refused),
+	CUNIT_TEST(nothing_stays_in_the_run_directory),
 	CUNIT_TEST(prefix_that_does_not_fit_is_refused),
 	CUNIT_TEST(fields_out_of_range_are_refused),
 	CUNIT_TEST(wrong_socket_table_is_refused),
