@@ -61,7 +61,7 @@ bond_open_slave(struct bond *b, unsigned int i, struct port_info *got, char *err
 	if (ret < 0)
 		return ret;
 	s->is_open = true;
-	s->if_index = got->if_index;
+	__atomic_store_n(&s->if_index, got->if_index, __ATOMIC_RELAXED);
 	s->is_kernel = is_kernel_device(got);
 	if (s->is_kernel)
 		if_indextoname(s->if_index, s->if_name);
@@ -193,6 +193,8 @@ bond_create(const struct bond_params *p, struct bond **bond, struct port_info *g
 	b->stop_fd = b->link_fd = b->ask_fd = -1;
 	b->timer_active = BOND_NO_SLAVE;
 	b->alb.next = BOND_ALB_PEERS;
+	b->teach_ms = 1000;
+	b->teach_at_tsc = rte_get_tsc_cycles() + rte_get_tsc_hz();
 	rte_spinlock_init(&b->alb.lock);
 	rte_spinlock_init(&b->shown_lock);
 	atomic_store(&b->links, bond_pack(&(struct bond_links){.active = BOND_NO_SLAVE}));

@@ -19,6 +19,9 @@
  * always "up", so that it never leaves a dead link. In mode 1 it does not read the
  * passive port: what has gathered there is delivered, old and a second time, after a switch.
  *
+ * A kernel device below a port must be silent: what the kernel itself sends with its address (IPv6 router
+ * solicitations) makes switches look for the bond at the wrong port.
+ *
  * A device that vanishes (hot unplug, or the kernel's device under af_packet) is a port without link:
  * nobody touches it any more. When a kernel device of that name is there again, the port is opened
  * anew. A bond of one port is legal and does just that.
@@ -65,6 +68,9 @@ struct bond_params {
 	unsigned int (*addresses)(void *arg, unsigned int from, uint32_t *out, unsigned int max);
 	/* Worker 0 shall walk, if it sleeps. Called by the monitor thread. */
 	void (*wake)(void *arg);
+	/* The links in use are others, and what was under way may be lost. Called at once and a little
+	 * later, when switches know, by the monitor thread. NULL: nobody wants to know. */
+	void (*lost)(void *arg);
 	void *arg;
 };
 

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The thread that watches a bond's links, off the packet path.
+ * The threads that watch a bond's links, off the packet path.
  *
- * A NIC's driver tells its link. For a kernel device (af_packet, af_xdp, tap) the carrier counts: the
- * flag IFF_RUNNING of the device with the index that the driver has bound to. The kernel also says
- * so by netlink, which shortens the wait; the clock remains, because messages can get lost.
+ * A NIC's driver tells its link. For a kernel device (af_packet, af_xdp, tap) the carrier of the device
+ * counts that has the index the driver has bound to: by the flag IFF_RUNNING, and as ethtool asks for
+ * it. The flag, like netlink's messages, may lag by a second, since the kernel gathers such changes;
+ * ethtool's question waits for the kernel's network lock, which is held for long while a device is
+ * being removed. So a second thread asks it, and the first takes what it has got last. Where messages
+ * come at once they shorten the wait.
  *
  * A device that is gone is absent from `links` at once. It is closed when no worker can be using it
  * any more, and a kernel device of the same name is probed anew by DPDK's hotplug, with the arguments
  * of the first time.
  */
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,7 +33,10 @@
 
 #include "nodes/bond_private.h"
 
-#define SETTLE_MS 1000 /* a primary with a link for so long is returned to */
+/* A link that is back is relied on after so long, if there are others: the switch behind it may not
+ * forward yet. */
+#define SETTLE_MS 1000
+#define TELL_AGAIN_MS 50
 #define RETRY_MS 100   /* a device that is gone is looked for so often */
 
 static uint64_t
@@ -49,15 +57,48 @@ bond_choose_active(uint8_t up, uint8_t current, int primary, bool settled)
 	return up == 0 ? BOND_NO_SLAVE : __builtin_ctz(up);
 }
 
-/* A kernel device's carrier; *present: the device is there. */
+/* What the kernel tells at once of a device; *present: it is there. */
 static bool
 kernel_link(const struct bond *b, const struct bond_slave *s, bool *present)
 {
-	struct ifreq ifr = { .ifr_ifindex = s->if_index };
+	struct ifreq ifr = { .ifr_ifindex = __atomic_load_n(&s->if_index, __ATOMIC_RELAXED) };
 
 	*present = ioctl(b->ask_fd, SIOCGIFNAME, &ifr) == 0;
 	return *present && ioctl(b->ask_fd, SIOCGIFFLAGS, &ifr) == 0 &&
-		(ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+		(ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING) &&
+		!atomic_load_explicit(&s->no_carrier, memory_order_relaxed);
+}
+
+/* What it tells after a wait for its lock: the carriers as they are now. */
+static void
+ask_carriers(struct bond *b)
+{
+	for (unsigned int i = 0; i < b->p.n_slaves; i++) {
+		struct bond_slave *s = &b->slaves[i];
+		struct ethtool_value carrier = { .cmd = ETHTOOL_GLINK };
+		struct ifreq ifr = { .ifr_ifindex = __atomic_load_n(&s->if_index, __ATOMIC_RELAXED) };
+		bool known;
+
+		if (!s->is_kernel || ioctl(b->ask_fd, SIOCGIFNAME, &ifr) < 0)
+			continue;
+		ifr.ifr_data = (char *)&carrier;
+		known = ioctl(b->ask_fd, SIOCETHTOOL, &ifr) == 0;
+		atomic_store_explicit(&s->no_carrier, known && carrier.data == 0, memory_order_relaxed);
+	}
+}
+
+static void *
+ask(void *arg)
+{
+	struct bond *b = arg;
+	struct pollfd fd = {b->stop_fd, POLLIN, 0};
+
+	while ((fd.revents & POLLIN) == 0) {
+		ask_carriers(b);
+		if (poll(&fd, 1, b->p.miimon_ms) < 0 && errno != EINTR)
+			break;
+	}
+	return NULL;
 }
 
 static bool
@@ -87,28 +128,46 @@ slave_link(const struct bond *b, struct bond_slave *s, bool *present)
 	return s->is_kernel ? kernel_link(b, s, present) : link;
 }
 
+/* What has changed about a slave's link. True: it has been up for a while. */
+static bool
+note_link(struct bond_slave *s, bool link, bool first, uint64_t now)
+{
+	if (link && !s->has_link)
+		s->up_since_ms = first ? now - SETTLE_MS : now;
+	if (!link && s->has_link)
+		atomic_fetch_add_explicit(&s->link_failures, 1, memory_order_relaxed);
+	s->has_link = link;
+	return link && now - s->up_since_ms >= SETTLE_MS;
+}
+
+static void
+tell_lost(const struct bond *b)
+{
+	if (b->p.lost != NULL)
+		b->p.lost(b->p.arg);
+}
+
 void
 bond_monitor_look(struct bond *b)
 {
 	struct bond_links old = bond_links(b), l = {.active = BOND_NO_SLAVE};
+	uint8_t settled = 0;
 	uint64_t now = now_ms();
-	bool settled = false;
 
 	for (unsigned int i = 0; i < b->p.n_slaves; i++) {
-		struct bond_slave *s = &b->slaves[i];
-		bool present, link = slave_link(b, s, &present), had = old.up & BOND_BIT(i);
+		bool present, link = slave_link(b, &b->slaves[i], &present);
 
 		l.present |= present ? BOND_BIT(i) : 0;
 		l.up |= link ? BOND_BIT(i) : 0;
-		if (link && !had)
-			s->up_since_ms = now;
-		if (!link && had)
-			atomic_fetch_add_explicit(&s->link_failures, 1, memory_order_relaxed);
-		if (link && (int)i == b->p.primary)
-			settled = now - s->up_since_ms >= SETTLE_MS;
+		if (note_link(&b->slaves[i], link, old.version == 0, now))
+			settled |= BOND_BIT(i);
 	}
+	/* Mode 4 has LACP to know when the other end is ready; in mode 6, time must do. */
+	if (b->p.mode == BOND_ALB && settled != 0)
+		l.up = settled;
 	if (b->p.mode != BOND_8023AD)
-		l.active = bond_choose_active(l.up, old.active, b->p.primary, settled);
+		l.active = bond_choose_active(l.up, old.active, b->p.primary,
+			b->p.primary >= 0 && (settled & BOND_BIT(b->p.primary)));
 	if (l.present == old.present && l.up == old.up && l.active == old.active)
 		return;
 	if (l.active != old.active && l.active != BOND_NO_SLAVE && old.version != 0)
@@ -117,6 +176,10 @@ bond_monitor_look(struct bond *b)
 		bond_wake_slave(b, __builtin_ctz(gone), false);
 	l.version = old.version + 1;
 	atomic_store(&b->links, bond_pack(&l));
+	if (l.up != old.up && l.up != 0 && old.version != 0) {
+		tell_lost(b);
+		b->tell_again_ms = now + TELL_AGAIN_MS;
+	}
 	if (b->p.wake != NULL)
 		b->p.wake(b->p.arg);
 }
@@ -186,6 +249,10 @@ watch(void *arg)
 		if (b->link_fd >= 0 && fds[1].revents != 0)
 			drain(b->link_fd);
 		bond_monitor_look(b);
+		if (b->tell_again_ms != 0 && now_ms() >= b->tell_again_ms) {
+			b->tell_again_ms = 0;
+			tell_lost(b);
+		}
 		if (now_ms() < look_at)
 			continue;
 		look_for_devices(b);
@@ -211,6 +278,7 @@ bond_monitor_open(struct bond *b, char *err, size_t len)
 		close(b->link_fd);
 		b->link_fd = -1;
 	}
+	ask_carriers(b);
 	return 0;
 }
 
@@ -239,10 +307,15 @@ bond_start(struct bond *b)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&b->thread, NULL, watch, b);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	b->has_thread = ret == 0;
 	if (ret == 0)
+		ret = pthread_create(&b->asker, NULL, ask, b);
+	b->has_asker = ret == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (b->has_thread)
 		pthread_setname_np(b->thread, "gazelle-bond");
+	if (b->has_asker)
+		pthread_setname_np(b->asker, "gazelle-carrier");
 	return -ret;
 }
 
@@ -253,5 +326,7 @@ bond_stop(struct bond *b)
 		return;
 	eventfd_write(b->stop_fd, 1);
 	pthread_join(b->thread, NULL);
-	b->has_thread = false;
+	if (b->has_asker)
+		pthread_join(b->asker, NULL);
+	b->has_thread = b->has_asker = false;
 }

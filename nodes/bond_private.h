@@ -31,7 +31,7 @@
 /* The word `links`, unpacked. */
 struct bond_links {
 	uint8_t present; /* bits: may be touched */
-	uint8_t up;      /* bits: present and with a link */
+	uint8_t up;      /* bits: present, with a link, and to be used */
 	uint8_t active;  /* modes 1 and 6: slave, or BOND_NO_SLAVE */
 	uint32_t version;
 };
@@ -55,7 +55,9 @@ struct bond_slave {
 	char *devargs;             /* to open it anew; owned, or NULL */
 	bool is_open, has_sockets;
 	_Atomic bool removed;      /* DPDK says so */
-	uint64_t up_since_ms;      /* monitor */
+	_Atomic bool no_carrier;   /* the kernel has said so */
+	bool has_link;             /* monitor */
+	uint64_t up_since_ms;
 	_Atomic uint16_t key;      /* LACP: by speed */
 	_Atomic bool full_duplex;
 	_Atomic uint64_t link_failures, returns;
@@ -99,11 +101,14 @@ struct bond {
 	rte_spinlock_t shown_lock;
 	struct lacp_port shown[LACP_PORTS_MAX]; /* copies for statistics */
 	struct bond_announce announce;
+	uint64_t teach_at_tsc;  /* mode 6: switches are told the addresses of all ports */
+	unsigned int teach_ms;  /* and again after so long */
 	struct bond_alb alb;
 
 	/* monitor */
-	pthread_t thread;
-	bool has_thread;
+	pthread_t thread, asker;
+	bool has_thread, has_asker;
+	uint64_t tell_again_ms; /* p.lost; 0: not */
 	int stop_fd; /* eventfd */
 	int link_fd; /* netlink: links have changed; or -1 */
 	int ask_fd;  /* socket for questions about devices */

@@ -26,6 +26,7 @@
 #define ANNOUNCE_AGAIN_MS 200 /* a switch's port may have been blocked meanwhile */
 #define BURST 32
 #define LEARN_LEN 60
+#define TEACH_MS 1000u
 
 enum edge { EDGE_TX, EDGE_DROP, EDGES };
 
@@ -228,10 +229,24 @@ teach_switch(struct output *out, const struct bond *b, unsigned int i,
 	emit(out, m);
 }
 
-/* The address of a port without link is now behind the active one. */
+/*
+ * Every address once; that of a port without link is behind the active one. After a change again and
+ * again, in intervals from 1 ms on, because a port whose link is back first sends what had been left in
+ * its ring, with the address it had then; and every second, because a port may receive for long
+ * without sending.
+ */
 static void
-teach_switches(struct output *out, const struct bond *b, const struct bond_links *l)
+teach_switches(struct output *out, struct bond *b, const struct bond_links *l, uint64_t now)
 {
+	uint64_t ms = rte_get_tsc_hz() / 1000;
+
+	if (now < b->teach_at_tsc) {
+		b->due_tsc = RTE_MIN(b->due_tsc, b->teach_at_tsc);
+		return;
+	}
+	b->teach_at_tsc = now + ms * b->teach_ms;
+	b->teach_ms = RTE_MIN(2 * b->teach_ms, TEACH_MS);
+	b->due_tsc = RTE_MIN(b->due_tsc, b->teach_at_tsc);
 	if (l->active == BOND_NO_SLAVE)
 		return;
 	for (unsigned int i = 0; i < b->p.n_slaves; i++)
@@ -260,6 +275,7 @@ run_alb(struct output *out, struct bond *b, const struct bond_links *l, uint64_t
 	struct bond_alb_peer peer;
 	uint8_t slave;
 
+	teach_switches(out, b, l, now);
 	if (__atomic_exchange_n(&b->alb.disturbed, false, __ATOMIC_RELAXED)) {
 		b->alb.next = BOND_ALB_PEERS;
 		b->alb.at_tsc = now + rte_get_tsc_hz() / 1000 * BOND_ALB_SETTLE_MS;
@@ -290,7 +306,8 @@ notice_change(struct output *out, struct bond *b, const struct bond_links *l, ui
 
 	b->timer_version = l->version;
 	if (b->p.mode == BOND_ALB && l->up != b->timer_up && !first) {
-		teach_switches(out, b, l);
+		b->teach_at_tsc = now;
+		b->teach_ms = 1;
 		b->alb.at_tsc = now + rte_get_tsc_hz() / 1000 * BOND_ALB_SETTLE_MS;
 	}
 	if (l->active != b->timer_active && l->active != BOND_NO_SLAVE && !first)

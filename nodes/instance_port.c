@@ -81,6 +81,16 @@ wake_first(void *arg)
 		stack_kick(in->workers[0]->stack);
 }
 
+/* TCP need not wait for its timers to find out what was lost with the link. */
+static void
+send_again(void *arg)
+{
+	const struct instance *in = arg;
+
+	if (in->stacks != NULL)
+		stack_group_link_up(in->stacks);
+}
+
 static int
 open_bond(struct instance *in, const struct port_params *want, struct port_info *got, char *err,
 	size_t err_len)
@@ -95,6 +105,7 @@ open_bond(struct instance *in, const struct port_params *want, struct port_info 
 		.n_workers = in->n_workers,
 		.addresses = own_addresses,
 		.wake = wake_first,
+		.lost = send_again,
 		.arg = in,
 	};
 	int ret = 0;

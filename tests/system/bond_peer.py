@@ -43,21 +43,21 @@ def listen(port):
 def read_all(sock, seconds):
     """Reads until the end or for `seconds`; returns the longest silence and the bytes."""
     start = last = time.monotonic()
-    longest, total = 0.0, 0
+    longest, at, total = 0.0, 0.0, 0
     while seconds is None or last - start < seconds:
         data = sock.recv(1 << 18)
         now = time.monotonic()
         if not data:
             break
         total += len(data)
-        if now - start > WARM_S:
-            longest = max(longest, now - last)
+        if now - start > WARM_S and now - last > longest:
+            longest, at = now - last, last - start
         last = now
-    return longest * 1000, total
+    return longest * 1000, at, total
 
 
-def report(longest, total):
-    return f"silence {longest:.1f} ms, {total} bytes"
+def report(longest, at, total):
+    return f"silence {longest:.1f} ms after {at:.2f} s, {total} bytes"
 
 
 def feed(conn):

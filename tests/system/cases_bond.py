@@ -21,6 +21,9 @@ class Links:
     def __init__(self, bed, bridge=True, peers=0):
         self.bed = bed
         self.bridge = bridge
+        # Near's kernel shall say nothing on its own: with a port's address, at the wrong port.
+        sh("ip", "netns", "exec", bed.near_ns, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1",
+           "net.ipv6.conf.default.disable_ipv6=1")
         self.far = (bed.far_dev, bed.far_dev + "b")
         self.near = (bed.near_dev, bed.near_dev + "b")
         sh("ip", "link", "add", self.near[1], "netns", bed.near_ns, "type", "veth", "peer", "name",
@@ -142,7 +145,7 @@ def drops(bed, pid, symbol):
 
 
 def silence(output):
-    match = re.search(r"silence ([\d.]+) ms, (\d+) bytes", output)
+    match = re.search(r"silence ([\d.]+) ms after [\d.]+ s, (\d+) bytes", output)
     if not match:
         raise Failure(f"no report: {output[-300:]}")
     return float(match.group(1)), int(match.group(2))
