@@ -23,7 +23,8 @@
 #include "nodes/bond.h"
 #include "nodes/nodes.h"
 
-#define SPIN_US 200 /* idle for so long: sleep (low_power_mode) */
+#define YIELD_US 2  /* low_power_mode: idle for so long, others may have the core between two walks ... */
+#define SPIN_US 200 /* ... and for so long: sleep */
 
 static void
 pin(const struct dispatch_worker *dw)
@@ -50,21 +51,37 @@ walk(struct dispatch_worker *dw)
 	return dw->moved != moved;
 }
 
+/* low_power_mode, nothing to do for `idle` TSC ticks: let programs that share the core run; then sleep.
+ * True: it has slept. */
+static bool
+rest(struct dispatch_worker *dw, uint64_t idle)
+{
+	uint64_t us = rte_get_tsc_hz() / 1000000;
+
+	if (idle > SPIN_US * us && sleep_arm(dw)) {
+		if (!walk(dw))
+			sleep_wait(dw);
+		sleep_disarm(dw);
+		return true;
+	}
+	if (idle > YIELD_US * us)
+		sched_yield();
+	return false;
+}
+
 static void
 run(struct dispatch_worker *dw)
 {
-	uint64_t spin = rte_get_tsc_hz() / 1000000 * SPIN_US, busy = rte_rdtsc();
+	uint64_t busy = rte_rdtsc(), now;
 
 	while (!atomic_load_explicit(&dw->lt->stop, memory_order_relaxed)) {
-		if (walk(dw))
-			busy = rte_rdtsc();
-		else if (dw->lt->conf->low_power_mode && rte_rdtsc() - busy > spin &&
-			sleep_arm(dw)) {
-			if (!walk(dw))
-				sleep_wait(dw);
-			sleep_disarm(dw);
-			busy = rte_rdtsc();
-		}
+		bool moved = walk(dw);
+
+		if (!dw->lt->conf->low_power_mode)
+			continue;
+		now = rte_rdtsc();
+		if (moved || rest(dw, now - busy))
+			busy = now;
 	}
 }
 
