@@ -8,6 +8,7 @@
  * finds this setsockopt() before libc's, as that of liblstack.so (preload/fd_opt.c) in instances.
  */
 #include <linux/if_packet.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -16,12 +17,12 @@
 __attribute__((visibility("default"))) int
 setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
-	int arg;
+	uint32_t arg;
 
 	if (level == SOL_PACKET && name == PACKET_FANOUT && val != NULL &&
 		len >= sizeof(arg)) {
 		memcpy(&arg, val, sizeof(arg));
-		arg &= ~(PACKET_FANOUT_FLAG_DEFRAG << 16);
+		arg &= ~((uint32_t)PACKET_FANOUT_FLAG_DEFRAG << 16);
 		return (int)syscall(SYS_setsockopt, fd, level, name, &arg, sizeof(arg));
 	}
 	return (int)syscall(SYS_setsockopt, fd, level, name, val, len);

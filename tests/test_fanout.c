@@ -5,6 +5,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,8 +36,8 @@ packet_sockets_get_fragments_as_they_are(void)
 	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), got = 0;
 	struct sockaddr_ll lo = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL),
 		.sll_ifindex = if_nametoindex("lo")};
-	int arg = (getpid() & 0xffff) | (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG |
-		PACKET_FANOUT_FLAG_ROLLOVER) << 16;
+	uint32_t arg = (getpid() & 0xffff) | (uint32_t)(PACKET_FANOUT_HASH |
+		PACKET_FANOUT_FLAG_DEFRAG | PACKET_FANOUT_FLAG_ROLLOVER) << 16;
 	socklen_t len = sizeof(got);
 
 	if (fd < 0) /* an unprivileged run: the system test of fragments covers it */

@@ -243,8 +243,9 @@ def bond_lacp(bed):
     client = LacpClient(bed, links)
     client.run(["read", NEAR, "7000", "1"])  # waits for LACP by connecting again and again
     before = [links.near_received(i) for i in (0, 1)]
-    many = [client.start(["read", NEAR, "7000", "2", "8"])]
-    bed.finish(many[0], 40, expect="silence")
+    # Long enough for LACP to settle first: the client is a new program, its partner has to notice.
+    many = client.start(["read", NEAR, "7000", "8", "8"])
+    bed.finish(many, 40, expect="silence")
     after = [links.near_received(i) for i in (0, 1)]
     if min(b - a for a, b in zip(before, after)) < 100:
         raise Failure(f"one link carried all: {before} {after}")
