@@ -10,8 +10,11 @@ import argparse
 import fnmatch
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+
+import check_commands
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FOLDERS = ("graph", "nodes", "stack", "preload", "dispatcher", "ctl", "conf", "perf", "tests")
@@ -204,6 +207,15 @@ def check_names(check):
                 check.complain(path, number, "names a directory of one machine")
 
 
+def check_packages(check):
+    if shutil.which("dpkg-query") is None:
+        print("skip    commands: this is not Debian")
+        return
+    check.rule("commands: each comes with a package that set-up names")
+    for path, line, text in check_commands.complaints(ROOT):
+        check.complain(path, line, text)
+
+
 def check_exports(check, build):
     check.rule("exports: liblstack.so shows nothing but the intercepted calls")
     library = pathlib.Path(build) / "preload" / "liblstack.so"
@@ -232,6 +244,7 @@ def main():
     check_calls(check)
     check_error_rows(check)
     check_names(check)
+    check_packages(check)
     if args.build:
         check_exports(check, args.build)
     failed = 0

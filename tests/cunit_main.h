@@ -16,6 +16,7 @@
 
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,10 +34,25 @@ struct cunit_test {
 			(teardown), argc > 1 ? argv[1] : "");                                      \
 	}
 
+/* What nohup, a script's background or a mask left to us does not reach the tests' processes. */
+static inline void
+cunit_default_signals(void)
+{
+	sigset_t none;
+	for (int number = 1; number < NSIG; number++) {
+		struct sigaction now;
+		if (sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+			signal(number, SIG_DFL);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static inline int
 cunit_run(const char *suite, const struct cunit_test *tests, size_t n, CU_SetUpFunc setup,
 	CU_TearDownFunc teardown, const char *filter)
 {
+	cunit_default_signals();
 	if (CU_initialize_registry() != CUE_SUCCESS)
 		return 2;
 	CU_pSuite s = CU_add_suite_with_setup_and_teardown(suite, NULL, NULL, setup, teardown);

@@ -17,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "system"))
+from dispositions import default_for_children  # noqa: E402
+
 LTRAN = pathlib.Path(sys.argv[1]).resolve()
 UNIT = pathlib.Path(sys.argv[2]).resolve()
 CONF = """forward_kit_args="--no-huge -m 64 --vdev=net_null0,no-rx=1 {args}"
@@ -221,6 +224,7 @@ TESTS = (help_is_shown, version_is_shown, wrong_command_lines_are_refused, missi
 
 
 def main():
+    default_for_children()
     passed = failed = 0
     for test in TESTS:
         if len(sys.argv) > 3 and sys.argv[3] not in test.__name__:

@@ -28,6 +28,7 @@ import cases_posix  # noqa: E402,F401
 import cases_programs  # noqa: E402,F401
 import cases_start  # noqa: E402,F401
 from cases import CASES  # noqa: E402
+from dispositions import default_for_children  # noqa: E402
 from harness import KERNEL, ROOT, Bed, Failure, Skip  # noqa: E402
 
 
@@ -74,8 +75,10 @@ def main():
     parser.add_argument("names", nargs="*", help="run the tests whose names contain one of these")
     args = parser.parse_args()
     off = os.environ.get("GAZELLE_OFF") == "1"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda n, _: sys.exit(128 + n))
+    default_for_children()
     os.environ["GAZELLE_BUILD"] = str(args.build.resolve())
     counts = {"ok": 0, "FAIL": 0, "skip": 0}
     for case in CASES:
