@@ -131,7 +131,7 @@ enum seen_kind { SEEN_TCP, SEEN_UDP, SEEN_ICMP, SEEN_ARP, SEEN_OTHER, SEEN_KINDS
 struct dispatch_worker {
 	struct worker w;
 	struct ltran *lt;
-	const struct map *map; /* read once per walk */
+	const struct map *map; /* of the walk that runs now; NULL between two walks */
 	uint16_t next_member;  /* instance-rx goes on there */
 	uint64_t moved;        /* packets that passed dispatch-in or -out */
 	uint64_t walks, idle_walks, sleeps;
@@ -183,6 +183,16 @@ static inline struct dispatch_worker *
 node_dispatch_worker(struct worker *w)
 {
 	return (struct dispatch_worker *)w;
+}
+
+/*
+ * The map of now. For a worker that is online for librte_rcu, which may use it (and the members in it)
+ * until its next quiescent report or until it goes offline. Keep it in a local variable.
+ */
+static inline const struct map *
+worker_map(const struct dispatch_worker *dw)
+{
+	return atomic_load_explicit(&dw->lt->map, memory_order_acquire);
 }
 
 /* The address entry of `addr` (network order); entry 0, nobody's, when there is none. */

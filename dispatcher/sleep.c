@@ -69,7 +69,7 @@ release_ring(struct dispatch_worker *dw, int vid, uint16_t q)
 static void
 each_ring(struct dispatch_worker *dw, void (*fn)(struct dispatch_worker *, int, uint16_t))
 {
-	const struct map *map = dw->map;
+	const struct map *map = worker_map(dw); /* until the end of this function */
 
 	for (uint16_t i = 0; i < map->n_members; i++) {
 		struct member *mb = map->members[i];
@@ -134,7 +134,6 @@ sleep_wait(struct dispatch_worker *dw)
 				read(dw->wake_fd, &count, sizeof(count)) < 0)
 				continue; /* somebody was quicker; nothing is lost */
 	rte_rcu_qsbr_thread_online(dw->lt->rcu, dw->w.index);
-	dw->map = atomic_load_explicit(&dw->lt->map, memory_order_acquire);
 }
 
 void

@@ -2,9 +2,11 @@
 /*
  * Workers: one thread and one graph per core that dispatches.
  *
- * The map is read once per walk, and after each walk the worker tells librte_rcu that it holds
- * nothing older: that is how the control thread frees members and maps without any lock here. A
- * sleeping worker is offline for librte_rcu and holds nothing at all.
+ * The map is read once per walk. After each walk the worker tells librte_rcu that it holds nothing
+ * any more, and from then on the control thread may free that map and the members that are not in the
+ * next one. So dw->map is NULL outside a walk: whoever needs a map there (sleep.c) reads it anew with
+ * worker_map() and forgets it before the next walk or sleep. A sleeping worker is offline for
+ * librte_rcu and holds nothing at all.
  */
 #include <errno.h>
 #include <sched.h>
@@ -43,8 +45,9 @@ walk(struct dispatch_worker *dw)
 {
 	uint64_t moved = dw->moved;
 
-	dw->map = atomic_load_explicit(&dw->lt->map, memory_order_acquire);
+	dw->map = worker_map(dw);
 	graph_walk(dw->w.graph);
+	dw->map = NULL; /* it may be freed from here on */
 	rte_rcu_qsbr_quiescent(dw->lt->rcu, dw->w.index);
 	dw->walks++;
 	dw->idle_walks += dw->moved == moved;
@@ -183,5 +186,6 @@ workers_stop(struct ltran *lt)
 void
 workers_synchronize(struct ltran *lt)
 {
-	rte_rcu_qsbr_synchronize(lt->rcu, RTE_QSBR_THRID_INVALID);
+	/* In two steps, which are inline functions: the thread sanitizer sees what orders us. */
+	rte_rcu_qsbr_check(lt->rcu, rte_rcu_qsbr_start(lt->rcu), true);
 }
