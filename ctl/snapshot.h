@@ -174,6 +174,7 @@ struct ctl_conns {
 	X(tcp_out_rst)                                                                             \
 	X(tcp_refused_cnt)                                                                         \
 	X(tcp_listen_drops)                                                                        \
+	X(tcp_engine_resets)                                                                       \
 	X(icmp_in_msgs)                                                                            \
 	X(icmp_in_errors)                                                                          \
 	X(icmp_in_echos)                                                                           \

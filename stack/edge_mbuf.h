@@ -6,6 +6,7 @@
 #include <rte_mbuf.h>
 
 #include "stack/impl.h"
+#include "stack/lwip_image.h"
 
 static inline struct rte_mbuf *
 pkt_mbuf(struct pkt *p)
@@ -18,5 +19,8 @@ mbuf_pkt(struct rte_mbuf *m)
 {
 	return rte_mbuf_to_priv(m);
 }
+
+/* edge_tx.c: lwIP's way out, netif->output */
+err_t edge_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *next);
 
 #endif

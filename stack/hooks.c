@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What every lwIP image calls outside itself: initial sequence numbers, randomness, assertions. */
+/* What every lwIP image calls outside itself: initial sequence numbers, randomness. Assertions are
+ * in lwip_guard.c. */
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -74,19 +73,4 @@ stack_hook_random(void)
 	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != sizeof(r))
 		r = (uint32_t)siphash((uint64_t)clock(), 0);
 	return r;
-}
-
-/* A debug or test build stops where the bug is; a release build lets the program go on. */
-void
-stack_hook_assert(const char *message)
-{
-#ifndef NDEBUG
-	fprintf(stderr, "gazelle: lwIP: %s\n", message);
-	abort();
-#else
-	static unsigned int reported;
-
-	if (__atomic_fetch_add(&reported, 1, __ATOMIC_RELAXED) < 10)
-		fprintf(stderr, "gazelle: lwIP: %s\n", message);
-#endif
 }

@@ -91,7 +91,7 @@ struct stack {
 	bool worked; /* this run moved packets or events */
 	struct stack_op link_up; /* any; see link.c */
 	struct stack_counters counters;
-	uint64_t tx_full_drops, rst_out, listen_drops;
+	uint64_t tx_full_drops, rst_out, listen_drops, engine_resets;
 	uint32_t challenge_ms, challenge_n; /* rate limit of challenge ACKs */
 };
 
@@ -133,6 +133,8 @@ void stack_post(struct stack *st, struct stack_op *op);
 void stack_link_init(struct stack *st); /* link.c */
 /* Ask the holder to serve `s`; any thread. */
 void stack_mark_dirty(struct sock *s, uint32_t reason);
+/* Serve the sockets that are dirty, as many as one loop may. Holder. */
+void stack_serve_dirty(struct stack *st);
 /* Refresh now_us, now_ms and lwIP's clock. Holder. */
 void stack_clock(struct stack *st);
 struct stack *stack_home(struct stack_group *g);
@@ -143,6 +145,13 @@ stack_tsc(void)
 {
 	return __builtin_ia32_rdtsc();
 }
+
+/* --- lwip_guard.c ------------------------------------------------------------------------------------ */
+
+/* Run fn, which may enter lwIP. False: an assertion of lwIP has cut it off, and the connection that lwIP
+ * was working for is gone. Holder. */
+bool lwip_guard(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg);
+extern bool lwip_assert_aborts; /* tests: end the process instead */
 
 /* --- table.c: connections, ports -------------------------------------------------------------------- */
 
@@ -194,7 +203,8 @@ void tcp_sock_abort(struct stack *st, struct sock *s, int err);
 bool tcp_unsettled(const struct stack *st, bool with_fin);
 /* The process ends: reset what is unsettled, forget the rest. */
 void tcp_sock_end(struct stack *st, struct sock *s);
-void tcp_feed_pending(struct stack *st);
+/* Serve the sockets that the vector has left something to do; cut off, it goes on with the next. */
+void tcp_feed_pending(struct stack *st, void *unused);
 void tcp_sock_output(struct stack *st, struct sock *s); /* feed, then output */
 void tcp_enter(struct stack *st, struct sock *s);
 void tcp_leave(struct stack *st, struct sock *s);

@@ -81,6 +81,7 @@ op_snmp(struct stack *st, void *arg)
 	o->tcp_in_err = m->tcpinerrs;
 	o->tcp_out_rst = m->tcpoutrsts;
 	o->tcp_listen_drops = st->listen_drops;
+	o->tcp_engine_resets = st->engine_resets;
 	o->tcp_refused = st->rst_out;
 	o->tcp_curr_estab = st->counters.conns;
 	o->udp_in_datagrams = m->udpindatagrams;

@@ -21,6 +21,7 @@ struct lwip_image {
 	struct tcp_pcb **active_pcbs, **tw_pcbs, **bound_pcbs;
 	union tcp_listen_pcbs_t *listen_pcbs;
 	struct udp_pcb **udp_pcbs;
+	struct tcp_pcb **input_pcb; /* the one that tcp_input() is working for */
 	u32_t *ticks; /* ms; we are lwIP's clock */
 	struct stats_mib2 *mib2;
 
@@ -44,6 +45,8 @@ struct lwip_image {
 	err_t (*tcp_close)(struct tcp_pcb *pcb);
 	void (*tcp_abort)(struct tcp_pcb *pcb);
 	void (*tcp_abandon)(struct tcp_pcb *pcb, int reset);
+	void (*tcp_rst)(const struct tcp_pcb *pcb, u32_t seqno, u32_t ackno, const ip_addr_t *local_ip,
+		const ip_addr_t *remote_ip, u16_t local_port, u16_t remote_port);
 	void (*tcp_arg)(struct tcp_pcb *pcb, void *arg);
 	void (*tcp_accept)(struct tcp_pcb *pcb, tcp_accept_fn fn);
 	void (*tcp_recv)(struct tcp_pcb *pcb, tcp_recv_fn fn);

@@ -21,14 +21,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define STOP_TRIES 100
-#define STOP_WAIT_US 1000
 #define SPINS_BEFORE_YIELD 256
 #define YIELDS_BEFORE_SLEEP 64
 #define UNATTENDED_US 50
 #define SPIN_US 50 /* before sleeping: a few times what falling asleep and waking cost */
-#define DRAIN_US 2000000    /* at the end: for data and FINs that are not acknowledged */
-#define DRAIN_FIN_US 200000 /* for the peers' FINs */
 
 /* --- lock ---------------------------------------------------------------------------------------------- */
 
@@ -203,14 +199,15 @@ collect_dirty(struct stack *st)
 	st->dirty_fifo_tail = last;
 }
 
-/* send_connect_number bounds the sockets with sends, read_connect_number the others; 0: no bound. */
-static void
-serve_dirty(struct stack *st)
-{
-	const struct stack_params *p = &st->group->params;
-	uint32_t sends = p->send_connect_number, reads = p->read_connect_number;
+struct budget {
+	uint32_t sends, reads;
+};
 
-	collect_dirty(st);
+static void
+serve_some(struct stack *st, void *arg)
+{
+	struct budget *b = arg;
+
 	while (st->dirty_fifo != NULL) {
 		struct sock *s = st->dirty_fifo;
 		uint32_t reasons;
@@ -223,9 +220,23 @@ serve_dirty(struct stack *st)
 			tcp_sock_serve(st, s, reasons);
 		else
 			udp_sock_serve(st, s, reasons);
-		if (reasons & SD_TX ? --sends == 0 : --reads == 0)
+		if (reasons & SD_TX ? --b->sends == 0 : --b->reads == 0)
 			break;
 	}
+}
+
+/* send_connect_number bounds the sockets with sends, read_connect_number the others; 0: no bound. */
+void
+stack_serve_dirty(struct stack *st)
+{
+	const struct stack_params *p = &st->group->params;
+	struct budget b = {p->send_connect_number, p->read_connect_number};
+
+	collect_dirty(st);
+	if (st->dirty_fifo == NULL)
+		return;
+	while (!lwip_guard(st, serve_some, &b))
+		;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------- */
@@ -259,7 +270,7 @@ stack_run_locked(struct stack *st)
 	st->worked = false;
 	stack_clock(st);
 	run_ops(st, rpc != 0 ? rpc : UINT32_MAX);
-	serve_dirty(st);
+	stack_serve_dirty(st);
 	if (st->wheel.now_ms != st->now_ms)
 		wheel_advance(&st->wheel, st->now_ms, &timer_calls, st);
 	st->wiring.walk(st->wiring.walk_arg);
@@ -436,62 +447,4 @@ int
 stack_group_start(struct stack_group *g)
 {
 	return thread_start_all(g);
-}
-
-/* What the program has sent is delivered before it ends, as a kernel would after exit(). */
-static void
-drain(struct stack *st)
-{
-	uint64_t start = stack_tsc_us(st->group), now;
-	unsigned int idle = 0;
-	struct sock *s, *next;
-
-	stack_clock(st);
-	serve_dirty(st);
-	for (s = st->all; s != NULL; s = next) {
-		next = s->all_next;
-		if (s->kind == SOCK_TCP && s->pcb != NULL && !s->closed)
-			tcp_sock_serve(st, s, SD_CLOSE);
-	}
-	do {
-		if (!stack_run_locked(st))
-			thread_pause_idle(st->group, ++idle);
-		now = stack_tsc_us(st->group) - start;
-	} while (now < DRAIN_US && tcp_unsettled(st, now < DRAIN_FIN_US));
-}
-
-/* Every peer that is still owed something is told that it will not come. */
-static void
-abort_all(struct stack *st)
-{
-	struct sock *s, *next;
-
-	for (s = st->all; s != NULL; s = next) {
-		next = s->all_next;
-		if (s->kind == SOCK_TCP && s->pcb != NULL)
-			tcp_sock_end(st, s);
-	}
-	/* The wire takes a few hundred at a time; a peer that takes none cannot hold us for long. */
-	st->wiring.walk(st->wiring.walk_arg);
-	for (int tries = 0; tries < STOP_TRIES && stack_tx_pending(st); tries++) {
-		usleep(STOP_WAIT_US);
-		st->wiring.walk(st->wiring.walk_arg);
-	}
-}
-
-void
-stack_group_stop(struct stack_group *g)
-{
-	thread_stop_all(g);
-	for (unsigned int i = 0; i < g->n; i++) {
-		struct stack *st = &g->stacks[i];
-
-		/* A thread of the program may be inside; at exit it will not come out. */
-		for (int tries = 0; tries < STOP_TRIES && !stack_trylock(st); tries++)
-			usleep(STOP_WAIT_US);
-		if (st->holder != pthread_self())
-			continue;
-		drain(st);
-		abort_all(st);
-	}
 }

@@ -179,6 +179,7 @@ on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 			k->data = p->payload;
 			k->len = p->len;
 			k->off = 0;
+			p->ref = 0; /* not lwIP's any more, see edge.c */
 			k->next = newest;
 			newest = k;
 			if (oldest == NULL)
@@ -390,6 +391,19 @@ on_destroyed(u8_t id, void *data)
 	} else if (s->closed) {
 		sock_retire(st, s);
 	}
+}
+
+void
+tcp_sock_lost(struct stack *st, struct sock *s, int err)
+{
+	s->fail_errno = err;
+	if (s->closed && s->listener != NULL) {
+		tcp_listener_put(s->listener);
+		s->listener = NULL;
+	}
+	on_destroyed(st->ext_id, s);
+	on_error(s, ERR_ABRT);
+	tcp_leave(st, s);
 }
 
 const struct tcp_ext_arg_callbacks tcp_ext_callbacks = {

@@ -19,6 +19,10 @@ void tcp_lists_clear(struct stack *st);
 void tcp_listener_put(struct sock *l);
 void tcp_pcb_adopt(struct stack *st, struct sock *s, struct tcp_pcb *pcb);
 void tcp_options_apply(struct sock *s);
+void tcp_sock_lost(struct stack *st, struct sock *s, int err); /* its pcb is not to be touched again */
+
+/* tcp_ops.c */
+void tcp_sock_abandon(struct stack *st, struct sock *s, bool reset); /* forget s->pcb */
 
 /* tcp_rx_ooo.c */
 /* Does a segment begin behind what is expected? Such ones do not go to lwIP but here. */
@@ -52,6 +56,9 @@ uint32_t tcp_resend_last(const struct sock *s); /* where the last packet in flig
 uint16_t tcp_seg_max(const struct tcp_pcb *pcb, uint16_t tso_max);
 /* pcb->mss for one tcp_write() of `len` bytes. */
 uint16_t tcp_seg_write_mss(const struct tcp_pcb *pcb, uint16_t tso_max, uint32_t len);
+
+/* Is the last segment that waits no longer than lwIP would make it now, with pcb->mss? */
+bool tcp_seg_fits_last(const struct tcp_pcb *pcb);
 
 /* tcp_wait.c */
 void tcp_wait_add(struct stack *st, struct sock *s); /* in TIME_WAIT now; may be repeated */

@@ -61,24 +61,28 @@ tcp_listener_close(struct stack *st, struct sock *l)
 	st->counters.listeners--;
 }
 
-int
-tcp_sock_connect(struct stack *st, struct sock *s)
+struct connect {
+	struct sock *s;
+	err_t err;
+};
+
+static void
+connect_sock(struct stack *st, void *arg)
 {
+	struct connect *c = arg;
 	const struct lwip_image *lw = st->lw;
+	struct sock *s = c->s;
 	ip_addr_t remote = {s->raddr}, local = {s->laddr};
 	struct tcp_pcb *pcb;
-	err_t err;
 
-	if (!tcp_make_room(st))
-		return -ENOBUFS;
 	tcp_lists_clear(st);
 	pcb = lw->tcp_new();
 	if (pcb == NULL)
-		return -ENOBUFS;
+		return;
 	s->timer = wheel_add(&st->wheel, s);
 	if (s->timer == 0) {
 		lw->tcp_abandon(pcb, 0);
-		return -ENOBUFS;
+		return;
 	}
 	tcp_pcb_adopt(st, s, pcb);
 	tcp_options_apply(s);
@@ -87,11 +91,48 @@ tcp_sock_connect(struct stack *st, struct sock *s)
 	table_insert(st, s);
 	sock_flag_set(s, SF_CONNECTING);
 	tcp_enter(st, s);
-	err = lw->tcp_connect(pcb, &remote, lwip_ntohs(s->rport), tcp_on_connected);
-	if (err != ERR_OK && s->pcb != NULL)
+	c->err = lw->tcp_connect(pcb, &remote, lwip_ntohs(s->rport), tcp_on_connected);
+	if (c->err != ERR_OK && s->pcb != NULL)
 		lw->tcp_abandon(pcb, 0);
 	tcp_leave(st, s);
-	return err == ERR_OK ? -EINPROGRESS : err == ERR_MEM ? -ENOBUFS : -ENETUNREACH;
+}
+
+int
+tcp_sock_connect(struct stack *st, struct sock *s)
+{
+	struct connect c = {.s = s, .err = ERR_MEM};
+
+	if (!tcp_make_room(st))
+		return -ENOBUFS;
+	if (!lwip_guard(st, connect_sock, &c))
+		return -ENOBUFS;
+	return c.err == ERR_OK ? -EINPROGRESS : c.err == ERR_MEM ? -ENOBUFS : -ENETUNREACH;
+}
+
+static void
+abandon(struct stack *st, void *arg)
+{
+	struct sock *s = arg;
+
+	tcp_enter(st, s);
+	st->lw->tcp_abandon(s->pcb, 0);
+	tcp_leave(st, s);
+}
+
+static void
+abandon_with_reset(struct stack *st, void *arg)
+{
+	struct sock *s = arg;
+
+	tcp_enter(st, s);
+	st->lw->tcp_abandon(s->pcb, 1);
+	tcp_leave(st, s);
+}
+
+void
+tcp_sock_abandon(struct stack *st, struct sock *s, bool reset)
+{
+	lwip_guard(st, reset ? abandon_with_reset : abandon, s);
 }
 
 void
@@ -100,9 +141,7 @@ tcp_sock_abort(struct stack *st, struct sock *s, int err)
 	if (s->pcb == NULL)
 		return;
 	s->fail_errno = err;
-	tcp_enter(st, s);
-	st->lw->tcp_abort(s->pcb);
-	tcp_leave(st, s);
+	tcp_sock_abandon(st, s, true);
 }
 
 /* The program has closed the socket: FIN when all is sent; RST when it left data unread. */
@@ -144,6 +183,8 @@ tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 		return;
 	}
 	tcp_enter(st, s);
+	if (reasons & SD_CLOSE)
+		s->closed = true; /* now: whatever ends the connection frees the socket */
 	if (s->pcb->state != SYN_SENT)
 		tcp_report_recved(st, s);
 	if (reasons & SD_OPT)
@@ -183,7 +224,5 @@ tcp_sock_end(struct stack *st, struct sock *s)
 {
 	bool quiet = !is_owed(s) && s->pcb->state >= FIN_WAIT_1;
 
-	tcp_enter(st, s);
-	st->lw->tcp_abandon(s->pcb, !quiet);
-	tcp_leave(st, s);
+	tcp_sock_abandon(st, s, !quiet);
 }

@@ -7,6 +7,7 @@
 #include "stack/lwip_image.h"
 #include "stack/tcp_gate.h"
 #include "stack/tcp_impl.h"
+#include "stack/tcp_opts.h"
 
 #define CHALLENGE_ACKS_PER_MS 8
 
@@ -26,11 +27,15 @@ tcp_report_recved(struct stack *st, struct sock *s)
 	}
 }
 
+/* Also makes the options fit for lwIP. */
 static void
 parse_segment(const struct pbuf *pb, struct tcp_gate_segment *g, uint16_t *sport, uint16_t *dport)
 {
 	const struct tcp_hdr *h = pb->payload;
 
+	if (TCPH_HDRLEN_BYTES(h) > sizeof(*h))
+		tcp_opts_mend((uint8_t *)pb->payload + sizeof(*h), TCPH_HDRLEN_BYTES(h) - sizeof(*h),
+			(TCPH_FLAGS(h) & TCP_SYN) != 0);
 	*sport = h->src;
 	*dport = h->dest;
 	g->seq = lwip_ntohl(h->seqno);

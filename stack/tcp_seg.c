@@ -58,3 +58,15 @@ tcp_seg_write_mss(const struct tcp_pcb *pcb, uint16_t tso_max, uint32_t len)
 	whole = (last->len + pcb->mss - 1u) / pcb->mss * pcb->mss;
 	return whole < max ? (uint16_t)whole : max;
 }
+
+bool
+tcp_seg_fits_last(const struct tcp_pcb *pcb)
+{
+	uint32_t half = pcb->snd_wnd_max / 2 < UINT16_MAX ? pcb->snd_wnd_max / 2 : UINT16_MAX;
+	uint32_t limit = half > 0 && half < pcb->mss ? half : pcb->mss;
+	const struct tcp_seg *last = pcb->unsent;
+
+	while (last->next != NULL)
+		last = last->next;
+	return last->len <= limit;
+}

@@ -291,8 +291,9 @@ fire_memory(struct stack *st, struct sock *s)
 }
 
 static void
-fire(struct stack *st, struct sock *s)
+fire(struct stack *st, void *arg)
 {
+	struct sock *s = arg;
 	struct tcp_pcb *pcb = s->pcb;
 	uint32_t now = st->now_ms, far = now + FAR_MS;
 
@@ -331,13 +332,14 @@ tcp_timer_fire(struct stack *st, struct sock *s)
 	if (s->pcb == NULL)
 		return;
 	tcp_enter(st, s);
-	fire(st, s);
-	tcp_leave(st, s);
+	if (lwip_guard(st, fire, s))
+		tcp_leave(st, s);
 }
 
-void
-tcp_timer_restart(struct stack *st, struct sock *s)
+static void
+restart(struct stack *st, void *arg)
 {
+	struct sock *s = arg;
 	struct tcp_pcb *pcb = s->pcb;
 	bool persist = persisting(pcb);
 
@@ -354,4 +356,10 @@ tcp_timer_restart(struct stack *st, struct sock *s)
 		fire_rto(st, s);
 	}
 	tcp_leave(st, s);
+}
+
+void
+tcp_timer_restart(struct stack *st, struct sock *s)
+{
+	lwip_guard(st, restart, s);
 }

@@ -104,7 +104,11 @@ feed_allowance(struct stack *st, struct sock *s)
 	return small_must_wait(s, idle) ? whole : n;
 }
 
-/* tcp_write() with segments as large as the port takes them, see tcp_seg.c. */
+/*
+ * tcp_write() with segments as large as the port takes them, see tcp_seg.c. What lwIP could not send
+ * yet may be longer than the limit now: the port cuts less than it did, or lwIP's own bound, half of
+ * the largest window, was not known then. lwIP asserts that it is not, so it waits for its way out.
+ */
 static err_t
 write_large(struct stack *st, struct tcp_pcb *pcb, const void *data, uint16_t len, u8_t flags)
 {
@@ -115,6 +119,10 @@ write_large(struct stack *st, struct tcp_pcb *pcb, const void *data, uint16_t le
 	if (tso_max != NULL)
 		pcb->mss = tcp_seg_write_mss(pcb,
 			atomic_load_explicit(tso_max, memory_order_relaxed), len);
+	if (pcb->unsent != NULL && !tcp_seg_fits_last(pcb)) {
+		pcb->mss = mss;
+		return ERR_MEM;
+	}
 	err = st->lw->tcp_write(pcb, data, len, flags);
 	pcb->mss = mss;
 	return err;
@@ -225,7 +233,7 @@ tcp_pending_add(struct stack *st, struct sock *s)
 }
 
 void
-tcp_feed_pending(struct stack *st)
+tcp_feed_pending(struct stack *st, void *arg)
 {
 	struct sock *s;
 
@@ -238,6 +246,5 @@ tcp_feed_pending(struct stack *st)
 		tcp_sock_output(st, s);
 		tcp_leave(st, s);
 	}
-	if (st->zombies != NULL)
-		sock_reap(st);
 }
+

@@ -34,12 +34,7 @@ tcp_wait_remove(struct stack *st, struct sock *s)
 bool
 tcp_make_room(struct stack *st)
 {
-	while (st->n_conns >= st->group->params.conn_max && st->wait != NULL) {
-		struct sock *s = st->wait;
-
-		tcp_enter(st, s);
-		st->lw->tcp_abandon(s->pcb, 0);
-		tcp_leave(st, s);
-	}
+	while (st->n_conns >= st->group->params.conn_max && st->wait != NULL)
+		tcp_sock_abandon(st, st->wait, false);
 	return st->n_conns < st->group->params.conn_max;
 }

@@ -42,6 +42,7 @@ on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *add
 		k->next = newest;
 		newest = k;
 		p->next = NULL;
+		p->ref = 0; /* not lwIP's any more, see edge.c */
 		p = next;
 	}
 	sock_push_rx(s, newest, oldest, total);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "stack/edge.h"
+#include "stack/impl.h"
 #include "tests/eal.h"
 
 #define WIRE_MAX 8192
@@ -118,6 +119,39 @@ release_held(struct side *to)
 	to->held.m = NULL;
 }
 
+static bool
+tapped(int from, struct rte_mbuf *m)
+{
+	uint8_t whole[65536];
+	const uint8_t *ip;
+	bool taken;
+
+	if (sim_wire.tap == NULL)
+		return false;
+	ip = rte_pktmbuf_read(m, 0, m->pkt_len, whole);
+	taken = sim_wire.tap(from, ip, m->pkt_len);
+	if (taken)
+		rte_pktmbuf_free(m);
+	return taken;
+}
+
+void
+sim_inject(int to, const void *ip, uint16_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	char *at = m != NULL ? rte_pktmbuf_append(m, RTE_ETHER_HDR_LEN + len) : NULL;
+
+	if (at == NULL || sides[to].n_in + 1 >= WIRE_MAX) {
+		fprintf(stderr, "sim: cannot inject\n");
+		exit(2);
+	}
+	memcpy(at + RTE_ETHER_HDR_LEN, ip, len);
+	m->l2_len = RTE_ETHER_HDR_LEN;
+	m->l3_len = rte_ipv4_hdr_len(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *,
+		RTE_ETHER_HDR_LEN));
+	sides[to].in[sides[to].n_in++] = (struct frame){.m = m, .due_us = sim_now_us};
+}
+
 static void
 put_frame(int from, struct rte_mbuf *m)
 {
@@ -202,6 +236,9 @@ send_frames(int from)
 
 	while (stack_tx(stack_group_get(sides[from].group, 0), &m, 1) == 1) {
 		uint32_t off = 0, payload = m->pkt_len - m->l3_len - m->l4_len;
+
+		if (tapped(from, m))
+			continue;
 
 		if (from == SIM_A && (m->ol_flags & RTE_MBUF_F_TX_TCP_CKSUM))
 			note(m);
@@ -294,6 +331,7 @@ sim_setup(void)
 			fprintf(stderr, "sim: no EAL\n");
 			exit(2);
 		}
+		lwip_assert_aborts = true;
 		pool = rte_pktmbuf_pool_create("sim", 8191, 0, stack_priv_size(),
 			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 		bulk = rte_pktmbuf_pool_create("sim-bulk", 511, 0, stack_priv_size(),

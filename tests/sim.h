@@ -7,6 +7,7 @@
 #define TESTS_SIM_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "stack/ready.h"
@@ -39,6 +40,8 @@ struct sim_wire {
 	uint64_t lose_nth; /* this one of A's packets with data is lost; 0: none */
 	/* decides on every segment with data; NULL: all pass */
 	enum sim_fate (*fate)(const struct sim_segment *s);
+	/* sees every IP packet first, in one piece; true: it has been taken. NULL: nobody looks */
+	bool (*tap)(int from, const uint8_t *ip, uint32_t len);
 	uint64_t passed, lost;
 	uint64_t with_data;            /* packets of A with data, as the wire sees them */
 	uint32_t largest, again_large; /* bytes of A's largest packet; of one sent twice */
@@ -58,6 +61,8 @@ struct sockaddr_in sim_addr(int side, uint16_t port);
 void sim_run(uint64_t us);
 /* A connection from A to a listener on B at `port`, accepted. */
 void sim_connect(uint16_t port, struct sock **a, struct sock **b, struct sock **listener);
+/* An IP packet arrives at `to` at its next walk, from nowhere. */
+void sim_inject(int to, const void *ip, uint16_t len);
 unsigned int sim_packets_out(void); /* packets taken from the pools */
 
 #endif

@@ -12,10 +12,7 @@
 uint32_t stack_hook_random(void);
 #define LWIP_RAND() stack_hook_random()
 
-/*
- * A failed lwIP assertion is a bug of ours or a hostile packet; it must not end the program that
- * was preloaded. Tests abort, a release build counts it and goes on (stack/lwip_image.c).
- */
+/* A failed assertion costs one connection, not the program: stack/lwip_guard.c. */
 void stack_hook_assert(const char *message);
 #define LWIP_PLATFORM_ASSERT(x) stack_hook_assert(x)
 #define LWIP_PLATFORM_DIAG(x)
