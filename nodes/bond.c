@@ -67,7 +67,7 @@ bond_open_slave(struct bond *b, unsigned int i, struct port_info *got, char *err
 		if_indextoname(s->if_index, s->if_name);
 	if (b->p.mode == BOND_ALB || rte_is_zero_ether_addr(&b->mac) ||
 		(!got->is_virtual && rte_eth_dev_default_mac_addr_set(s->port, &b->mac) < 0))
-		rte_eth_promiscuous_enable(s->port);
+		port_promiscuous(s->port);
 	remember_device(s);
 	atomic_store_explicit(&s->removed, false, memory_order_relaxed);
 	rte_eth_dev_callback_register(s->port, RTE_ETH_EVENT_INTR_RMV, on_removed, s);

@@ -3,7 +3,10 @@
  * Ports. What a driver can is taken from its capabilities; what it does not say, from its name:
  *
  *   net_af_packet  says that frames end at 1518 bytes, although its ring's frames and the kernel's
- *                  device decide: a larger MTU is set on the device itself, if the frames hold it
+ *                  device decide: a larger MTU is set on the device itself, if the frames hold it.
+ *                  Its way to be promiscuous is the device's flag, which outlives the process and
+ *                  which it clears at its start, whoever set it. A membership of its socket does
+ *                  the same and ends with the socket; the flag is left as it was
  *   net_tap        does checksums in software, and wrong ones behind a segment of odd length
  *   net_virtio*    the peer hands over what its stack has made: nothing is held back to be coalesced
  */
@@ -24,6 +27,8 @@
 #include <rte_dev.h>
 #include <rte_devargs.h>
 #include <rte_ethdev.h>
+
+#include "nodes/port_wake.h"
 
 #define LINK_WAIT_MS 3000
 #define AF_PACKET_FRAME 2048 /* the driver's default */
@@ -156,6 +161,52 @@ raise_kernel_mtu(unsigned int if_index, uint16_t mtu)
 	return ret;
 }
 
+/* The device's flag IFF_PROMISC; with `set` it is switched on first. */
+static bool
+promiscuous_flag(unsigned int if_index, bool set)
+{
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { 0 };
+	bool is_set = false;
+
+	if (sock < 0)
+		return false;
+	if (if_indextoname(if_index, ifr.ifr_name) != NULL && ioctl(sock, SIOCGIFFLAGS, &ifr) == 0) {
+		is_set = (ifr.ifr_flags & IFF_PROMISC) != 0;
+		if (set && !is_set) {
+			ifr.ifr_flags |= IFF_PROMISC;
+			is_set = ioctl(sock, SIOCSIFFLAGS, &ifr) == 0;
+		}
+	}
+	close(sock);
+	return is_set;
+}
+
+void
+port_promiscuous(uint16_t port)
+{
+	struct packet_mreq all = { .mr_type = PACKET_MR_PROMISC };
+	struct rte_eth_dev_info info;
+	int fd = -1;
+
+	if (rte_eth_dev_info_get(port, &info) == 0 && is_af_packet(&info))
+		fd = port_wake_socket(info.if_index, 0);
+	all.mr_ifindex = (int)info.if_index;
+	if (fd < 0 || setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof(all)) < 0)
+		rte_eth_promiscuous_enable(port);
+}
+
+static int
+start_device(uint16_t port, const struct rte_eth_dev_info *info)
+{
+	bool keep = is_af_packet(info) && promiscuous_flag(info->if_index, false);
+	int ret = rte_eth_dev_start(port);
+
+	if (keep)
+		promiscuous_flag(info->if_index, true);
+	return ret;
+}
+
 static int
 apply_mtu(uint16_t port, const struct rte_eth_dev_info *info, uint16_t mtu, char *err, size_t len)
 {
@@ -215,7 +266,7 @@ port_open(uint16_t port, const struct port_params *want, struct port_info *got, 
 	if (ret == 0)
 		ret = setup_queues(port, want, got);
 	if (ret == 0)
-		ret = rte_eth_dev_start(port);
+		ret = start_device(port, &info);
 	if (ret == 0)
 		rte_eth_macaddr_get(port, &got->mac);
 	if (ret < 0) {
@@ -229,7 +280,7 @@ port_open(uint16_t port, const struct port_params *want, struct port_info *got, 
 		got->mac.addr_bytes[5] ^= 1;
 	/* Virtual wires deliver everything anyway, or filter on an address nobody gave them. */
 	if (got->is_virtual)
-		rte_eth_promiscuous_enable(port);
+		port_promiscuous(port);
 	else
 		wait_for_link(port);
 	return 0;

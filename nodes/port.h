@@ -41,6 +41,10 @@ int port_open(uint16_t port, const struct port_params *want, struct port_info *g
 	size_t err_len);
 void port_close(uint16_t port);
 
+/* The started port takes frames to every address. On a kernel device that ends with the process,
+ * however it ends, and other users of the device keep what they asked for. */
+void port_promiscuous(uint16_t port);
+
 /* "net_af_packet" and the like: drivers whose queues are sockets, that one can wait for. */
 bool port_has_sockets(const char *driver);
 
