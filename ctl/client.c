@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Find a Gazelle process by pid or address, and ask it. */
+/*
+ * Find a Gazelle process by pid or address, and ask it.
+ *
+ * Only the run directories of this user are looked at (path.h). All processes there are asked at the
+ * same time who they are, and together they have one second: one that does not answer costs nothing
+ * more. Root looks at another user's processes by becoming that user first (user.h).
+ */
 #include <errno.h>
-#include <glob.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "ctl/clean.h"
 #include "ctl/client.h"
+#include "ctl/exchange.h"
 #include "ctl/messages.h"
-
-#define ANSWER_TIMEOUT_MS 10000
+#include "ctl/user.h"
 
 static int __attribute__((format(printf, 4, 5)))
 fail(int ret, char *err, size_t err_len, const char *fmt, ...)
@@ -27,117 +30,55 @@ fail(int ret, char *err, size_t err_len, const char *fmt, ...)
 	return ret;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* Move `len` bytes one way before `deadline`. 0 or -errno. */
-static int
-transfer(int fd, bool out, void *buf, size_t len, int64_t deadline)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		struct pollfd p = {.fd = fd, .events = out ? POLLOUT : POLLIN};
-		char *at = (char *)buf + done;
-		int64_t left = deadline - now_ms();
-		ssize_t n;
-
-		if (left <= 0)
-			return -ETIMEDOUT;
-		if (poll(&p, 1, left) < 0 && errno != EINTR)
-			return -errno;
-		n = out ? send(fd, at, len - done, MSG_NOSIGNAL) : recv(fd, at, len - done, 0);
-		if (n == 0)
-			return -ECONNRESET;
-		if (n > 0)
-			done += n;
-		else if (errno != EAGAIN && errno != EINTR)
-			return -errno;
-	}
-	return 0;
-}
-
-/* The body behind an answer's header. */
-static int
-take_body(int fd, const struct ctl_header *h, char **body, int64_t deadline)
-{
-	int ret;
-
-	*body = malloc((size_t)h->length + 1);
-	if (*body == NULL)
-		return -ENOMEM;
-	ret = transfer(fd, false, *body, h->length, deadline);
-	(*body)[ret == 0 ? h->length : 0] = '\0';
-	return ret;
-}
-
 int
 ctl_client_ask(int fd, enum ctl_command command, const void *request, char **body, size_t *len,
 	char *err, size_t err_len)
 {
 	const struct ctl_message *m = ctl_message_find(command);
-	struct ctl_header h = {.magic = CTL_MAGIC, .version = CTL_VERSION, .command = command};
-	int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS;
-	char *ask = NULL;
-	size_t n = 0;
-	int ret = 0;
+	struct ctl_exchange x = {.fd = fd};
+	int ret = ctl_exchange_begin(&x, command, request);
 
 	*body = NULL;
-	if (m->request != NULL)
-		ret = ctl_message_encode(m->request, request, &ask, &n);
-	h.length = n;
-	if (ret == 0)
-		ret = transfer(fd, true, &h, sizeof(h), deadline);
-	if (ret == 0)
-		ret = transfer(fd, true, ask, n, deadline);
-	free(ask);
-	if (ret == 0)
-		ret = transfer(fd, false, &h, sizeof(h), deadline);
-	if (ret == 0 && (h.magic != CTL_MAGIC || h.length > CTL_ANSWER_MAX))
-		return fail(-EPROTO, err, err_len, "the other side does not speak our protocol");
-	if (ret == 0)
-		ret = take_body(fd, &h, body, deadline);
-	if (ret == 0 && h.status == CTL_OK) {
-		*len = h.length;
-		return 0;
+	if (ret == 0) {
+		ctl_exchange_run(&x, 1, ctl_now_ms() + m->answer_ms);
+		ret = x.result;
 	}
-	if (ret == 0)
-		fail(0, err, err_len, "%s", *body);
-	else
+	if (ret == -EPROTO) {
+		fail(0, err, err_len, "the other side does not speak our protocol");
+	} else if (ret < 0) {
 		fail(0, err, err_len, "no answer: %s", strerror(-ret));
-	free(*body);
-	*body = NULL;
-	return ret == 0 ? -EREMOTEIO : ret;
+	} else if (x.header.status != CTL_OK) {
+		ctl_clean_text(x.body);
+		ret = fail(-EREMOTEIO, err, err_len, "%s", x.body);
+	} else {
+		*body = x.body;
+		*len = x.body_done;
+		x.body = NULL;
+	}
+	ctl_exchange_end(&x);
+	return ret;
 }
 
-/* Add the places of one kind: root also sees those of other users. */
+/* Add the places of one kind. */
 static int
 add_places(const struct ctl_client *c, const char *kind, struct ctl_place **out, int n)
 {
-	char dir[PATH_MAX];
-	glob_t others = {0};
-	int ret;
+	char dirs[CTL_RUN_DIRS_MAX][PATH_MAX];
+	int n_dirs, error = 0;
 
 	if (c->dir != NULL)
 		return ctl_places_add(c->dir, kind, out, n);
-	ret = ctl_run_dir(dir, sizeof(dir));
-	n = ret < 0 ? ret : ctl_places_add(dir, kind, out, n);
-	if (n < 0 || geteuid() != 0)
-		return n;
-	glob("/tmp/gazelle-*", GLOB_ONLYDIR, NULL, &others);
-	glob("/run/user/*/gazelle", GLOB_ONLYDIR | GLOB_APPEND, NULL, &others);
-	for (size_t i = 0; i < others.gl_pathc && n >= 0; i++) {
-		if (ctl_run_dir_is_private(others.gl_pathv[i]))
-			n = ctl_places_add(others.gl_pathv[i], kind, out, n);
+	n_dirs = ctl_run_dirs(dirs);
+	for (int i = 0; i < n_dirs; i++) {
+		int ret = ctl_places_add(dirs[i], kind, out, n);
+
+		/* A directory that somebody else has put there is none of ours; the next one. */
+		if (ret < 0)
+			error = ret;
+		else
+			n = ret;
 	}
-	globfree(&others);
-	return n;
+	return n == 0 && error < 0 ? error : n;
 }
 
 /* All places of this kind, or of every kind. */
@@ -153,47 +94,6 @@ find_places(const struct ctl_client *c, const char *kind, struct ctl_place **out
 			n = add_places(c, kinds[i], out, n);
 	}
 	return n;
-}
-
-/* Connect, waiting a while where many others are in line. */
-static int
-dial_patiently(const char *path)
-{
-	const struct timespec step = {.tv_nsec = 10000000};
-	int64_t deadline = now_ms() + ANSWER_TIMEOUT_MS / 5;
-	int fd;
-
-	while ((fd = ctl_dial(path)) == -EAGAIN && now_ms() < deadline)
-		nanosleep(&step, NULL);
-	return fd;
-}
-
-/* Connect and ask who it is. A descriptor or -errno. */
-static int
-meet(const struct ctl_place *place, struct ctl_identity *id)
-{
-	const struct ctl_message *m = ctl_message_find(CTL_IDENTITY);
-	char *body, err[CTL_TEXT_MAX];
-	void *answer;
-	size_t len;
-	int fd = dial_patiently(place->path), ret;
-
-	if (fd == -ECONNREFUSED)
-		unlink(place->path);
-	if (fd < 0)
-		return fd;
-	ret = ctl_client_ask(fd, CTL_IDENTITY, NULL, &body, &len, err, sizeof(err));
-	if (ret == 0) {
-		ret = ctl_message_decode(m->answer, body, len, &answer);
-		free(body);
-	}
-	if (ret < 0) {
-		close(fd);
-		return ret;
-	}
-	*id = *(struct ctl_identity *)answer;
-	ctl_message_free(m->answer, answer);
-	return fd;
 }
 
 struct search {
@@ -217,38 +117,78 @@ append(char *list, size_t len, const char *fmt, unsigned int pid, const char *te
 		snprintf(list + at, len - at, fmt, pid, text);
 }
 
+/* What an exchange with the process of `place` has brought. Takes the connection over if it is the one. */
 static void
-consider(struct search *s, const struct ctl_place *place)
+consider(struct search *s, const struct ctl_place *place, struct ctl_exchange *x)
 {
+	const struct ctl_message *m = ctl_message_find(CTL_IDENTITY);
 	bool by_addr = s->what != NULL && strpbrk(s->what, ".:") != NULL;
-	struct ctl_identity id;
-	int fd;
+	int ret = x->result;
+	struct ctl_identity *id;
+	void *answer = NULL;
 
-	if (s->what != NULL && !by_addr && strtol(s->what, NULL, 10) != place->pid)
-		return;
-	fd = meet(place, &id);
-	if (fd < 0) {
-		if (fd != -ECONNREFUSED && fd != -ENOENT)
-			s->last_error = fd;
+	if (ret == 0 && x->header.status != CTL_OK)
+		ret = -EREMOTEIO;
+	if (ret == 0)
+		ret = ctl_message_decode(m->answer, x->body, x->body_done, &answer);
+	if (ret < 0) {
+		if (ret == -ECONNREFUSED)
+			unlink(place->path);
+		else if (ret != -ENOENT)
+			s->last_error = ret;
 		return;
 	}
-	if (by_addr && strcmp(id.addr, s->what) != 0) {
-		close(fd);
-		return;
-	}
-	if (strcmp(place->prefix, s->c->prefix) != 0) {
+	ctl_clean_answer(m->answer, answer);
+	id = answer;
+	if (by_addr && strcmp(id->addr, s->what) != 0) {
+		;
+	} else if (strcmp(place->prefix, s->c->prefix) != 0) {
 		append(s->prefixes, sizeof(s->prefixes), "pid %u with \"%s\"", place->pid,
 			place->prefix);
-		close(fd);
-		return;
+	} else {
+		append(s->found, sizeof(s->found), "%u (%s)", place->pid, id->program);
+		if (s->n_found++ == 0) {
+			s->out->id = *id;
+			s->out->fd = x->fd;
+			x->fd = -1;
+		}
 	}
-	append(s->found, sizeof(s->found), "%u (%s)", place->pid, id.program);
-	if (s->n_found++ > 0) {
-		close(fd);
-		return;
+	ctl_message_free(m->answer, answer);
+}
+
+static bool
+is_wanted(const struct search *s, const struct ctl_place *place)
+{
+	return s->what == NULL || strpbrk(s->what, ".:") != NULL ||
+	       strtol(s->what, NULL, 10) == place->pid;
+}
+
+/* Ask all of them who they are. */
+static int
+ask_all(struct search *s, const struct ctl_place *places, int n)
+{
+	struct ctl_exchange *x = calloc(n + 1, sizeof(*x));
+	int n_asked = 0;
+
+	if (x == NULL)
+		return -ENOMEM;
+	for (int i = 0; i < n; i++) {
+		if (!is_wanted(s, &places[i]))
+			continue;
+		x[n_asked] = (struct ctl_exchange){.path = places[i].path, .fd = -1};
+		ctl_exchange_begin(&x[n_asked++], CTL_IDENTITY, NULL);
 	}
-	s->out->id = id;
-	s->out->fd = fd;
+	ctl_exchange_run(x, n_asked, ctl_now_ms() + CTL_EXCHANGE_MS);
+	for (int i = 0, k = 0; i < n; i++) {
+		if (!is_wanted(s, &places[i]))
+			continue;
+		consider(s, &places[i], &x[k]);
+		if (x[k].fd >= 0)
+			close(x[k].fd);
+		ctl_exchange_end(&x[k++]);
+	}
+	free(x);
+	return n;
 }
 
 static bool
@@ -257,6 +197,17 @@ is_target(const char *what)
 	size_t digits = strspn(what, "0123456789");
 
 	return strpbrk(what, ".:") != NULL || (digits > 0 && what[digits] == '\0');
+}
+
+static int
+explain_dir(const struct ctl_client *c, int error, char *err, size_t err_len)
+{
+	char dir[PATH_MAX] = "";
+
+	if (c->dir == NULL)
+		ctl_run_dir(dir, sizeof(dir));
+	ctl_run_dir_explain(c->dir != NULL ? c->dir : dir, error, err, err_len);
+	return CTL_EXIT_FAILED;
 }
 
 int
@@ -274,8 +225,8 @@ ctl_client_find(const struct ctl_client *c, const char *kind, const char *what,
 	snprintf(name, sizeof(name), "%s%sprocess%s%s", kind != NULL ? kind : "",
 		kind != NULL ? " " : "", what != NULL ? " " : "", what != NULL ? what : "");
 	n = find_places(c, kind, &places);
-	for (int i = 0; i < n; i++)
-		consider(&s, &places[i]);
+	if (n > 0)
+		n = ask_all(&s, places, n);
 	free(places);
 	if (s.n_found == 1)
 		return CTL_EXIT_OK;
@@ -285,13 +236,19 @@ ctl_client_find(const struct ctl_client *c, const char *kind, const char *what,
 			s.found);
 	}
 	if (n < 0)
-		return fail(CTL_EXIT_FAILED, err, err_len, "run directory: %s", strerror(-n));
+		return explain_dir(c, n, err, err_len);
 	if (s.prefixes[0] != '\0')
 		return fail(CTL_EXIT_FAILED, err, err_len,
 			"no %s with unix_prefix \"%s\", but %s (option -u)", name, c->prefix,
 			s.prefixes);
+	if (s.last_error == -ETIMEDOUT)
+		return fail(CTL_EXIT_FAILED, err, err_len, "%s does not answer within %d s", name,
+			CTL_EXCHANGE_MS / 1000);
 	if (s.last_error != 0)
 		return fail(CTL_EXIT_FAILED, err, err_len, "%s: %s", name,
 			strerror(-s.last_error));
-	return fail(CTL_EXIT_FAILED, err, err_len, "no %s on Gazelle", name);
+	fail(0, err, err_len, "no %s on Gazelle", name);
+	if (c->dir == NULL)
+		ctl_user_hint(what, err + strlen(err), err_len - strlen(err));
+	return CTL_EXIT_FAILED;
 }

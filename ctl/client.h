@@ -10,7 +10,7 @@
 #include "ctl/snapshot.h"
 
 struct ctl_client {
-	const char *dir;    /* run directory; NULL: all that this user may use */
+	const char *dir;    /* run directory; NULL: those of this user */
 	const char *prefix; /* unix_prefix, "" without */
 };
 
@@ -24,14 +24,14 @@ enum { CTL_EXIT_OK, CTL_EXIT_FAILED, CTL_EXIT_USAGE };
 
 /*
  * Connect to the process of `kind` (NULL: any) that `what` names: a pid, an IP address, or NULL for
- * the only one there is. Stale sockets met on the way are removed. An exit code; other than OK with one line for
- * people in `err`.
+ * the only one there is. Asks all candidates at once and takes a second at most. Stale sockets met
+ * on the way are removed. An exit code; other than OK with one line for people in `err`.
  */
 int ctl_client_find(const struct ctl_client *c, const char *kind, const char *what,
 	struct ctl_target *out, char *err, size_t err_len);
 
-/* One request and its answer: a document to be freed with free(). 0 or -errno, with one line for
- * people in `err`. */
+/* One request and its answer within the command's time: a document to be freed with free(). 0 or
+ * -errno, with one line for people in `err`. */
 int ctl_client_ask(int fd, enum ctl_command command, const void *request, char **body, size_t *len,
 	char *err, size_t err_len);
 

@@ -11,11 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl/clean.h"
 #include "ctl/commands_private.h"
 #include "ctl/messages.h"
 #include "ctl/render.h"
 
-#define CONNS_MAX 20000 /* rows shown of each stack */
+#define CONNS_MAX 20000 /* rows shown: 8 MB, and half a second in which others wait */
 #define TIME_MAX_S 600
 #define TRACE_WAIT_MS 5000
 #define TRACE_STEP_MS 20
@@ -102,7 +103,7 @@ static const struct command commands[] = {
 void
 ctl_print_usage(FILE *out)
 {
-	fprintf(out, "Usage: gazellectl COMMAND [-u UNIX_PREFIX] [--yaml]\n"
+	fprintf(out, "Usage: gazellectl COMMAND [-u UNIX_PREFIX] [--user NAME] [--yaml]\n"
 		     "       gazellectl -h | help | --version\n\n");
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		char line[80];
@@ -116,6 +117,7 @@ ctl_print_usage(FILE *out)
 	fprintf(out, "\nWithout ip or pid: the only Gazelle process there is.\n"
 		     "  time             seconds; without: until ctrl-C, for latency 1\n"
 		     "  -u UNIX_PREFIX   processes whose lstack.conf or ltran.conf has this unix_prefix\n"
+		     "  --user NAME      processes of this user, whose rights root takes for it\n"
 		     "  --yaml           the answer as a YAML document\n"
 		     "Exit code: 0 done, 1 no such process or no answer, 2 wrong usage.\n");
 }
@@ -144,6 +146,10 @@ ctl_parse_args(int argc, char **argv, struct ctl_invocation *in)
 			if (++i == argc)
 				return command_usage_error(in, "-u wants a prefix", "");
 			in->client.prefix = argv[i];
+		} else if (strcmp(a, "--user") == 0) {
+			if (++i == argc)
+				return command_usage_error(in, "--user wants a name", "");
+			in->user = argv[i];
 		} else if (a[0] == '-') {
 			if (in->option != NULL)
 				return command_usage_error(in, "one option too many: ", a);
@@ -301,6 +307,7 @@ command_ask(const struct ctl_invocation *in, int fd, enum ctl_command command, c
 		free(text);
 		return CTL_EXIT_FAILED;
 	}
+	ctl_clean_answer(m->answer, *answer);
 	if (body != NULL)
 		*body = text;
 	else

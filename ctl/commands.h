@@ -16,6 +16,7 @@ struct ctl_invocation {
 	bool want_help, want_version, want_yaml;
 	const char *words[CTL_WORDS_MAX]; /* group, verb, arguments */
 	int n_words;
+	const char *user;   /* --user, or NULL */
 	const char *option; /* "-c", "--rate": the one that belongs to the command, or NULL */
 	FILE *out, *err; /* loops flush `out` every second */
 	unsigned int second_ms; /* how long that is, for tests; 0: 1000 */

@@ -18,7 +18,9 @@
 #define CTL_VERSION 1
 
 #define CTL_REQUEST_MAX 4096        /* bytes of a request's body */
-#define CTL_ANSWER_MAX (64u << 20)  /* bytes of an answer's body */
+#define CTL_ANSWER_MAX (64u << 20)  /* bytes of an answer's body; messages.c has less for most */
+#define CTL_REFUSAL_MAX 1024        /* bytes of a body that says why not */
+#define CTL_EXCHANGE_MS 1000        /* for a whole exchange, on both sides */
 
 enum ctl_command {
 	/* every process */

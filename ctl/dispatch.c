@@ -60,7 +60,7 @@ answer_message(const struct ctl_server_params *p, const struct ctl_message *m, c
 		snprintf(err, sizeof(err), "%s", strerror(-ret));
 	if (ret == 0 && ctl_message_encode(m->answer, answer, out_body, &len) < 0)
 		snprintf(err, sizeof(err), "the answer could not be written");
-	if (len > CTL_ANSWER_MAX) {
+	if (len > m->answer_max) {
 		free(*out_body);
 		*out_body = NULL;
 		snprintf(err, sizeof(err), "the answer is too long");

@@ -1,33 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* gazellectl: shows what Gazelle processes of this host are doing. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ctl/clean.h"
 #include "ctl/commands.h"
-
-/* Root may look at processes of others: what they say must not steer the terminal. */
-static ssize_t
-write_clean(void *to, const char *text, size_t len)
-{
-	FILE *out = to;
-
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = text[i];
-
-		fputc(iscntrl(c) && c != '\n' && c != '\t' ? '?' : c, out);
-	}
-	return fflush(out) == 0 ? (ssize_t)len : 0;
-}
+#include "ctl/user.h"
 
 static int
 run(struct ctl_invocation *in)
 {
-	static const cookie_io_functions_t clean = {.write = write_clean};
 	int ret;
 
-	in->out = fopencookie(stdout, "w", clean);
-	in->err = fopencookie(stderr, "w", clean);
+	in->out = ctl_clean_stream(stdout);
+	in->err = ctl_clean_stream(stderr);
 	if (in->out == NULL || in->err == NULL) {
 		perror("gazellectl");
 		return CTL_EXIT_FAILED;
@@ -54,6 +40,14 @@ main(int argc, char **argv)
 	if (in.want_version) {
 		printf("gazellectl %s\n", GAZELLE_VERSION);
 		return CTL_EXIT_OK;
+	}
+	if (in.user != NULL) {
+		char err[CTL_TEXT_MAX];
+
+		if (ctl_user_become(in.user, err, sizeof(err)) < 0) {
+			fprintf(stderr, "gazellectl: %s\n", err);
+			return CTL_EXIT_FAILED;
+		}
 	}
 	return run(&in);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/bounds.h"
 #include "ctl/messages.h"
 #include "ctl/schema.h"
 
@@ -195,33 +196,37 @@ static const cyaml_schema_field_t snmp_fields[] = {
 	CYAML_FIELD_END,
 };
 
-ROOT(identity, ctl_identity);
-ROOT(graph, ctl_graph);
-ROOT(trace_request, ctl_trace_request);
-ROOT(trace, ctl_trace);
-ROOT(lstack, ctl_lstack);
-ROOT(conns_request, ctl_conns_request);
-ROOT(conns, ctl_conns);
-ROOT(snmp, ctl_snmp);
+ROOT(ctl_identity, identity_fields);
+ROOT(ctl_graph, graph_fields);
+ROOT(ctl_trace_request, trace_request_fields);
+ROOT(ctl_trace, trace_fields);
+ROOT(ctl_lstack, lstack_fields);
+ROOT(ctl_conns_request, conns_request_fields);
+ROOT(ctl_conns, conns_fields);
+ROOT(ctl_snmp, snmp_fields);
 
-#define ANSWER(name, type) &name##_root, sizeof(struct type)
+#define REQUEST(name) &name##_root, sizeof(struct name)
+#define ANSWER(name) &name##_root, sizeof(struct name)
+
+#define SMALL CTL_REQUEST_MAX, CTL_EXCHANGE_MS
+#define MEDIUM 16u << 20, CTL_EXCHANGE_MS
+/* 20,000 connections are 8 MB, and half a second of encoding on a machine with nothing else to do. */
+#define LARGE CTL_ANSWER_MAX, 4 * CTL_EXCHANGE_MS
 
 static const struct ctl_message messages[] = {
-	{CTL_IDENTITY, "identity", NULL, 0, ANSWER(identity, ctl_identity)},
-	{CTL_GRAPH_SHOW, "graph show", NULL, 0, ANSWER(graph, ctl_graph)},
-	{CTL_GRAPH_TRACE, "graph trace", ANSWER(trace_request, ctl_trace_request),
-		ANSWER(trace, ctl_trace)},
-	{CTL_LSTACK_SHOW, "lstack show", NULL, 0, ANSWER(lstack, ctl_lstack)},
-	{CTL_LSTACK_CONNS, "lstack show -c", ANSWER(conns_request, ctl_conns_request),
-		ANSWER(conns, ctl_conns)},
-	{CTL_LSTACK_SNMP, "lstack show -s", NULL, 0, ANSWER(snmp, ctl_snmp)},
-	{CTL_LTRAN_SHOW, "ltran show", NULL, 0, ANSWER(ctl_ltran, ctl_ltran)},
-	{CTL_LTRAN_INSTANCES, "ltran show -i", NULL, 0, ANSWER(ctl_instances, ctl_instances)},
-	{CTL_LTRAN_MEASURE, "ltran show -l", ANSWER(ctl_measure_request, ctl_measure_request),
-		ANSWER(ctl_measure, ctl_measure)},
-	{CTL_LTRAN_SET_LOGLEVEL, "ltran set loglevel", ANSWER(ctl_loglevel, ctl_loglevel),
-		ANSWER(ctl_loglevel, ctl_loglevel)},
-	{CTL_LTRAN_QUIT, "ltran quit", NULL, 0, ANSWER(ctl_quit, ctl_quit)},
+	{CTL_IDENTITY, "identity", NULL, 0, ANSWER(ctl_identity), SMALL},
+	{CTL_GRAPH_SHOW, "graph show", NULL, 0, ANSWER(ctl_graph), MEDIUM},
+	{CTL_GRAPH_TRACE, "graph trace", REQUEST(ctl_trace_request), ANSWER(ctl_trace), MEDIUM},
+	{CTL_LSTACK_SHOW, "lstack show", NULL, 0, ANSWER(ctl_lstack), MEDIUM},
+	{CTL_LSTACK_CONNS, "lstack show -c", REQUEST(ctl_conns_request), ANSWER(ctl_conns), LARGE},
+	{CTL_LSTACK_SNMP, "lstack show -s", NULL, 0, ANSWER(ctl_snmp), MEDIUM},
+	{CTL_LTRAN_SHOW, "ltran show", NULL, 0, ANSWER(ctl_ltran), MEDIUM},
+	{CTL_LTRAN_INSTANCES, "ltran show -i", NULL, 0, ANSWER(ctl_instances), MEDIUM},
+	{CTL_LTRAN_MEASURE, "ltran show -l", REQUEST(ctl_measure_request), ANSWER(ctl_measure),
+		MEDIUM},
+	{CTL_LTRAN_SET_LOGLEVEL, "ltran set loglevel", REQUEST(ctl_loglevel), ANSWER(ctl_loglevel),
+		SMALL},
+	{CTL_LTRAN_QUIT, "ltran quit", NULL, 0, ANSWER(ctl_quit), SMALL},
 };
 
 const struct ctl_message *
@@ -270,6 +275,8 @@ ctl_message_decode(const struct cyaml_schema_value *schema, const char *body, si
 	cyaml_err_t err;
 
 	*data = NULL;
+	if (!ctl_bounds_hold(body, len))
+		return -EINVAL;
 	err = cyaml_load_data((const uint8_t *)body, len, &config, schema, data, NULL);
 	if (err != CYAML_OK)
 		return err == CYAML_ERR_OOM ? -ENOMEM : -EINVAL;

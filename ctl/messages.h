@@ -21,6 +21,8 @@ struct ctl_message {
 	size_t request_size;
 	const struct cyaml_schema_value *answer;
 	size_t answer_size;
+	size_t answer_max;      /* bytes of the document that gazellectl takes, and a server makes */
+	unsigned int answer_ms; /* from the connection to the last byte, in all */
 };
 
 /* The row of a command, or NULL. */
@@ -29,7 +31,8 @@ const struct ctl_message *ctl_message_find(uint16_t command);
 /* The document of `data`, to be freed with free(). 0 or -errno. */
 int ctl_message_encode(const struct cyaml_schema_value *schema, const void *data, char **body,
 	size_t *len);
-/* A struct of the schema's type, to be freed with ctl_message_free(). 0, -EINVAL, -ENOMEM. */
+/* A struct of the schema's type, to be freed with ctl_message_free(). The document may come from
+ * anybody: bounds.h says what is refused unread. 0, -EINVAL, -ENOMEM. */
 int ctl_message_decode(const struct cyaml_schema_value *schema, const char *body, size_t len,
 	void **data);
 void ctl_message_free(const struct cyaml_schema_value *schema, void *data);

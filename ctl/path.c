@@ -14,19 +14,59 @@
 
 #include "ctl/path.h"
 
+/* XDG_RUNTIME_DIR as its specification wants it: ours, and nobody else may make names in it. */
+static bool
+is_own_runtime_dir(const char *dir)
+{
+	struct stat st;
+
+	return dir != NULL && dir[0] == '/' && stat(dir, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       st.st_uid == geteuid() && (st.st_mode & 0022) == 0;
+}
+
+static bool
+may_use_root_dir(void)
+{
+	return geteuid() == 0 && (access(CTL_RUN_DIR_ROOT, W_OK) == 0 ||
+		(errno == ENOENT && access("/var/run", W_OK) == 0));
+}
+
 int
 ctl_run_dir(char *buf, size_t len)
 {
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
 	int n;
 
-	if (geteuid() == 0)
+	if (may_use_root_dir())
 		n = snprintf(buf, len, CTL_RUN_DIR_ROOT);
-	else if (xdg != NULL && xdg[0] == '/' && access(xdg, W_OK) == 0)
+	else if (is_own_runtime_dir(xdg))
 		n = snprintf(buf, len, "%s/gazelle", xdg);
 	else
 		n = snprintf(buf, len, "/tmp/gazelle-%u", (unsigned int)geteuid());
 	return n >= 0 && (size_t)n < len ? 0 : -ENAMETOOLONG;
+}
+
+static int
+add_dir(char dirs[CTL_RUN_DIRS_MAX][PATH_MAX], int n, const char *dir)
+{
+	for (int i = 0; i < n; i++) {
+		if (strcmp(dirs[i], dir) == 0)
+			return n;
+	}
+	snprintf(dirs[n], PATH_MAX, "%s", dir);
+	return n + 1;
+}
+
+int
+ctl_run_dirs(char dirs[CTL_RUN_DIRS_MAX][PATH_MAX])
+{
+	char usual[64];
+	int n = ctl_run_dir(dirs[0], PATH_MAX) == 0 ? 1 : 0;
+
+	snprintf(usual, sizeof(usual), "/run/user/%u/gazelle", (unsigned int)geteuid());
+	n = add_dir(dirs, n, usual);
+	snprintf(usual, sizeof(usual), "/tmp/gazelle-%u", (unsigned int)geteuid());
+	return add_dir(dirs, n, usual);
 }
 
 /* With client_group in ltran.conf others may go through, to names that they have been told. */
@@ -36,30 +76,65 @@ is_private(const struct stat *st)
 	return (st->st_mode & 0777 & ~0011) == 0700;
 }
 
+static bool
+is_trusted_user(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+/* A name of the open file that every call takes, even where the descriptor is O_PATH. */
+static void
+name_fd(int fd, char name[32])
+{
+	snprintf(name, 32, "/proc/self/fd/%d", fd);
+}
+
 int
 ctl_run_dir_make(const char *dir)
 {
 	struct stat st;
+	char name[32];
+	int fd, ret = 0;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	if (lstat(dir, &st) < 0)
+	fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
 		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	if (st.st_uid != geteuid())
-		return -EPERM;
-	if (!is_private(&st) && chmod(dir, 0700) < 0)
-		return -errno;
-	return 0;
+	name_fd(fd, name);
+	if (fstat(fd, &st) < 0)
+		ret = -errno;
+	else if (st.st_uid != geteuid())
+		ret = -EPERM;
+	else if (!is_private(&st) && chmod(name, 0700) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
 }
 
-bool
-ctl_run_dir_is_private(const char *dir)
+void
+ctl_run_dir_explain(const char *dir, int error, char *buf, size_t len)
 {
+	if (error == -EPERM)
+		snprintf(buf, len, "run directory %s belongs to another user and is not used: remove it, "
+			"or set XDG_RUNTIME_DIR to a directory of your own", dir);
+	else
+		snprintf(buf, len, "run directory %s: %s", dir, strerror(-error));
+}
+
+/* Open a directory to look for names in it: ours or root's, and nobody else can have put them there. */
+static int
+open_trusted(const char *dir, int flags)
+{
+	int fd = open(dir, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
-	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && is_private(&st);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && is_trusted_user(st.st_uid) && is_private(&st))
+		return fd;
+	close(fd);
+	return -EPERM;
 }
 
 bool
@@ -108,10 +183,16 @@ ctl_places_add(const char *dir, const char *kind, struct ctl_place **out, int n)
 {
 	struct ctl_place *list = *out, *grown, place;
 	struct dirent *entry;
-	DIR *d = opendir(dir);
+	int fd = open_trusted(dir, O_RDONLY);
+	DIR *d;
 
-	if (d == NULL)
-		return errno == ENOENT ? n : -errno;
+	if (fd < 0)
+		return fd == -ENOENT ? n : fd;
+	d = fdopendir(fd);
+	if (d == NULL) {
+		close(fd);
+		return -ENOMEM;
+	}
 	while ((entry = readdir(d)) != NULL) {
 		int len;
 
@@ -134,41 +215,59 @@ ctl_places_add(const char *dir, const char *kind, struct ctl_place **out, int n)
 	return n;
 }
 
-/* An address of the socket behind `path`. A prefix may make the path too long for one: then the name
- * of an open descriptor stands for it, which *via receives. */
+/* The socket itself, by a descriptor, without a symbolic link on the way. -errno. */
 static int
-address_of(const char *path, struct sockaddr_un *addr, int *via)
+open_socket(const char *path)
 {
-	memset(addr, 0, sizeof(*addr));
-	addr->sun_family = AF_UNIX;
-	*via = -1;
-	if (strlen(path) < sizeof(addr->sun_path)) {
-		memcpy(addr->sun_path, path, strlen(path) + 1);
-		return 0;
-	}
-	*via = open(path, O_PATH | O_CLOEXEC);
-	if (*via < 0)
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	struct stat st;
+	int dir_fd, fd;
+
+	if (slash == NULL || (size_t)(slash - path) >= sizeof(dir))
+		return -EINVAL;
+	memcpy(dir, path, slash - path);
+	dir[slash - path] = '\0';
+	dir_fd = open_trusted(dir, O_PATH);
+	if (dir_fd < 0)
+		return dir_fd;
+	fd = openat(dir_fd, slash + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	close(dir_fd);
+	if (fd < 0 || (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && is_trusted_user(st.st_uid)))
+		return fd;
+	close(fd);
+	return -EPERM;
+}
+
+/* Who listens is who made the socket, however the file came to its place. */
+static int
+check_peer(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return -errno;
-	snprintf(addr->sun_path, sizeof(addr->sun_path), "/proc/self/fd/%d", *via);
-	return 0;
+	return is_trusted_user(peer.uid) ? 0 : -EPERM;
 }
 
 int
 ctl_dial_as(const char *path, int type)
 {
-	struct sockaddr_un addr;
-	int via, err, fd;
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int via = open_socket(path), err = 0, fd;
 
-	err = address_of(path, &addr, &via);
-	if (err < 0)
-		return err;
+	if (via < 0)
+		return via;
+	name_fd(via, addr.sun_path);
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		err = -errno;
-	else if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		err = -errno;
-	if (via >= 0)
-		close(via);
+	else
+		err = check_peer(fd);
+	close(via);
 	if (err == 0)
 		return fd;
 	if (fd >= 0)

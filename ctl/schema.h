@@ -21,9 +21,9 @@
 #define LIST(type, member, value)                                                                  \
 	CYAML_FIELD_SEQUENCE(#member, SEQ, struct type, member, value, 0, CYAML_UNLIMITED)
 
-#define ROOT(name, type)                                                                           \
-	static const cyaml_schema_value_t name##_root = {                                          \
-		CYAML_VALUE_MAPPING(PTR, struct type, name##_fields),                              \
+#define ROOT(type, fields)                                                                         \
+	static const cyaml_schema_value_t type##_root = {                                          \
+		CYAML_VALUE_MAPPING(PTR, struct type, fields),                                     \
 	}
 
 /* messages.c */

@@ -4,12 +4,17 @@
  *
  * One thread polls the listening socket and at most CLIENTS_MAX connections, none of which ever
  * blocks it: a client is reading a header, reading a body, or writing an answer, and has a deadline
- * for getting on with it. Requests are answered one at a time, by handlers that only take snapshots.
+ * for all of that. Requests are answered one at a time, by handlers that only take snapshots.
+ * A connection that waits for its next request may stay as long as nobody else needs its place: when
+ * all are taken, the one that has been idle for longest makes room.
+ *
  * The socket is made under a hidden name and renamed once it listens, so a published name that
  * refuses connections is stale for certain (path.h).
  *
- * The thread lives in programs that are not ours. It blocks every signal, never writes to a closed
- * connection with SIGPIPE, and ends quietly if the program has closed its descriptors.
+ * The thread lives in programs that are not ours. It blocks every signal but those of a fault in
+ * itself, never writes to a closed connection with SIGPIPE, ends quietly if the program has closed
+ * its descriptors, and rests for a moment where the program leaves it none (accept() and poll() fail
+ * at once then, and would do so again).
  */
 #include <errno.h>
 #include <poll.h>
@@ -31,13 +36,14 @@
 #include "ctl/server.h"
 
 #define CLIENTS_MAX 16
-#define TIMEOUT_MS 2000
+#define REST_MS 100
+#define STACK_BYTES (512u << 10) /* whatever the program's threads have */
 
 struct client {
 	int fd; /* -1: free */
-	bool is_denied;
 	bool writing; /* else reading */
 	bool closing; /* after the answer */
+	uint64_t since_ms;    /* accepted, or done with its last request */
 	uint64_t deadline_ms; /* 0: none, idle between requests */
 	struct ctl_header header;
 	char body[CTL_REQUEST_MAX];
@@ -52,6 +58,7 @@ struct ctl_server {
 	pid_t pid; /* the process that owns thread and name */
 	int listen_fd, stop_fd;
 	pthread_t thread;
+	uint64_t rest_until_ms; /* no descriptor was left for a connection */
 	struct client clients[CLIENTS_MAX];
 	char addr[CTL_ADDR_MAX]; /* what p.addr points to */
 	char path[PATH_MAX];
@@ -69,7 +76,8 @@ now_ms(void)
 static void
 drop_client(struct client *c)
 {
-	close(c->fd);
+	if (c->fd >= 0)
+		close(c->fd);
 	free(c->out_body);
 	memset(c, 0, offsetof(struct client, body));
 	c->fd = -1;
@@ -118,6 +126,7 @@ write_client(struct client *c)
 	c->out_body = NULL;
 	c->writing = false;
 	c->n_read = 0;
+	c->since_ms = now_ms();
 	c->deadline_ms = 0;
 	return !c->closing;
 }
@@ -126,9 +135,7 @@ write_client(struct client *c)
 static void
 check_header(struct ctl_server *s, struct client *c)
 {
-	if (c->is_denied)
-		refuse_client(s, c, CTL_DENIED, "only root and the owner of the process may ask");
-	else if (c->header.magic != CTL_MAGIC)
+	if (c->header.magic != CTL_MAGIC)
 		refuse_client(s, c, CTL_BAD_REQUEST, "not a request of gazellectl");
 	else if (c->header.length > CTL_REQUEST_MAX)
 		refuse_client(s, c, CTL_BAD_REQUEST, "the request is too long");
@@ -152,7 +159,7 @@ read_client(struct ctl_server *s, struct client *c)
 			return errno == EAGAIN || errno == EINTR;
 		if (n == 0 && left > 0)
 			return false;
-		if (c->n_read == 0)
+		if (c->n_read == 0 && c->deadline_ms == 0)
 			c->deadline_ms = now_ms() + s->p.timeout_ms;
 		c->n_read += n;
 		if (in_header && c->n_read == n_header)
@@ -177,40 +184,85 @@ is_allowed(int fd)
 	return peer.uid == 0 || peer.uid == geteuid();
 }
 
+/* Tell somebody who may not ask, if he listens; he gets no place. */
+static void
+turn_away(int fd)
+{
+	static const char text[] = "only root and the owner of the process may ask";
+	struct {
+		struct ctl_header header;
+		char text[sizeof(text) - 1];
+	} out = {.header = {.magic = CTL_MAGIC, .version = CTL_VERSION, .status = CTL_DENIED,
+		.length = sizeof(out.text)}};
+
+	memcpy(out.text, text, sizeof(out.text));
+	if (send(fd, &out, sizeof(out.header) + sizeof(out.text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return; /* he has gone */
+}
+
+/* A free place, or that of the client which has been idle for longest; failing that, of the one whose
+ * time is over first. */
+static struct client *
+find_place(struct ctl_server *s)
+{
+	struct client *idle = NULL, *busy = NULL;
+
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *c = &s->clients[i];
+
+		if (c->fd < 0)
+			return c;
+		if (!c->writing && c->n_read == 0) {
+			if (idle == NULL || c->since_ms < idle->since_ms)
+				idle = c;
+		} else if (busy == NULL || c->deadline_ms < busy->deadline_ms) {
+			busy = c;
+		}
+	}
+	if (idle == NULL)
+		idle = busy;
+	drop_client(idle);
+	return idle;
+}
+
 static void
 accept_client(struct ctl_server *s)
 {
 	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *c;
 
-	if (fd < 0)
-		return;
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		struct client *c = &s->clients[i];
-
-		if (c->fd >= 0)
-			continue;
-		c->fd = fd;
-		c->is_denied = !is_allowed(fd);
-		c->deadline_ms = now_ms() + s->p.timeout_ms;
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			s->rest_until_ms = now_ms() + REST_MS;
 		return;
 	}
-	/* poll_all() does not listen while all places are taken; only a race gets here. */
-	close(fd);
+	if (!is_allowed(fd)) {
+		turn_away(fd);
+		close(fd);
+		return;
+	}
+	c = find_place(s);
+	c->fd = fd;
+	c->since_ms = now_ms();
+	c->deadline_ms = c->since_ms + s->p.timeout_ms;
 }
 
 /* Waits for the next event or deadline. Returns the number of polled descriptors. */
 static int
 poll_all(struct ctl_server *s, struct pollfd *fds, struct client **who)
 {
+	static const struct timespec rest = {.tv_nsec = REST_MS * 1000000L};
 	uint64_t now = now_ms(), next = UINT64_MAX;
-	int n = 2, n_clients = 0;
+	bool is_resting = now < s->rest_until_ms;
+	int n = 2;
 
+	if (is_resting)
+		next = s->rest_until_ms;
 	for (int i = 0; i < CLIENTS_MAX; i++) {
 		struct client *c = &s->clients[i];
 
 		if (c->fd < 0)
 			continue;
-		n_clients++;
 		fds[n].fd = c->fd;
 		fds[n].events = c->writing ? POLLOUT : POLLIN;
 		who[n++] = c;
@@ -218,9 +270,10 @@ poll_all(struct ctl_server *s, struct pollfd *fds, struct client **who)
 			next = c->deadline_ms;
 	}
 	fds[0] = (struct pollfd){.fd = s->stop_fd, .events = POLLIN};
-	fds[1] = (struct pollfd){.fd = n_clients < CLIENTS_MAX ? s->listen_fd : -1,
-		.events = POLLIN};
+	fds[1] = (struct pollfd){.fd = is_resting ? -1 : s->listen_fd, .events = POLLIN};
 	if (poll(fds, n, next == UINT64_MAX ? -1 : next > now ? (int)(next - now) : 0) < 0) {
+		if (errno != EINTR) /* fewer descriptors allowed than we have, no memory */
+			nanosleep(&rest, NULL);
 		for (int i = 0; i < n; i++)
 			fds[i].revents = 0;
 	}
@@ -238,18 +291,18 @@ serve(void *arg)
 		int n = poll_all(s, fds, who);
 		uint64_t now = now_ms();
 
-		if (fds[0].revents != 0 || (fds[1].revents & (POLLNVAL | POLLERR)) != 0)
+		if (fds[0].revents != 0 || (fds[1].revents & (POLLNVAL | POLLERR | POLLHUP)) != 0)
 			return NULL;
 		for (int i = 2; i < n; i++) {
 			struct client *c = who[i];
 			bool keep = true;
 
-			if (fds[i].revents & POLLNVAL)
-				c->fd = -1;
+			if (c->deadline_ms != 0 && c->deadline_ms <= now)
+				keep = false;
+			else if (fds[i].revents & POLLNVAL) /* closed by the program: not ours */
+				c->fd = -1, keep = false;
 			else if (fds[i].revents != 0)
 				keep = c->writing ? write_client(c) : read_client(s, c);
-			else if (c->deadline_ms != 0 && c->deadline_ms <= now)
-				keep = false;
 			if (!keep)
 				drop_client(c);
 		}
@@ -306,6 +359,8 @@ open_socket(struct ctl_server *s, const char *dir, char *err, size_t err_len)
 static int
 start_thread(struct ctl_server *s, char *err, size_t err_len)
 {
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+	pthread_attr_t attr;
 	sigset_t all, old;
 	int error;
 
@@ -313,9 +368,15 @@ start_thread(struct ctl_server *s, char *err, size_t err_len)
 	if (s->stop_fd < 0)
 		return fail(-errno, err, err_len, "control thread");
 	sigfillset(&all);
+	/* A fault while its signal is blocked would end the program without its own handler. */
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&s->thread, NULL, serve, s);
+	error = pthread_create(&s->thread, &attr, serve, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
 	if (error != 0)
 		return fail(-error, err, err_len, "control thread");
 	pthread_setname_np(s->thread, "gz-ctl");
@@ -354,7 +415,7 @@ ctl_server_start(const struct ctl_server_params *p, struct ctl_server **out, cha
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		s->clients[i].fd = -1;
 	if (s->p.timeout_ms == 0)
-		s->p.timeout_ms = TIMEOUT_MS;
+		s->p.timeout_ms = CTL_EXCHANGE_MS;
 	if (p->dir != NULL)
 		ret = snprintf(dir, sizeof(dir), "%s", p->dir) < (int)sizeof(dir) ? 0 : -ENAMETOOLONG;
 	else
@@ -362,7 +423,7 @@ ctl_server_start(const struct ctl_server_params *p, struct ctl_server **out, cha
 	if (ret == 0)
 		ret = ctl_run_dir_make(dir);
 	if (ret < 0) {
-		fail(ret, err, err_len, "run directory %s", dir);
+		ctl_run_dir_explain(dir, ret, err, err_len);
 	} else {
 		ctl_remove_stale(dir, p->kind);
 		ret = open_socket(s, dir, err, err_len);

@@ -33,7 +33,7 @@ struct ctl_server_params {
 	const struct ctl_handler *handlers; /* CTL_IDENTITY is answered by the server itself */
 	size_t n_handlers;
 	void *arg;
-	unsigned int timeout_ms; /* for a request to arrive or an answer to leave; 0: 2000 */
+	unsigned int timeout_ms; /* for a request to arrive, and as long for its answer to leave; 0: CTL_EXCHANGE_MS */
 };
 
 /* Make the socket and start the thread, which blocks all signals. `handlers`, `kind` and `version`

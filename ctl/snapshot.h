@@ -127,7 +127,7 @@ struct ctl_lstack {
 /* --- CTL_LSTACK_CONNS -------------------------------------------------------------------------- */
 
 struct ctl_conns_request {
-	uint32_t max; /* rows wanted of each stack */
+	uint32_t max; /* rows wanted, of all stacks together */
 };
 
 struct ctl_conn {

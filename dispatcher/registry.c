@@ -319,7 +319,7 @@ registry_start(struct ltran *lt, char *err, size_t err_len)
 	if (ret == 0)
 		ret = ctl_run_dir_make(dir);
 	if (ret < 0) {
-		snprintf(err, err_len, "run directory: %s", strerror(-ret));
+		ctl_run_dir_explain(dir, ret, err, err_len);
 		return ret;
 	}
 	return registry_start_in(lt, dir, err, err_len);

@@ -172,8 +172,8 @@ answer_lstack_conns(void *arg, const void *request, void *answer, char *err, siz
 		struct ctl_conn *grown;
 
 		stack_counters_read(s, &counters);
-		if (room > r->max)
-			room = r->max;
+		if (room > r->max - c->conns_count)
+			room = r->max - c->conns_count;
 		info = calloc(room + 1, sizeof(*info));
 		grown = realloc(c->conns, (c->conns_count + room + 1) * sizeof(*grown));
 		if (grown != NULL)

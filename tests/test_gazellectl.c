@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* gazellectl: how it finds processes, and what each command line does. */
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
+#include "ctl/clean.h"
+#include "ctl/user.h"
 #include "tests/ctl_fake.h"
 
 /* A socket as a killed process leaves it. */
@@ -101,6 +104,91 @@ names_are_parsed_strictly(void)
 	CU_ASSERT_FALSE(ctl_name_parse(".lstack_1", "lstack", &p));
 }
 
+/* Sockets where nobody ever answers: together they cost one second, and those who answer are found. */
+static void
+silent_processes_cost_one_second_together(void)
+{
+	struct ctl_client client = {.dir = dir, .prefix = ""};
+	struct timespec t0, t1;
+	struct ctl_target t;
+	int fds[20], ret;
+	char name[80];
+
+	for (int i = 0; i < 20; i++) {
+		struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+		snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/lstack_%d.sock", dir, 100 + i);
+		fds[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+		CU_ASSERT_EQUAL(bind(fds[i], (struct sockaddr *)&addr, sizeof(addr)), 0);
+		CU_ASSERT_EQUAL(listen(fds[i], i % 2), 0);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	ret = ctl_client_find(&client, "lstack", NULL, &t, err, sizeof(err));
+	clock_gettime(CLOCK_MONOTONIC, &t1);
+	CU_ASSERT_EQUAL_FATAL(ret, CTL_EXIT_OK);
+	CU_ASSERT_EQUAL(t.id.pid, (uint32_t)getpid());
+	close(t.fd);
+	CU_ASSERT((t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000 <
+		CTL_EXCHANGE_MS + 500);
+	CU_ASSERT_EQUAL(ctl_client_find(&client, "lstack", "107", &t, err, sizeof(err)),
+		CTL_EXIT_FAILED);
+	CU_ASSERT_STRING_EQUAL(err, "lstack process 107 does not answer within 1 s");
+	for (int i = 0; i < 20; i++) {
+		close(fds[i]);
+		snprintf(name, sizeof(name), "%s/lstack_%d.sock", dir, 100 + i);
+		unlink(name);
+	}
+}
+
+/* A directory that is not ours alone is not looked into. */
+static void
+directories_of_others_are_not_used(void)
+{
+	struct ctl_client client = {.dir = dir, .prefix = ""};
+	struct ctl_target t;
+
+	CU_ASSERT_EQUAL(chmod(dir, 0777), 0);
+	CU_ASSERT_EQUAL(ctl_client_find(&client, "lstack", NULL, &t, err, sizeof(err)),
+		CTL_EXIT_FAILED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "belongs to another user and is not used"));
+	CU_ASSERT_EQUAL(chmod(dir, 0700), 0);
+}
+
+static void
+texts_do_not_steer_the_terminal(void)
+{
+	const struct ctl_message *m = ctl_message_find(CTL_GRAPH_TRACE);
+	static const char body[] = "packets: 1\nlines:\n- \"\\e[31mEVIL\\e[0m\\a\\nforged: line\"\n"
+		"- \"\\x9b2J\\u202e\"\n";
+	struct ctl_trace *t;
+	void *answer;
+	char *text;
+	size_t len;
+	FILE *memory = open_memstream(&text, &len), *out = ctl_clean_stream(memory);
+
+	CU_ASSERT_EQUAL_FATAL(ctl_message_decode(m->answer, body, strlen(body), &answer), 0);
+	ctl_clean_answer(m->answer, answer);
+	t = answer;
+	CU_ASSERT_STRING_EQUAL(t->lines[0], "?[31mEVIL?[0m??forged: line");
+	CU_ASSERT_EQUAL(strspn(t->lines[1], "?2J"), strlen(t->lines[1]));
+	ctl_message_free(m->answer, answer);
+
+	fputs("plain\ttext\n\x1b[2J\x9b\xc2\x9b\r", out);
+	fclose(out);
+	fclose(memory);
+	CU_ASSERT_STRING_EQUAL(text, "plain\ttext\n?[2J????");
+	free(text);
+}
+
+static void
+users_are_named_or_numbered(void)
+{
+	CU_ASSERT_EQUAL(ctl_user_become("no-such-user", err, sizeof(err)), -ENOENT);
+	CU_ASSERT_STRING_EQUAL(err, "--user: there is no user no-such-user");
+	CU_ASSERT_EQUAL(ctl_user_become("4294967295", err, sizeof(err)), -ENOENT);
+	CU_ASSERT_EQUAL(ctl_user_become("12x", err, sizeof(err)), -ENOENT);
+}
+
 static const struct {
 	const char *line;
 	int ret;
@@ -114,6 +202,7 @@ static const struct {
 	{"graph show redis", 2, "neither a pid nor an address"},
 	{"graph show 1 2", 2, "one word too many: 2"},
 	{"graph show -z", 2, "unknown option -z"},
+	{"graph show --user", 2, "--user wants a name"},
 	{"graph show -u", 2, "-u wants a prefix"},
 	{"graph show -u nobody", 1, "with unix_prefix \"nobody\", but pid"},
 	{"graph trace", 2, "wants a number of packets"},
@@ -166,6 +255,10 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(processes_are_found_by_pid_and_address),
 	CUNIT_TEST(longest_prefix_works),
 	CUNIT_TEST(names_are_parsed_strictly),
+	CUNIT_TEST(silent_processes_cost_one_second_together),
+	CUNIT_TEST(directories_of_others_are_not_used),
+	CUNIT_TEST(texts_do_not_steer_the_terminal),
+	CUNIT_TEST(users_are_named_or_numbered),
 	CUNIT_TEST(command_lines_do_what_they_say),
 };
 
