@@ -24,6 +24,7 @@
 #include "preload/fd.h"
 #include "preload/libc.h"
 #include "preload/low_fds.h"
+#include "preload/own_fds.h"
 #include "preload/route.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
@@ -200,7 +201,9 @@ static void start(void)
 
 	inside++;
 	low_fds_take(&low);
+	own_fds_begin(low.floor);
 	r = instance_start(&boot.conf, attach_sockets, NULL, &boot.instance, err, sizeof(err));
+	own_fds_begin(low.floor);
 	low_fds_give(&low);
 	inside--;
 	if (r < 0) {
@@ -284,6 +287,7 @@ static void after_fork_in_child(void)
 	if (!boot_is_up())
 		return;
 	boot.instance = NULL;
+	own_fds_end();
 	leave_stack();
 }
 

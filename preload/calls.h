@@ -11,19 +11,16 @@ struct file;
 
 #define CALLS_STRIP(...) __VA_ARGS__
 #define SOCK(ret, name, params, args) long on_##name(struct file *f, CALLS_STRIP params);
-#define EPOLL SOCK
 #define ANY(ret, name, params, args) long on_##name params;
-#define EARLY ANY
+/* `caller` is the address that libc's function was called from; NULL: the program's. */
+#define FROM(ret, name, params, args) long on_##name(CALLS_STRIP params, const void *caller);
+#define NEW(ret, name, params, args)
 #define LIBC(ret, name, params, args)
+#define NUMBER(name, params) long number_##name params;
 #include "intercept.def"
-#undef SOCK
-#undef EPOLL
-#undef ANY
-#undef EARLY
-#undef LIBC
 
 /* Those whose wrapper is written by hand. `arg` is the third argument as passed. */
-long on_fcntl(int fd, int cmd, void *arg);
+long on_fcntl(int fd, int cmd, void *arg, const void *caller);
 long on_ioctl(int fd, unsigned long request, void *arg);
 FILE *on_fdopen(int fd, const char *mode);
 

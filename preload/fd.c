@@ -157,6 +157,23 @@ static struct fd_page *page_of(int fd)
 	return page;
 }
 
+/* Its number `fd` is another file's. */
+static void leave_number(int fd, struct file *f)
+{
+	if (f->pooled_fd == fd)
+		f->pooled_fd = -1;
+	if (f->fd == fd)
+		f->fd = atomic_load(&f->refs) > 1 ? fd_find(f) : -1;
+}
+
+/* Somebody closed it behind our back. */
+static void drop_stale(int fd, struct file *f)
+{
+	leave_number(fd, f);
+	fd_pool_doubt();
+	file_put(f);
+}
+
 int fd_install(int fd, struct file *f)
 {
 	struct fd_page *page;
@@ -174,7 +191,7 @@ int fd_install(int fd, struct file *f)
 	if (stale == &fd_free)
 		fd_pool_forget(fd);
 	else if (stale)
-		file_put(stale);
+		drop_stale(fd, stale);
 	return 0;
 }
 
@@ -221,5 +238,17 @@ void fd_forget(int fd)
 	if (stale == &fd_free)
 		fd_pool_forget(fd);
 	else if (stale)
-		file_put(stale);
+		drop_stale(fd, stale);
+}
+
+struct file *fd_swap_free(int fd)
+{
+	struct fd_page *page = page_of(fd);
+	struct file *old = NULL;
+
+	if (page)
+		old = atomic_exchange(&page->slots[fd % FD_PAGE], &fd_free);
+	if (old && old != &fd_free)
+		leave_number(fd, old);
+	return old;
 }

@@ -131,6 +131,8 @@ struct file *fd_remove(int fd);
 /* Another descriptor that refers to `f`, or -1. */
 int fd_find(const struct file *f);
 void fd_set_free(int fd, bool is_free);
+/* `fd` is a placeholder of the pool from now on. What was in its slot: the reference is the caller's. */
+struct file *fd_swap_free(int fd);
 /* The kernel has just handed this number out for something else: drop what it stood for. */
 void fd_forget(int fd);
 
@@ -204,8 +206,19 @@ int fd_pool_take(void);
 bool fd_pool_has(void);
 /* Give back the number of a closed connection; closes it when the pool is full. */
 void fd_pool_give(int fd);
+/* A placeholder takes the place of the kernel's socket behind `fd`, which has moved to the stack. True:
+ * it may go to the pool when it is closed. */
+bool fd_pool_stand_in(int fd);
 /* The program takes this number for something else (dup2): drop it without closing. */
 void fd_pool_forget(int fd);
+/* Give back all that wait, for the kernel to hand out; false: none waited. */
+bool fd_pool_empty(void);
+/* Can the kernel hand out a number? Asked only where placeholders wait. */
+bool fd_pool_leaves_room(void);
+/* The program closes descriptors behind our back. Lock-free. */
+void fd_pool_doubt(void);
+/* One of the numbers 0 to 2 has been closed. */
+void fd_pool_low_is_free(void);
 /* A number beyond the kernel's limit: there is no kernel descriptor of that number. */
 bool fd_is_own(int fd);
 /* A kernel descriptor that can stand for `fd` in calls that only need some socket. */

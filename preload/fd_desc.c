@@ -7,6 +7,7 @@
  */
 #include "preload/calls.h"
 #include "preload/fd.h"
+#include "preload/fd_new.h"
 #include "preload/socket.h"
 
 #include <limits.h>
@@ -14,17 +15,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-long on_close(int fd)
+static long close_kernel(int fd, const void *caller)
+{
+	long r;
+
+	if (own_fds_has(fd)) {
+		if (!own_fds_calls(caller))
+			return -EBADF; /* the program does not know of it */
+		own_fds_forget(fd);
+	}
+	r = libc_result(libc.close(fd));
+	if (fd >= 0 && fd <= STDERR_FILENO)
+		fd_pool_low_is_free();
+	return r;
+}
+
+long on_close(int fd, const void *caller)
 {
 	struct file *f;
 
 	if (fd_peek(fd) == NULL)
-		return libc_result(libc.close(fd));
+		return close_kernel(fd, caller);
 	f = fd_remove(fd);
 	if (f == &fd_free)
 		return -EBADF;
 	if (f == NULL)
-		return libc_result(libc.close(fd));
+		return close_kernel(fd, caller);
 	if (f->kind == FILE_SOCK && f->pooled_fd == fd) {
 		f->pooled_fd = -1;
 		file_put(f);
@@ -38,37 +54,83 @@ long on_close(int fd)
 	}
 	/* First the kernel's, so that its epoll sets forget it before ours do. */
 	long r = libc_result(libc.close(fd));
+	if (fd <= STDERR_FILENO)
+		fd_pool_low_is_free();
 	file_put(f);
 	return r;
 }
 
-/* Ours one by one, the kernel's in the stretches between the placeholders that must stay. */
-long on_close_range(unsigned int first, unsigned int last, int flags)
+/* Must it survive close_range()? */
+static bool must_stay(int fd, const void *caller)
+{
+	return fd_peek(fd) == &fd_free || (own_fds_has(fd) && !own_fds_calls(caller));
+}
+
+static bool is_plain_page(unsigned int fd)
+{
+	if (atomic_load(&fd_pages[fd / FD_PAGE]))
+		return false;
+	for (unsigned int i = 0; i < FD_PAGE / OWN_FDS_WORD; i++)
+		if (own_fds_bits[fd / FD_PAGE * (FD_PAGE / OWN_FDS_WORD) + i])
+			return false;
+	return true;
+}
+
+/* Ours one by one, the kernel's in the stretches between those that must stay. */
+static long close_all(unsigned int first, unsigned int last, const void *caller)
 {
 	unsigned int stretch = first;
 
-	if (first > last)
-		return -EINVAL;
-	if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
-		return -EINVAL;
-	if (flags)
-		return libc_result(libc.close_range(first, last, flags));
 	for (unsigned int fd = first; fd <= last && fd < FD_MAX; fd++) {
-		struct fd_page *page = atomic_load(&fd_pages[fd / FD_PAGE]);
-
-		if (page == NULL) {
+		if (is_plain_page(fd)) {
 			fd |= FD_PAGE - 1;
 			continue;
 		}
 		if (fd_peek((int)fd) && fd_peek((int)fd) != &fd_free)
-			on_close((int)fd);
-		if (fd_peek((int)fd) == &fd_free) {
+			on_close((int)fd, caller);
+		if (must_stay((int)fd, caller)) {
 			if (fd > stretch)
 				libc.close_range(stretch, fd - 1, 0);
 			stretch = fd + 1;
 		}
 	}
+	if (first <= STDERR_FILENO)
+		fd_pool_low_is_free();
 	return stretch <= last ? libc_result(libc.close_range(stretch, last, 0)) : 0;
+}
+
+static void close_all_on_exec(unsigned int first, unsigned int last)
+{
+	for (unsigned int fd = first; fd <= last && fd < FD_MAX; fd++) {
+		struct file *f;
+
+		if (atomic_load(&fd_pages[fd / FD_PAGE]) == NULL) {
+			fd |= FD_PAGE - 1;
+			continue;
+		}
+		f = fd_get_sock((int)fd);
+		if (f && f != &fd_free)
+			f->sock.is_cloexec = true;
+		if (f)
+			file_put(f);
+	}
+}
+
+long on_close_range(unsigned int first, unsigned int last, int flags, const void *caller)
+{
+	long r = 0;
+
+	if (first > last)
+		return -EINVAL;
+	if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
+		return -EINVAL;
+	if (flags & CLOSE_RANGE_CLOEXEC) {
+		close_all_on_exec(first, last);
+		return libc_result(libc.close_range(first, last, flags));
+	}
+	if (flags & CLOSE_RANGE_UNSHARE) /* that alone, of a number that nobody has */
+		r = libc_result(libc.close_range(UINT_MAX, UINT_MAX, flags));
+	return r < 0 ? r : close_all(first, last, caller);
 }
 
 /* Descriptors of one file share its kernel half, so it must be there. */
@@ -80,18 +142,27 @@ static long make_kernel_of(struct file *f)
 }
 
 /* `to` now is the same as `fd` in the kernel's table. */
-static long follow(struct file *f, int to)
+static long follow(struct file *f, int to, const void *caller)
 {
+	if (f == NULL)
+		return fd_new(to, caller);
 	fd_forget(to);
-	if (f) {
-		file_hold(f);
-		if (fd_install(to, f) < 0)
-			file_put(f);
-	}
+	file_hold(f);
+	if (fd_install(to, f) < 0)
+		file_put(f);
 	return to;
 }
 
-long on_dup(int fd)
+static long dup_kernel(int fd)
+{
+	int to = libc.dup(fd);
+
+	if (to < 0 && fd_new_can_retry(errno))
+		to = libc.dup(fd);
+	return libc_result(to);
+}
+
+long on_dup(int fd, const void *caller)
 {
 	struct file *f = fd_get(fd);
 	long to;
@@ -100,42 +171,48 @@ long on_dup(int fd)
 		return -EBADF;
 	to = make_kernel_of(f);
 	if (to == 0)
-		to = fd_is_own(fd) ? fd_pool_take() : libc_result(libc.dup(fd));
+		to = fd_is_own(fd) ? fd_pool_take() : dup_kernel(fd);
 	if (to >= 0)
-		follow(f, (int)to);
+		to = follow(f, (int)to, caller);
 	if (f)
 		file_put(f);
 	return to;
 }
 
-static long replace(int fd, int to, int flags, bool is_dup3)
+static long replace(int fd, int to, int flags, bool is_dup3, const void *caller)
 {
 	struct file *f = fd_get(fd);
+	bool is_library = own_fds_has(to) && own_fds_calls(caller);
 	long r;
 
 	if (f == &fd_free)
 		return -EBADF;
+	if (own_fds_has(to) && !is_library) { /* it cannot be had */
+		if (f)
+			file_put(f);
+		return -EBUSY;
+	}
 	r = make_kernel_of(f);
 	if (r == 0 && fd == to && fd_is_own(fd))
 		r = is_dup3 ? -EINVAL : fd;
 	else if (r == 0)
 		r = libc_result(is_dup3 ? libc.dup3(fd_kernel(fd), to, flags) :
 					  libc.dup2(fd_kernel(fd), to));
-	if (r >= 0 && fd != to)
-		follow(f, to);
+	if (r >= 0 && fd != to && !is_library)
+		follow(f, to, NULL);
 	if (f)
 		file_put(f);
 	return r;
 }
 
-long on_dup2(int fd, int to)
+long on_dup2(int fd, int to, const void *caller)
 {
-	return replace(fd, to, 0, false);
+	return replace(fd, to, 0, false, caller);
 }
 
-long on_dup3(int fd, int to, int flags)
+long on_dup3(int fd, int to, int flags, const void *caller)
 {
-	return replace(fd, to, flags, true);
+	return replace(fd, to, flags, true, caller);
 }
 
 /* --- stdio: libc reads and writes its streams without the calls we see ---------------------------- */
@@ -168,7 +245,7 @@ static ssize_t stream_write(void *cookie, const char *buf, size_t n)
 
 static int stream_close(void *cookie)
 {
-	long r = on_close((int)(intptr_t)cookie);
+	long r = on_close((int)(intptr_t)cookie, NULL);
 
 	if (r < 0)
 		errno = (int)-r;

@@ -22,6 +22,7 @@
 #include "preload/epoll.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/fd_new.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "preload/watch.h"
@@ -113,14 +114,14 @@ static int drop_tags(struct epoll_event *evs, int n)
 
 /* --- create, control -------------------------------------------------------------------------------- */
 
-static long created(int fd)
+static long created(int fd, const void *caller)
 {
 	struct file *f;
 
 	if (fd < 0)
 		return -errno;
-	fd_forget(fd);
-	if (!boot_takes_thread())
+	fd = fd_new(fd, caller);
+	if (!boot_takes_thread() || own_fds_has(fd))
 		return fd;
 	f = file_new(FILE_EPOLL);
 	if (f && fd_install(fd, f) < 0)
@@ -128,14 +129,22 @@ static long created(int fd)
 	return fd;
 }
 
-long on_epoll_create(int size)
+long on_epoll_create(int size, const void *caller)
 {
-	return created(libc.epoll_create(size));
+	int fd = libc.epoll_create(size);
+
+	if (fd < 0 && fd_new_can_retry(errno))
+		fd = libc.epoll_create(size);
+	return created(fd, caller);
 }
 
-long on_epoll_create1(int flags)
+long on_epoll_create1(int flags, const void *caller)
 {
-	return created(libc.epoll_create1(flags));
+	int fd = libc.epoll_create1(flags);
+
+	if (fd < 0 && fd_new_can_retry(errno))
+		fd = libc.epoll_create1(flags);
+	return created(fd, caller);
 }
 
 static struct watch *find_watch(struct file *epoll, struct file *f, int fd)

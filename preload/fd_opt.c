@@ -9,6 +9,7 @@
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
+#include "preload/fd_new.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "stack/sock.h"
@@ -269,13 +270,24 @@ static long fcntl_sock(struct file *f, int fd, int cmd, void *arg)
 	}
 }
 
-long on_fcntl(int fd, int cmd, void *arg)
+static long fcntl_kernel(int fd, int cmd, void *arg, const void *caller)
+{
+	int r = libc.fcntl(fd, cmd, arg);
+
+	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
+		return libc_result(r);
+	if (r < 0 && fd_new_can_retry(errno))
+		r = libc.fcntl(fd, cmd, arg);
+	return libc_result(fd_new(r, caller));
+}
+
+long on_fcntl(int fd, int cmd, void *arg, const void *caller)
 {
 	struct file *f = fd_get(fd);
 	long r;
 
 	if (f == NULL)
-		return libc_result(libc.fcntl(fd, cmd, arg));
+		return fcntl_kernel(fd, cmd, arg, caller);
 	if (f->kind == FILE_FREE)
 		return -EBADF;
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)

@@ -6,8 +6,17 @@
  * exec. While they wait here the table holds fd_free for them: to the program such a number is
  * closed (EBADF).
  *
- * Lowest number first, as far as a batch goes. The pool takes at most a sixteenth of RLIMIT_NOFILE,
- * so that a program near its limit still has them for itself.
+ * System calls that do not come through libc (in the program's own code, or by a ring of io_uring)
+ * meet the placeholder. It is of type SOCK_SEQPACKET, because there reading and writing both fail with
+ * ENOTCONN and without SIGPIPE; nothing that a program does with an IPv4 address connects it.
+ *
+ * Lowest number first, as far as a batch goes. The numbers 0 to 2 never wait here: a connection gets
+ * one where the kernel would give it. The pool takes at most a sixteenth of RLIMIT_NOFILE, and gives
+ * everything back before a call fails for want of numbers.
+ *
+ * A program may close placeholders by such system calls as well. Where there is a sign of it, those
+ * that wait are looked at before one is used: a number that the kernel may hand out again at any time
+ * is worth nothing.
  *
  * Own numbers: where the settings allow more descriptors than the kernel's hard limit, and the
  * kernel has none left, connections get numbers from that limit on, which the kernel never hands
@@ -18,13 +27,22 @@
 #include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/libc.h"
+#include "preload/own_fds.h"
 #include "preload/signals.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-enum { POOL_MAX = 256, POOL_BATCH = 32, RLIMIT_SHARE = 16 };
+enum { POOL_MAX = 256, POOL_BATCH = 32, RLIMIT_SHARE = 16, LOWEST = STDERR_FILENO + 1 };
+
+/* Files whose numbers the kernel has handed out anew: to be dropped when the lock is free. */
+struct stale {
+	struct file *files[POOL_BATCH];
+	int n;
+};
 
 static struct {
 	pthread_mutex_t lock;
@@ -32,12 +50,15 @@ static struct {
 	int n;
 	int max; /* 0: not known yet */
 	int seed;
+	ino_t seed_inode;
+	bool low_may_be_free;   /* one of the numbers 0 to 2 */
+	_Atomic bool is_in_doubt; /* some that wait may have been closed */
 	/* own numbers: base .. next have been in use, n_own of them are free again */
 	int *own;
 	int n_own, next;
 	int soft; /* the kernel's soft limit at the start */
 	_Atomic int base, limit; /* 0: not known yet; limit: the program's own soft limit */
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .seed = -1};
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .seed = -1, .low_may_be_free = true};
 
 void fd_pool_lock(void)
 {
@@ -64,15 +85,77 @@ static int pool_max(void)
 	return pool.max;
 }
 
-static int make_seed(void)
+static void unlock_and_drop(struct stale *s)
 {
-	if (pool.seed >= 0)
+	fd_pool_unlock();
+	while (s->n > 0)
+		file_put(s->files[--s->n]);
+}
+
+/* `fd` is ours now. False: it waits here already. */
+static bool claim(int fd, struct stale *s)
+{
+	struct file *old = fd_swap_free(fd);
+
+	if (old == &fd_free) {
+		for (int i = 0; i < pool.n; i++)
+			if (pool.fds[i] == fd)
+				return false;
+	} else if (old) {
+		s->files[s->n++] = old;
+	}
+	return true;
+}
+
+static bool is_placeholder(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == pool.seed_inode;
+}
+
+/* 0 or -errno. */
+static int make_seed(struct stale *s)
+{
+	struct stat st;
+	int fd, high;
+
+	if (pool.seed >= 0 && is_placeholder(pool.seed))
 		return 0;
-	pool.seed = libc.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (pool.seed < 0)
+	if (pool.seed >= 0)
+		fd_set_free(pool.seed, false); /* closed, and somebody else's by now */
+	fd = libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
 		return -errno;
-	fd_set_free(pool.seed, true); /* out of the program's reach */
+	high = libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor());
+	if (high < 0)
+		high = libc.fcntl(fd, F_DUPFD_CLOEXEC, LOWEST);
+	libc.close(fd);
+	if (high < 0)
+		return -errno;
+	if (fstat(high, &st) < 0) {
+		libc.close(high);
+		return -EBADF;
+	}
+	pool.seed = high;
+	pool.seed_inode = st.st_ino;
+	claim(high, s); /* out of the program's reach */
 	return 0;
+}
+
+static void verify(void)
+{
+	int kept = 0;
+
+	if (!atomic_exchange(&pool.is_in_doubt, false))
+		return;
+	for (int i = 0; i < pool.n; i++) {
+		if (is_placeholder(pool.fds[i]))
+			pool.fds[kept++] = pool.fds[i];
+		else
+			fd_set_free(pool.fds[i], false);
+	}
+	pool.n = kept;
 }
 
 static void own_init(void)
@@ -107,13 +190,13 @@ static int kernel_end(void)
 }
 
 /* 0, or why there is not a single one. */
-static int refill(void)
+static int refill(struct stale *s)
 {
 	int batch[POOL_BATCH];
-	int n = 0, err = make_seed();
+	int n = 0, err = make_seed(s);
 
-	while (err == 0 && n < POOL_BATCH && pool.n + n < pool_max()) {
-		int fd = libc.fcntl(pool.seed, F_DUPFD_CLOEXEC, 0);
+	while (err == 0 && s->n < POOL_BATCH && n < POOL_BATCH && pool.n + n < pool_max()) {
+		int fd = libc.fcntl(pool.seed, F_DUPFD_CLOEXEC, LOWEST);
 
 		if (fd < 0) {
 			err = -errno;
@@ -124,12 +207,28 @@ static int refill(void)
 			err = -EMFILE;
 			break;
 		}
-		fd_set_free(fd, true);
-		batch[n++] = fd;
+		if (claim(fd, s))
+			batch[n++] = fd;
 	}
 	while (n > 0)
 		pool.fds[pool.n++] = batch[--n];
 	return pool.n ? 0 : err;
+}
+
+/* A number from 0 to 2, if the kernel has one; or its next, where none waits. -1: neither. */
+static int take_lowest(struct stale *s)
+{
+	int fd;
+
+	if (!pool.low_may_be_free || make_seed(s) < 0)
+		return -1;
+	fd = libc.fcntl(pool.seed, F_DUPFD_CLOEXEC, 0);
+	pool.low_may_be_free = fd >= 0 && fd < LOWEST;
+	if (fd >= kernel_end() || (fd >= LOWEST && pool.n > 0)) {
+		libc.close(fd);
+		return -1;
+	}
+	return fd < 0 || !claim(fd, s) ? -1 : fd;
 }
 
 /* --- own numbers ------------------------------------------------------------------------------------ */
@@ -225,26 +324,85 @@ long on_setrlimit64(int resource, const struct rlimit *want)
 
 bool fd_pool_has(void)
 {
+	struct stale stale = {.n = 0};
+
 	fd_pool_lock();
-	bool has = pool.n > 0 || own_has() || refill() == 0;
-	fd_pool_unlock();
+	verify();
+	bool has = pool.n > 0 || own_has() || refill(&stale) == 0;
+	unlock_and_drop(&stale);
 	return has;
 }
 
 int fd_pool_take(void)
 {
-	int fd;
+	struct stale stale = {.n = 0};
+	int fd, err = 0;
 
 	fd_pool_lock();
-	fd = pool.n ? 0 : refill();
-	if (fd == 0) {
+	verify();
+	fd = take_lowest(&stale);
+	if (fd < 0 && pool.n == 0)
+		err = refill(&stale);
+	if (fd < 0 && err == 0)
 		fd = pool.fds[--pool.n];
+	if (fd >= 0)
 		fd_set_free(fd, false);
-	} else if (fd == -EMFILE && pool.seed >= 0) {
-		fd = own_take();
+	else
+		fd = err == -EMFILE && pool.seed >= 0 ? own_take() : err;
+	unlock_and_drop(&stale);
+	return fd;
+}
+
+bool fd_pool_empty(void)
+{
+	int n;
+
+	fd_pool_lock();
+	for (n = 0; pool.n > 0; n++) {
+		int fd = pool.fds[--pool.n];
+
+		fd_set_free(fd, false);
+		libc.close(fd);
 	}
 	fd_pool_unlock();
-	return fd;
+	return n > 0;
+}
+
+bool fd_pool_leaves_room(void)
+{
+	int fd;
+
+	if (pool.n == 0) /* a guess: nothing waits */
+		return true;
+	fd = libc.fcntl(pool.seed, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0)
+		libc.close(fd);
+	return fd >= 0;
+}
+
+void fd_pool_doubt(void)
+{
+	atomic_store(&pool.is_in_doubt, true);
+}
+
+void fd_pool_low_is_free(void)
+{
+	fd_pool_lock();
+	pool.low_may_be_free = true;
+	fd_pool_unlock();
+}
+
+bool fd_pool_stand_in(int fd)
+{
+	struct stale stale = {.n = 0};
+	int flags = libc.fcntl(fd, F_GETFD), r;
+
+	fd_pool_lock();
+	r = flags < 0 ? -1 : make_seed(&stale);
+	if (r == 0)
+		r = libc.dup3(pool.seed, fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+	unlock_and_drop(&stale);
+	return r == fd && (flags & FD_CLOEXEC);
 }
 
 void fd_pool_give(int fd)
@@ -252,7 +410,8 @@ void fd_pool_give(int fd)
 	bool is_full;
 
 	fd_pool_lock();
-	is_full = pool.n >= pool_max();
+	is_full = pool.n >= pool_max() || fd < LOWEST;
+	pool.low_may_be_free = pool.low_may_be_free || fd < LOWEST;
 	if (fd_is_own(fd)) {
 		fd_set_free(fd, true);
 		pool.own[pool.n_own++] = fd;
@@ -277,6 +436,7 @@ void fd_pool_forget(int fd)
 		if (pool.fds[i] == fd) {
 			pool.fds[i] = pool.fds[--pool.n];
 			fd_set_free(fd, false);
+			fd_pool_doubt();
 			break;
 		}
 	fd_pool_unlock();

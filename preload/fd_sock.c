@@ -5,6 +5,7 @@
 #include "conf/conf.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/fd_new.h"
 #include "preload/route.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
@@ -52,7 +53,7 @@ static long socket_lazy(int domain, int type)
 	return fd;
 }
 
-long on_socket(int domain, int type, int protocol)
+long on_socket(int domain, int type, int protocol, const void *caller)
 {
 	int fd;
 	struct file *f;
@@ -62,9 +63,11 @@ long on_socket(int domain, int type, int protocol)
 	if (is_ours && boot_group() && (type & ~TYPE_FLAGS) == SOCK_STREAM)
 		return socket_lazy(domain, type);
 	fd = libc.socket(domain, type, protocol);
+	if (fd < 0 && fd_new_can_retry(errno))
+		fd = libc.socket(domain, type, protocol);
 	if (fd < 0)
 		return -errno;
-	fd_forget(fd);
+	fd = fd_new(fd, caller);
 	if (!is_ours)
 		return fd;
 	f = file_new(FILE_SOCK);
@@ -319,6 +322,7 @@ long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t a
 
 	fd_lock();
 	socket_to_stack(f);
+	socket_leave_kernel(f);
 	fd_unlock();
 	r = HELD(sock_connect(s, &in));
 	if (r == -EISCONN && f->sock.is_connecting) {
@@ -371,9 +375,11 @@ static long accept_kernel(int fd, struct sockaddr *addr, socklen_t *addrlen, int
 {
 	int r = libc.accept4(fd, addr, addrlen, flags);
 
+	if (r < 0 && fd_new_can_retry(errno))
+		r = libc.accept4(fd, addr, addrlen, flags);
 	if (r < 0)
 		return -errno;
-	fd_forget(r);
+	fd_new_keep(r);
 	return r;
 }
 
@@ -392,7 +398,7 @@ static long accept_now(struct file *f, int fd, struct sock *s, struct sockaddr *
 		long got = accept_install(f, conn, flags);
 
 		if (got >= 0 && addr && socket_copy_addr(f, &peer, addr, addrlen) < 0)
-			return on_close((int)got), -EFAULT;
+			return on_close((int)got, NULL), -EFAULT;
 		return got;
 	}
 	if (r == -EAGAIN && socket_ask_kernel(f))

@@ -4,18 +4,31 @@
  *
  * They carry libc's names through asm labels only, so that libc's own prototypes (transparent
  * unions, nonnull attributes, fortified inlines) do not get in the way.
+ *
+ * Each row makes two functions of one body: wrap_<name>(), which is exported, and sys_<name>(), which
+ * syscall() jumps to. Both learn the address that they return to, so it is always the program's.
  */
+#include "preload/intercept.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
+#include "preload/fd_new.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
 
 #include <limits.h>
 #include <stdarg.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 #define EXPORT __attribute__((visibility("default")))
+#define CALLER __builtin_return_address(0)
 
 static long returned(long r)
 {
@@ -27,22 +40,37 @@ static long returned(long r)
 
 #define DECLARE(ret, name, params) EXPORT ret wrap_##name params __asm__(#name)
 
+/* What follows is the body of both functions. */
+#define BOTH(ret, name, params, args)                                                              \
+	static inline __attribute__((always_inline)) ret body_##name params;                       \
+	DECLARE(ret, name, params);                                                                \
+	ret wrap_##name params                                                                     \
+	{                                                                                          \
+		return body_##name args;                                                           \
+	}                                                                                          \
+	static __attribute__((unused)) long sys_##name params                                      \
+	{                                                                                          \
+		return (long)body_##name args;                                                     \
+	}                                                                                          \
+	static inline ret body_##name params
+
 /* They decide who serves the socket, and may do without a kernel half. */
 #define DECIDES(fn)                                                                                \
 	((void (*)(void))(fn) == (void (*)(void))on_connect ||                                     \
 		(void (*)(void))(fn) == (void (*)(void))on_bind)
 
-#define DISPATCH(ret, name, params, args, number, wanted)                                          \
-	DECLARE(ret, name, params);                                                                \
-	ret wrap_##name params                                                                     \
+#define DISPATCH(ret, name, params, args, number, wanted, kernels)                                 \
+	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
 		struct file *f = fd_get(number);                                                   \
 		if (__builtin_expect(f == NULL, 1))                                                \
-			return libc.name args;                                                     \
+			kernels;                                                                   \
 		if (f->kind != wanted) {                                                           \
 			bool is_free = f->kind == FILE_FREE;                                       \
 			file_put(f);                                                               \
-			return is_free ? (ret)returned(-EBADF) : libc.name args;                   \
+			if (is_free)                                                               \
+				return (ret)returned(-EBADF);                                      \
+			kernels;                                                                   \
 		}                                                                                  \
 		long r = 0;                                                                        \
 		if (wanted == FILE_SOCK && !DECIDES(on_##name) && socket_is_lazy(f))               \
@@ -53,21 +81,87 @@ static long returned(long r)
 		return (ret)returned(r);                                                           \
 	}
 
-#define SOCK(ret, name, params, args) DISPATCH(ret, name, params, args, fd, FILE_SOCK)
-#define EPOLL(ret, name, params, args) DISPATCH(ret, name, params, args, epfd, FILE_EPOLL)
+#define SOCK(ret, name, params, args)                                                              \
+	DISPATCH(ret, name, params, args, fd, FILE_SOCK, return libc.name args)
+#define EPOLL(ret, name, params, args)                                                             \
+	DISPATCH(ret, name, params, args, epfd, FILE_EPOLL, return libc.name args)
+
+/* libc's call, once more where numbers could be had for it. */
+#define AGAIN(ret, name, args)                                                                     \
+	ret r = libc.name args;                                                                    \
+	if (r < 0 && fd_new_can_retry(errno))                                                      \
+	r = libc.name args
+
+#define SOCK_NEW(ret, name, params, args, made)                                                    \
+	static inline ret kernel_##name(CALLS_STRIP params, const void *caller)                    \
+	{                                                                                          \
+		AGAIN(ret, name, args);                                                            \
+		if (r >= 0)                                                                        \
+			made;                                                                      \
+		return r;                                                                          \
+	}                                                                                          \
+	DISPATCH(ret, name, params, args, fd, FILE_SOCK,                                           \
+		return kernel_##name(CALLS_STRIP args, CALLER))
+
 #define ANY(ret, name, params, args)                                                               \
-	DECLARE(ret, name, params);                                                                \
-	ret wrap_##name params                                                                     \
+	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
 		return (ret)returned(on_##name args);                                              \
 	}
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FROM(ret, name, params, args)                                                              \
+	BOTH(ret, name, params, args)                                                              \
+	{                                                                                          \
+		return (ret)returned(on_##name(CALLS_STRIP args, CALLER));                         \
+	}
+#define NEW(ret, name, params, args)                                                               \
+	BOTH(ret, name, params, args)                                                              \
+	{                                                                                          \
+		AGAIN(ret, name, args);                                                            \
+		return fd_new(r, CALLER);                                                          \
+	}
+#define NEW_ONCE(ret, name, params, args)                                                          \
+	BOTH(ret, name, params, args)                                                              \
+	{                                                                                          \
+		fd_new_make_room();                                                                \
+		return fd_new(libc.name args, CALLER);                                             \
+	}
+#define NEW_PAIR(ret, name, params, args)                                                          \
+	BOTH(ret, name, params, args)                                                              \
+	{                                                                                          \
+		AGAIN(ret, name, args);                                                            \
+		if (r == 0)                                                                        \
+			fd_new_pair(&fds[0], &fds[1], CALLER);                                     \
+		return r;                                                                          \
+	}
+#define NEW_STREAM(ret, name, params, args, number)                                                \
+	BOTH(ret, name, params, args)                                                              \
+	{                                                                                          \
+		ret r = libc.name args;                                                            \
+		if (r == NULL && fd_new_can_retry(errno))                                          \
+			r = libc.name args;                                                        \
+		if (r)                                                                             \
+			fd_new_keep(number(r));                                                    \
+		return r;                                                                          \
+	}
+#define NEW_FILE(ret, name, params, args) NEW_STREAM(ret, name, params, args, fileno)
+#define NEW_DIR(ret, name, params, args) NEW_STREAM(ret, name, params, args, dirfd)
+#if SANITIZED
 #define EARLY(ret, name, params, args)
-#else
-#define EARLY ANY
 #endif
 #define LIBC(ret, name, params, args) DECLARE(ret, name, params);
+#define ALIAS(ret, name, target)                                                                   \
+	EXPORT extern __typeof__(wrap_##target) wrap_##name __asm__(#name)                         \
+		__attribute__((alias(#target), copy(wrap_##target)));
+#define NEW_NUMBER(name)                                                                           \
+	static __attribute__((unused)) long number_##name(                                         \
+		long a, long b, long c, long d, long e, long f)                                    \
+	{                                                                                          \
+		AGAIN(long, syscall, (SYS_##name, a, b, c, d, e, f));                              \
+		return fd_new((int)r, CALLER);                                                     \
+	}
 #include "intercept.def"
+
+/* --- written by hand -------------------------------------------------------------------------------- */
 
 int wrap_fcntl(int fd, int cmd, ...)
 {
@@ -76,7 +170,7 @@ int wrap_fcntl(int fd, int cmd, ...)
 	va_start(ap, cmd);
 	void *arg = va_arg(ap, void *);
 	va_end(ap);
-	return (int)returned(on_fcntl(fd, cmd, arg));
+	return (int)returned(on_fcntl(fd, cmd, arg, CALLER));
 }
 
 int wrap_fcntl64(int fd, int cmd, ...)
@@ -86,7 +180,12 @@ int wrap_fcntl64(int fd, int cmd, ...)
 	va_start(ap, cmd);
 	void *arg = va_arg(ap, void *);
 	va_end(ap);
-	return (int)returned(on_fcntl(fd, cmd, arg));
+	return (int)returned(on_fcntl(fd, cmd, arg, CALLER));
+}
+
+long number_fcntl(int fd, int cmd, void *arg)
+{
+	return returned(on_fcntl(fd, cmd, arg, CALLER));
 }
 
 int wrap_ioctl(int fd, unsigned long request, ...)
@@ -99,14 +198,83 @@ int wrap_ioctl(int fd, unsigned long request, ...)
 	return (int)returned(on_ioctl(fd, request, arg));
 }
 
+long number_ioctl(int fd, unsigned long request, void *arg)
+{
+	return returned(on_ioctl(fd, request, arg));
+}
+
 void wrap_closefrom(int first)
 {
-	on_close_range(first < 0 ? 0 : (unsigned int)first, UINT_MAX, 0);
+	on_close_range(first < 0 ? 0 : (unsigned int)first, UINT_MAX, 0, CALLER);
 }
 
 FILE *wrap_fdopen(int fd, const char *mode)
 {
 	return on_fdopen(fd, mode);
+}
+
+/* The stream keeps its number where it can, and then nothing is new. */
+FILE *wrap_freopen(const char *path, const char *mode, FILE *stream)
+{
+	FILE *f = libc.freopen(path, mode, stream);
+
+	if (f)
+		fd_new_keep(fileno(f));
+	return f;
+}
+
+FILE *wrap_freopen64(const char *path, const char *mode, FILE *stream)
+{
+	FILE *f = libc.freopen64(path, mode, stream);
+
+	if (f)
+		fd_new_keep(fileno(f));
+	return f;
+}
+
+int wrap_openpty(int *master, int *slave, char *name, const void *termios, const void *size)
+{
+	AGAIN(int, openpty, (master, slave, name, termios, size));
+
+	if (r == 0)
+		fd_new_pair(master, slave, CALLER);
+	return r;
+}
+
+/* What libc puts on the numbers 0 to 2 without asking. */
+static void forget_standard(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		fd_new_keep(fd);
+}
+
+int wrap_forkpty(int *master, char *name, const void *termios, const void *size)
+{
+	AGAIN(int, forkpty, (master, name, termios, size));
+
+	if (r == 0)
+		forget_standard();
+	else if (r > 0)
+		fd_new_keep(*master);
+	return r;
+}
+
+int wrap_login_tty(int fd)
+{
+	int r = libc.login_tty(fd);
+
+	if (r == 0)
+		forget_standard();
+	return r;
+}
+
+int wrap_daemon(int keeps_directory, int keeps_descriptors)
+{
+	int r = libc.daemon(keeps_directory, keeps_descriptors);
+
+	if (r == 0 && !keeps_descriptors)
+		forget_standard();
+	return r;
 }
 
 sighandler_t wrap_signal(int sig, sighandler_t handler)
@@ -127,6 +295,12 @@ void wrap__Exit(int status)
 	wrap__exit(status);
 }
 
+long number_exit_group(int status)
+{
+	wrap__exit(status);
+	return 0;
+}
+
 /*
  * The child of a real vfork() shares our memory: its close() and dup2() before exec would take
  * sockets from its parent. As fork() it has a descriptor table of its own.
@@ -135,3 +309,9 @@ pid_t wrap_vfork(void)
 {
 	return fork();
 }
+
+/* --- system calls by number ------------------------------------------------------------------------- */
+
+const syscall_fn syscall_rows[SYSCALL_ROWS] = {
+#include "preload/syscall_rows.h"
+};

@@ -10,19 +10,27 @@
 
 static void resolve_calls(void);
 
-#define STUB(ret, name, params, args)                                                              \
+#define ANY(ret, name, params, args)                                                               \
 	static ret first_##name params                                                             \
 	{                                                                                          \
 		resolve_calls();                                                                   \
 		return libc.name args;                                                             \
 	}
-#define ANY STUB
-#define EARLY STUB
-#define SOCK STUB
-#define EPOLL STUB
-#define LIBC(ret, name, params, args)
+#define VARIADIC(ret, name, params, args)
 #include "intercept.def"
-#undef LIBC
+
+static long first_syscall(long number, ...)
+{
+	long a[6];
+	va_list ap;
+
+	resolve_calls();
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	return libc.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
 
 static int first_fcntl(int fd, int cmd, ...)
 {
@@ -48,62 +56,28 @@ static int first_ioctl(int fd, unsigned long request, ...)
 	return libc.ioctl(fd, request, arg);
 }
 
-static void first_closefrom(int first)
-{
-	resolve_calls();
-	libc.closefrom(first);
-}
-
-static FILE *first_fdopen(int fd, const char *mode)
-{
-	resolve_calls();
-	return libc.fdopen(fd, mode);
-}
-
-static sighandler_t first_signal(int sig, sighandler_t handler)
-{
-	resolve_calls();
-	return libc.signal(sig, handler);
-}
-
-static pid_t first_vfork(void)
-{
-	resolve_calls();
-	return libc.vfork();
-}
-
-static void first__exit(int status)
-{
-	resolve_calls();
-	libc._exit(status);
-}
-
-#define first__Exit first__exit
-
-#undef ANY
-#undef EARLY
-#undef SOCK
-#undef EPOLL
 #define ANY(ret, name, params, args) .name = first_##name,
-#define EARLY ANY
-#define SOCK ANY
-#define EPOLL ANY
-#define LIBC ANY
 struct libc_calls libc = {
 #include "intercept.def"
 };
+bool libc_is_known;
 
-#undef ANY
+static long absent(void)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
 #define ANY(ret, name, params, args)                                                               \
 	do {                                                                                       \
 		void *next = dlsym(RTLD_NEXT, #name);                                              \
-		if (next)                                                                          \
-			libc.name = (__typeof__(libc.name))next;                                   \
+		libc.name = (__typeof__(libc.name))(next ? next : (void *)absent);                 \
 	} while (0);
 
 static void resolve_calls(void)
 {
 #include "intercept.def"
+	libc_is_known = true;
 }
 
 static void __attribute__((constructor(101))) libc_init(void)

@@ -5,6 +5,7 @@
 #ifndef PRELOAD_LIBC_H
 #define PRELOAD_LIBC_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,20 +21,14 @@
 
 struct libc_calls {
 #define ANY(ret, name, params, args) ret(*name) params;
-#define EARLY ANY
-#define SOCK ANY
-#define EPOLL ANY
-#define LIBC ANY
 #include "intercept.def"
-#undef ANY
-#undef EARLY
-#undef SOCK
-#undef EPOLL
-#undef LIBC
 };
 
-/* Filled at the first call of any member, also before any constructor has run. */
-extern struct libc_calls libc;
+/* Filled at the first call of any member, also before any constructor has run. What this libc does
+ * not have fails with ENOSYS. */
+extern struct libc_calls libc __attribute__((visibility("hidden")));
+/* It is filled. Looking functions up needs memory, which a caller may be about to set up. */
+extern bool libc_is_known __attribute__((visibility("hidden")));
 
 static inline long libc_result(long r)
 {

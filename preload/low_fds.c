@@ -21,9 +21,10 @@ int low_fds_floor(rlim_t soft, rlim_t hard)
 void low_fds_take(struct low_fds *l)
 {
 	struct rlimit lifted;
-	int fd, floor;
+	int fd;
 
 	l->n = 0;
+	l->floor = LOW_FDS_MAX;
 	if (libc.getrlimit(RLIMIT_NOFILE, &l->old) != 0) {
 		l->old.rlim_cur = l->old.rlim_max = 0; /* nothing to restore */
 		return;
@@ -32,10 +33,10 @@ void low_fds_take(struct low_fds *l)
 	lifted.rlim_cur = lifted.rlim_max;
 	if (libc.setrlimit(RLIMIT_NOFILE, &lifted) != 0)
 		lifted = l->old;
-	floor = low_fds_floor(l->old.rlim_cur, lifted.rlim_cur);
-	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	l->floor = low_fds_floor(l->old.rlim_cur, lifted.rlim_cur);
+	fd = libc.open("/dev/null", O_RDONLY | O_CLOEXEC, 0);
 	while (fd >= 0) {
-		if (fd >= floor || l->n == LOW_FDS_MAX) {
+		if (fd >= l->floor || l->n == LOW_FDS_MAX) {
 			libc.close(fd);
 			break;
 		}

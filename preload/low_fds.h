@@ -15,7 +15,7 @@ enum { LOW_FDS_MAX = 1024 };
 struct low_fds {
 	struct rlimit old; /* of RLIMIT_NOFILE */
 	int fds[LOW_FDS_MAX];
-	int n;
+	int n, floor;
 };
 
 /*

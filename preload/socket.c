@@ -250,6 +250,14 @@ void socket_to_stack(struct file *f)
 	f->sock.kernel_active = false;
 }
 
+void socket_leave_kernel(struct file *f)
+{
+	if (f->sock.is_udp || f->fd < 0 || f->pooled_fd >= 0 || fd_is_own(f->fd))
+		return;
+	if (fd_pool_stand_in(f->fd))
+		f->pooled_fd = f->fd;
+}
+
 void socket_orphan(struct file *f)
 {
 	struct watch *w, *next;

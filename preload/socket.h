@@ -50,6 +50,9 @@ void socket_materialise_late(struct file *f);
 void socket_identify(const struct file *f, struct sock *s);
 void socket_to_kernel(struct file *f);
 void socket_to_stack(struct file *f);
+/* After socket_to_stack(), when it connects: system calls that nobody sees must find no socket there
+ * that they could connect. A listener keeps it: it says which of several processes share the address. */
+void socket_leave_kernel(struct file *f);
 void socket_orphan(struct file *f);
 void socket_close_stack(struct file *f); /* its watches and its stack half */
 /* The last reference is gone. Takes fd_lock itself. */

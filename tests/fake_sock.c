@@ -13,10 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 bool fake_spins, fake_fails;
-int fake_attached, fake_runs, fake_live;
+int fake_attached, fake_runs, fake_live, fake_own_fd = -1;
 
 pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -397,6 +398,7 @@ int instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_
 	*out = (struct instance *)&instance;
 	if (fake_fails)
 		return -ENODEV;
+	fake_own_fd = eventfd(0, EFD_NONBLOCK);
 	opened(arg, (struct stack_group *)&instance);
 	return 0;
 }

@@ -6,10 +6,13 @@
 #include "preload/fd.h"
 #include "preload/low_fds.h"
 #include "tests/preload_pair.h"
+#include "tests/raw_syscall.h"
 
+#include <linux/close_range.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -163,6 +166,101 @@ static void in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless(void)
 	CU_ASSERT_EQUAL(read(p.server, &c, 1), 1);
 	pair_close(p);
 	close(any);
+}
+
+/* The library's own descriptors are out of the program's reach. */
+static void closing_every_number_leaves_the_librarys_own(void)
+{
+	struct pair p = pair_open();
+	int copy = dup(p.client), own = fake_own_fd;
+	uint64_t one = 1;
+
+	CU_ASSERT(own >= 3);
+	for (int fd = 3; fd < KERNEL_DESCRIPTORS; fd++)
+		if (fd != p.client && fd != p.server && fd != p.listener)
+			close(fd);
+	CU_ASSERT_PTR_NULL(fd_peek(copy));
+	errno = 0;
+	CU_ASSERT_EQUAL(close(own), -1);
+	CU_ASSERT_EQUAL(errno, EBADF);
+	CU_ASSERT_EQUAL(syscall(SYS_close, own), -1);
+	CU_ASSERT_EQUAL(dup2(p.client, own), -1);
+	CU_ASSERT_EQUAL(errno, EBUSY);
+	CU_ASSERT_EQUAL(close_range(p.server + 1, ~0u, 0), 0);
+	CU_ASSERT_EQUAL(close_range(p.server + 1, ~0u, CLOSE_RANGE_UNSHARE), 0);
+	closefrom(p.server + 1);
+	CU_ASSERT_EQUAL(raw_syscall(SYS_write, own, (long)&one, sizeof(one), 0, 0), sizeof(one));
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1);
+	pair_close(p);
+	p = pair_open();
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1);
+	pair_close(p);
+	CU_ASSERT_EQUAL(fake_live, 0);
+}
+
+/* In a child: 0 to 2 are the program's, so a connection gets one exactly when the kernel would. */
+static void the_lowest_numbers_come_and_go_as_in_the_kernel(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct pair p;
+		int bad = 0;
+
+		for (int fd = 0; fd <= STDERR_FILENO; fd++)
+			close(fd);
+		p = pair_open();
+		bad |= p.listener != 0 || p.client != 1 || p.server != 2;
+		bad |= (close(1) != 0) << 1;
+		bad |= (open("/dev/null", O_RDWR) != 1) << 2;
+		bad |= (close(0) != 0) << 3;
+		bad |= (close(1) != 0) << 4;
+		bad |= (open("/dev/null", O_RDWR) != 0) << 5;
+		bad |= (socket(AF_INET, SOCK_STREAM, 0) != 1) << 6;
+		_exit(bad);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+}
+
+static int count_kernel_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < KERNEL_DESCRIPTORS; fd++)
+		n += raw_syscall(SYS_fcntl, fd, F_GETFD, 0, 0, 0) >= 0;
+	return n;
+}
+
+/* In a child: what waits in the pool is given back before a call fails for want of numbers. */
+static void the_last_numbers_are_the_programs(void)
+{
+	static char name[] = "/tmp/test_fd.XXXXXX"; /* mkstemp() fails, and leaves nothing */
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int bad = 0, fds[2];
+
+		((struct conf *)boot_conf())->descriptor_limit = 0;
+		pair_open();
+		while (open("/dev/null", O_RDWR) >= 0)
+			;
+		bad |= errno != EMFILE;
+		bad |= (count_kernel_descriptors() != KERNEL_DESCRIPTORS) << 1;
+		bad |= (pipe(fds) != -1 || errno != EMFILE) << 2;
+		bad |= (fopen("/dev/null", "r") != NULL || errno != EMFILE) << 3;
+		bad |= (mkstemp(name) != -1 || errno != EMFILE) << 4;
+		bad |= (socket(AF_INET, SOCK_STREAM, 0) != -1 || errno != EMFILE) << 5;
+		close(100);
+		bad |= (open("/dev/null", O_RDWR) != 100) << 6;
+		close(101);
+		bad |= (socket(AF_INET, SOCK_STREAM, 0) != 101) << 7;
+		_exit(bad);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
 }
 
 static _Atomic bool stop;
@@ -378,11 +476,14 @@ static void lower_the_kernels_limit(void)
 
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(without_descriptor_limit_the_kernels_holds),
+	CUNIT_TEST(the_lowest_numbers_come_and_go_as_in_the_kernel),
+	CUNIT_TEST(the_last_numbers_are_the_programs),
 	CUNIT_TEST(only_ipv4_streams_and_datagrams_are_ours),
 	CUNIT_TEST(dup_shares_the_socket_until_the_last_close),
 	CUNIT_TEST(an_accepted_number_is_a_socket_and_closed_after_close),
 	CUNIT_TEST(a_pool_number_can_be_taken_by_dup2),
 	CUNIT_TEST(close_range_takes_ours_and_leaves_the_pool),
+	CUNIT_TEST(closing_every_number_leaves_the_librarys_own),
 	CUNIT_TEST(stdio_on_a_socket_goes_to_the_stack),
 	CUNIT_TEST(in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless),
 	CUNIT_TEST(lookups_survive_closing_in_other_threads),

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* New descriptors: what their numbers stood for goes, and the library's own are kept apart. */
+#include "preload/fd_new.h"
+#include "preload/libc.h"
+
+#include <string.h>
+
+int fd_new_slow(int fd, const void *caller)
+{
+	int err = errno;
+
+	fd_forget(fd);
+	if (own_fds_calls(caller))
+		fd = own_fds_keep(fd);
+	else
+		own_fds_forget(fd);
+	errno = err;
+	return fd;
+}
+
+static void new_in_message(struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = c->cmsg_len < CMSG_LEN(0) ? 0 : (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			fd_new_keep(fd);
+		}
+	}
+}
+
+void fd_new_messages(const struct mmsghdr *msgs, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct msghdr msg = msgs[i].msg_hdr;
+
+		if (msg.msg_controllen > 0)
+			new_in_message(&msg);
+	}
+}
+
+bool fd_new_can_retry(int err)
+{
+	return (err == EMFILE || err == ENFILE) && fd_pool_empty();
+}
+
+void fd_new_make_room(void)
+{
+	if (!fd_pool_leaves_room())
+		fd_pool_empty();
+}

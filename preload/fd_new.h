@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is to be done when libc or the kernel has just made a descriptor. If our table has an entry
+ * for its number, somebody closed that number behind our back (by a system call in the program's own
+ * code), and what the entry stood for is closed now: later calls on the number are the new file's.
+ * What the library makes for itself is moved out of the program's way, see own_fds.h.
+ *
+ * Any thread, also in signal handlers. errno is kept.
+ */
+#ifndef PRELOAD_FD_NEW_H
+#define PRELOAD_FD_NEW_H
+
+#include "preload/fd.h"
+#include "preload/own_fds.h"
+
+#include <sys/socket.h>
+
+int fd_new_slow(int fd, const void *caller);
+
+/* `fd`, or -1 where the call failed; `caller`: who asked for it. Returns the number it has then. */
+static inline int fd_new(int fd, const void *caller)
+{
+	if (fd >= 0 && (fd_peek(fd) != NULL || atomic_load(&own_fds_exist)))
+		return fd_new_slow(fd, caller);
+	return fd;
+}
+
+/* The same for a descriptor that is part of something and has to keep its number. */
+static inline void fd_new_keep(int fd)
+{
+	fd_new(fd, NULL);
+}
+
+static inline void fd_new_pair(int *a, int *b, const void *caller)
+{
+	*a = fd_new(*a, caller);
+	*b = fd_new(*b, caller);
+}
+
+/* Those that came in control messages (SCM_RIGHTS). */
+void fd_new_messages(const struct mmsghdr *msgs, int n);
+
+/* A call failed with `err`; have numbers been freed that make it worth another try? */
+bool fd_new_can_retry(int err);
+/* Before a call that cannot be repeated. */
+void fd_new_make_room(void);
+
+#endif

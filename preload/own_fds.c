@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which descriptors are the library's own, and who may close them.
+ *
+ * Our code and DPDK's call open(), eventfd(), close() and their relatives through the same wrappers as
+ * the program does. What tells them apart is where the call comes from: the address it returns to lies
+ * in the code of liblstack.so or of one of DPDK's libraries. While the data path starts and stops,
+ * everything that the thread does counts, for DPDK in turn calls others (libbpf, libibverbs).
+ *
+ * The list of code is made when the data path starts and read without a lock: it is complete before
+ * own_fds_exist says so, and later only grows at its end.
+ */
+#include "preload/own_fds.h"
+#include "preload/boot.h"
+#include "preload/libc.h"
+
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CODE_MAX = 256 };
+
+_Atomic(unsigned long) own_fds_bits[FD_MAX / OWN_FDS_WORD];
+_Atomic bool own_fds_exist;
+
+static struct {
+	uintptr_t from, to;
+} code[CODE_MAX];
+static _Atomic int n_code;
+static _Atomic int floor_number = STDERR_FILENO + 1;
+static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool is_known(uintptr_t from)
+{
+	for (int i = 0; i < n_code; i++)
+		if (code[i].from == from)
+			return true;
+	return false;
+}
+
+static bool is_library(const struct dl_phdr_info *info)
+{
+	const char *slash = strrchr(info->dlpi_name, '/'), *name;
+	uintptr_t here = (uintptr_t)&own_fds_calls;
+
+	if (info->dlpi_name[0] == '\0')
+		return false; /* the program; ours may be linked into it, in tests */
+	name = slash ? slash + 1 : info->dlpi_name;
+	if (strncmp(name, "librte_", 7) == 0)
+		return true;
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD &&
+			here - (info->dlpi_addr + info->dlpi_phdr[i].p_vaddr) <
+				info->dlpi_phdr[i].p_memsz)
+			return true;
+	return false;
+}
+
+static int add_code(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	for (int i = 0; i < info->dlpi_phnum && is_library(info); i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t from = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || is_known(from) ||
+			n_code == CODE_MAX)
+			continue;
+		code[n_code].from = from;
+		code[n_code].to = from + p->p_memsz;
+		n_code++;
+	}
+	return 0;
+}
+
+void own_fds_begin(int floor)
+{
+	dl_iterate_phdr(add_code, NULL);
+	atomic_store(&floor_number, floor);
+	atomic_store(&own_fds_exist, true);
+}
+
+void own_fds_end(void)
+{
+	atomic_store(&own_fds_exist, false);
+	for (size_t i = 0; i < FD_MAX / OWN_FDS_WORD; i++)
+		if (own_fds_bits[i])
+			atomic_store(&own_fds_bits[i], 0);
+}
+
+int own_fds_floor(void)
+{
+	return atomic_load(&floor_number);
+}
+
+bool own_fds_calls(const void *caller)
+{
+	uintptr_t at = (uintptr_t)caller;
+	int n = atomic_load_explicit(&n_code, memory_order_acquire);
+
+	if (boot_is_starting())
+		return true;
+	for (int i = 0; i < n; i++)
+		if (at >= code[i].from && at < code[i].to)
+			return true;
+	return false;
+}
+
+/* Above the floor also where that is above the soft limit. -1: there is no room. */
+static int move_up(int fd)
+{
+	struct rlimit old, lifted;
+	int high;
+
+	pthread_mutex_lock(&limit_lock);
+	high = libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor());
+	if (high < 0 && libc.getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur < old.rlim_max) {
+		lifted = old;
+		lifted.rlim_cur = lifted.rlim_max;
+		if (libc.setrlimit(RLIMIT_NOFILE, &lifted) == 0) {
+			high = libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor());
+			libc.setrlimit(RLIMIT_NOFILE, &old);
+		}
+	}
+	if (high < 0 && fd <= STDERR_FILENO)
+		high = libc.fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	pthread_mutex_unlock(&limit_lock);
+	return high;
+}
+
+int own_fds_keep(int fd)
+{
+	int high = fd < own_fds_floor() ? move_up(fd) : -1;
+
+	if (high >= 0) {
+		libc.close(fd);
+		fd = high;
+		fd_forget(fd);
+	}
+	if (fd < FD_MAX)
+		atomic_fetch_or(&own_fds_bits[fd / OWN_FDS_WORD], 1ul << (fd % OWN_FDS_WORD));
+	return fd;
+}
+
+void own_fds_forget(int fd)
+{
+	if (own_fds_has(fd))
+		atomic_fetch_and(
+			&own_fds_bits[fd / OWN_FDS_WORD], ~(1ul << (fd % OWN_FDS_WORD)));
+}

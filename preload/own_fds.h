@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The descriptors that the library opens for itself: event descriptors, packet sockets, packet memory,
+ * control sockets, whatever DPDK opens. A program may close every number that it does not know, or
+ * give one to dup2(): these it must not reach. They lie above the numbers that programs expect.
+ */
+#ifndef PRELOAD_OWN_FDS_H
+#define PRELOAD_OWN_FDS_H
+
+#include "preload/fd.h"
+
+#include <limits.h>
+
+enum { OWN_FDS_WORD = sizeof(unsigned long) * CHAR_BIT };
+
+/* One bit per number. */
+extern _Atomic(unsigned long) own_fds_bits[FD_MAX / OWN_FDS_WORD];
+/* The data path has been started, so there may be some. */
+extern _Atomic bool own_fds_exist;
+
+/* The data path starts; the first number for what is opened later is `floor`. Once more when it has
+ * started: DPDK has loaded its drivers by then. */
+void own_fds_begin(int floor);
+/* In a child of fork(): nothing of it is in use here. */
+void own_fds_end(void);
+
+int own_fds_floor(void);
+
+/* Does the library ask, from `caller` (an address in it) or because this thread starts or stops the
+ * data path? */
+bool own_fds_calls(const void *caller);
+
+/* The library has made `fd`. Returns the number it has now: it is moved above the floor where the
+ * limit allows that, never left at 0 to 2, and then closed on exec. */
+int own_fds_keep(int fd);
+void own_fds_forget(int fd);
+
+static inline bool own_fds_has(int fd)
+{
+	return (unsigned int)fd < FD_MAX &&
+		(atomic_load_explicit(&own_fds_bits[fd / OWN_FDS_WORD], memory_order_relaxed) >>
+				(fd % OWN_FDS_WORD) & 1);
+}
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * syscall(): libuv closes its sockets with syscall(SYS_close, fd), others read, write or open so.
+ * A number that is a row of intercept.def is served by the row; every other one reaches libc's
+ * syscall() as the caller made it: a jump, with all registers and the stack untouched, so that
+ * syscall(SYS_clone, ...) returns twice to the program and never through a frame of ours.
+ *
+ * Until libc's functions are known the system call is made right here: allocators use syscall() while
+ * they set themselves up (jemalloc does), and looking functions up would call them.
+ *
+ * Also here are the NUMBER rows: system calls with other arguments than libc's function. A signal
+ * mask of the kernel's is 8 bytes, libc's 128.
+ */
+#include "preload/boot.h"
+#include "preload/calls.h"
+#include "preload/intercept.h"
+#include "preload/libc.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+_Static_assert(offsetof(struct libc_calls, syscall) == 0, "the code below jumps to the first member");
+_Static_assert(SYSCALL_ROWS == 512, "the code below compares with 511");
+
+#if defined(__x86_64__)
+
+long syscall_failed(long err) __attribute__((visibility("hidden"), used));
+
+long syscall_failed(long err)
+{
+	errno = (int)err;
+	return -1;
+}
+
+__asm__(".pushsection .text\n"
+	".globl syscall\n"
+	".type syscall, @function\n"
+	".p2align 4\n"
+	"syscall:\n"
+	"	.cfi_startproc\n"
+	"	endbr64\n"
+	"	cmpb $0, libc_is_known(%rip)\n"
+	"	je 2f\n"
+	"	cmpq $511, %rdi\n"
+	"	ja 1f\n"
+	"	leaq syscall_rows(%rip), %rax\n"
+	"	movq (%rax, %rdi, 8), %rax\n"
+	"	testq %rax, %rax\n"
+	"	jz 1f\n"
+	"	movq %rsi, %rdi\n"
+	"	movq %rdx, %rsi\n"
+	"	movq %rcx, %rdx\n"
+	"	movq %r8, %rcx\n"
+	"	movq %r9, %r8\n"
+	"	movq 8(%rsp), %r9\n"
+	"	jmp *%rax\n"
+	"1:	jmp *libc(%rip)\n"
+	"2:	movq %rdi, %rax\n"
+	"	movq %rsi, %rdi\n"
+	"	movq %rdx, %rsi\n"
+	"	movq %rcx, %rdx\n"
+	"	movq %r8, %r10\n"
+	"	movq %r9, %r8\n"
+	"	movq 8(%rsp), %r9\n"
+	"	syscall\n"
+	"	cmpq $-4095, %rax\n"
+	"	jae 3f\n"
+	"	ret\n"
+	"3:	negq %rax\n"
+	"	movq %rax, %rdi\n"
+	"	jmp syscall_failed\n"
+	"	.cfi_endproc\n"
+	".size syscall, . - syscall\n"
+	".popsection\n");
+
+#else
+
+/* In C the other numbers pass through a frame of ours: a clone() that gives the child another stack
+ * must use libc's clone(). */
+__attribute__((visibility("default"))) long wrap_syscall(long number, ...) __asm__("syscall");
+
+long wrap_syscall(long number, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (number >= 0 && number < SYSCALL_ROWS && syscall_rows[number])
+		return ((long (*)(long, long, long, long, long, long))syscall_rows[number])(
+			a[0], a[1], a[2], a[3], a[4], a[5]);
+	return libc.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+#endif
+
+/* --- system calls with other arguments --------------------------------------------------------------- */
+
+/* The kernel's mask as libc's; false: not of the size that the kernel wants, so it shall refuse it. */
+static bool read_mask(sigset_t *room, const sigset_t **mask, const void *kernel_mask, size_t size)
+{
+	*mask = NULL;
+	if (kernel_mask == NULL)
+		return true;
+	if (size != NSIG / 8)
+		return false;
+	sigemptyset(room);
+	memcpy(room, kernel_mask, NSIG / 8);
+	*mask = room;
+	return true;
+}
+
+long number_epoll_pwait(int epfd, struct epoll_event *evs, int max, int timeout_ms, const void *mask,
+	size_t size)
+{
+	const sigset_t *set;
+	sigset_t room;
+
+	if (!read_mask(&room, &set, mask, size))
+		return libc.syscall(SYS_epoll_pwait, epfd, evs, max, timeout_ms, mask, size);
+	return epoll_pwait(epfd, evs, max, timeout_ms, set);
+}
+
+long number_epoll_pwait2(int epfd, struct epoll_event *evs, int max, const struct timespec *timeout,
+	const void *mask, size_t size)
+{
+	const sigset_t *set;
+	sigset_t room;
+
+	if (!read_mask(&room, &set, mask, size))
+		return libc.syscall(SYS_epoll_pwait2, epfd, evs, max, timeout, mask, size);
+	return epoll_pwait2(epfd, evs, max, timeout, set);
+}
+
+/* The kernel also writes what is left of the time; nobody can rely on it, for libc hides it. */
+long number_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const void *mask, size_t size)
+{
+	const sigset_t *set;
+	sigset_t room;
+
+	if (!read_mask(&room, &set, mask, size))
+		return libc.syscall(SYS_ppoll, fds, n, timeout, mask, size);
+	return ppoll(fds, n, timeout, set);
+}
+
+long number_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timespec *timeout,
+	const void *mask)
+{
+	const struct {
+		const void *mask;
+		size_t size;
+	} *packed = mask;
+	const sigset_t *set;
+	sigset_t room;
+
+	if (!read_mask(&room, &set, packed ? packed->mask : NULL, packed ? packed->size : 0))
+		return libc.syscall(SYS_pselect6, n, rd, wr, ex, timeout, mask);
+	return pselect(n, rd, wr, ex, timeout, set);
+}
+
+long number_eventfd(unsigned int n)
+{
+	return eventfd(n, 0);
+}
+
+/*
+ * A ring takes descriptors past every function of libc: what it does to a socket of the stack can
+ * only fail. Whoever asks with syscall() has other ways (libuv: epoll_ctl()) and is made to use them.
+ */
+long number_io_uring_setup(unsigned int n, void *params)
+{
+	if (!boot_is_idle() && !boot_is_up())
+		return libc.syscall(SYS_io_uring_setup, n, params);
+	boot_say_once("io_uring is not available by syscall(): a ring cannot serve sockets of the "
+		      "stack (ENOSYS; said once)");
+	errno = ENOSYS;
+	return -1;
+}
