@@ -252,6 +252,40 @@ static int stream_close(void *cookie)
 	return r < 0 ? -1 : 0;
 }
 
+int __vasprintf_chk(char **out, int flag, const char *format, va_list ap);
+
+static int write_all(int fd, const char *text, int n)
+{
+	for (int done = 0; done < n;) {
+		ssize_t r = stream_write((void *)(intptr_t)fd, text + done, n - done);
+
+		if (r == 0)
+			return -1;
+		done += (int)r;
+	}
+	return n;
+}
+
+int on_vdprintf(int fd, int flag, const char *format, va_list ap)
+{
+	struct file *f = fd_get_sock(fd);
+	char *text;
+	int n, err;
+
+	if (f == NULL)
+		return flag ? libc.__vdprintf_chk(fd, flag, format, ap) :
+			      libc.vdprintf(fd, format, ap);
+	file_put(f);
+	n = flag ? __vasprintf_chk(&text, flag, format, ap) : vasprintf(&text, format, ap);
+	if (n < 0)
+		return -1;
+	n = write_all(fd, text, n);
+	err = errno;
+	free(text);
+	errno = err;
+	return n;
+}
+
 FILE *on_fdopen(int fd, const char *mode)
 {
 	static const cookie_io_functions_t calls = {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Calls that copy between files and sockets, and the fortified variants of recv.
+ * Calls that copy between files and sockets, those that take a position, and the fortified variants of
+ * recv.
  */
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
 
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { SENDFILE_CHUNK = 128 * 1024 };
@@ -37,6 +39,43 @@ long on___recvfrom_chk(struct file *f, int fd, void *buf, size_t n, size_t size,
 	check_bounds(n, size);
 	return on_recvfrom(f, fd, buf, n, flags, addr, addrlen);
 }
+
+/* --- with a position, of which a socket has none but "here" (-1) ----------------------------------- */
+
+static int check_position(off_t at, int flags)
+{
+	if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND))
+		return -EOPNOTSUPP;
+	return at == -1 ? 0 : at < 0 ? -EINVAL : -ESPIPE;
+}
+
+long on_preadv2(struct file *f, int fd, const struct iovec *iov, int iovcnt, off_t at, int flags)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt};
+	int r = iovcnt < 0 ? -EINVAL : check_position(at, flags);
+
+	return r < 0 ? r : on_recvmsg(f, fd, &msg, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0);
+}
+
+long on_preadv64v2(struct file *f, int fd, const struct iovec *iov, int iovcnt, off_t at, int flags)
+{
+	return on_preadv2(f, fd, iov, iovcnt, at, flags);
+}
+
+long on_pwritev2(struct file *f, int fd, const struct iovec *iov, int iovcnt, off_t at, int flags)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iovcnt};
+	int r = iovcnt < 0 ? -EINVAL : check_position(at, flags);
+
+	return r < 0 ? r : on_sendmsg(f, fd, &msg, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0);
+}
+
+long on_pwritev64v2(struct file *f, int fd, const struct iovec *iov, int iovcnt, off_t at, int flags)
+{
+	return on_pwritev2(f, fd, iov, iovcnt, at, flags);
+}
+
+/* --- between files and sockets ------------------------------------------------------------------------- */
 
 /* From a file at `at` to a socket of the stack. Bytes sent, or -errno when none was. */
 static long copy_to_socket(struct file *f, int out, int in, off64_t at, size_t n)

@@ -327,6 +327,14 @@ static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 	return 0;
 }
 
+long on_sockatmark(struct file *f, int fd)
+{
+	int is_at_mark;
+	long r = on_ioctl(fd, SIOCATMARK, &is_at_mark);
+
+	return r < 0 ? r : is_at_mark;
+}
+
 long on_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct file *f = fd_get(fd);

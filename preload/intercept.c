@@ -213,6 +213,38 @@ FILE *wrap_fdopen(int fd, const char *mode)
 	return on_fdopen(fd, mode);
 }
 
+int wrap_vdprintf(int fd, const char *format, va_list ap)
+{
+	return on_vdprintf(fd, 0, format, ap);
+}
+
+int wrap___vdprintf_chk(int fd, int flag, const char *format, va_list ap)
+{
+	return on_vdprintf(fd, flag, format, ap);
+}
+
+int wrap_dprintf(int fd, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = on_vdprintf(fd, 0, format, ap);
+	va_end(ap);
+	return n;
+}
+
+int wrap___dprintf_chk(int fd, int flag, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = on_vdprintf(fd, flag, format, ap);
+	va_end(ap);
+	return n;
+}
+
 /* The stream keeps its number where it can, and then nothing is new. */
 FILE *wrap_freopen(const char *path, const char *mode, FILE *stream)
 {

@@ -56,6 +56,30 @@ static int first_ioctl(int fd, unsigned long request, ...)
 	return libc.ioctl(fd, request, arg);
 }
 
+static int first_dprintf(int fd, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	resolve_calls();
+	va_start(ap, format);
+	n = libc.vdprintf(fd, format, ap);
+	va_end(ap);
+	return n;
+}
+
+static int first___dprintf_chk(int fd, int flag, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	resolve_calls();
+	va_start(ap, format);
+	n = libc.__vdprintf_chk(fd, flag, format, ap);
+	va_end(ap);
+	return n;
+}
+
 #define ANY(ret, name, params, args) .name = first_##name,
 struct libc_calls libc = {
 #include "intercept.def"

@@ -163,6 +163,17 @@ long number_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timespec 
 	return pselect(n, rd, wr, ex, timeout, set);
 }
 
+/* On a machine of 64 bits the position is in one argument, and the other is not looked at. */
+long number_preadv2(int fd, const struct iovec *iov, long n, long at, long at_high, int flags)
+{
+	return preadv2(fd, iov, (int)n, at, flags);
+}
+
+long number_pwritev2(int fd, const struct iovec *iov, long n, long at, long at_high, int flags)
+{
+	return pwritev2(fd, iov, (int)n, at, flags);
+}
+
 long number_eventfd(unsigned int n)
 {
 	return eventfd(n, 0);

@@ -25,6 +25,7 @@
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -468,6 +469,47 @@ static void probe_copies(void)
 	close(p.listener);
 }
 
+ssize_t __read(int fd, void *buf, size_t n);
+ssize_t __write(int fd, const void *buf, size_t n);
+ssize_t __send(int fd, const void *buf, size_t n, int flags);
+
+/* Calls that few programs make, each of them with data of its own. */
+static void probe_other_ways(void)
+{
+	struct pair p = pair_open();
+	struct iovec v = {"abc", 3};
+	char buf[64];
+
+	title("dprintf, positions, other names, syscall()");
+	fcntl(p.server, F_SETFL, O_NONBLOCK);
+	SHOW(dprintf(p.client, "HTTP/1.0 %d %s\r\n", 200, "OK"));
+	show_events("dprintf", settle(p.server, POLLIN));
+	SHOW(recv(p.server, buf, sizeof(buf), 0));
+	SHOW(pwritev2(p.client, &v, 1, -1, 0));
+	SHOW(pwritev2(p.client, &v, 1, 0, 0));
+	SHOW(pwritev2(p.client, &v, 1, -2, 0));
+	SHOW(pwritev2(p.client, &v, 1, -1, 0x4000));
+	v = (struct iovec){buf, sizeof(buf)};
+	show_events("pwritev2", settle(p.server, POLLIN));
+	SHOW(preadv2(p.server, &v, 1, 0, 0));
+	SHOW(preadv2(p.server, &v, 1, -1, 0));
+	SHOW(preadv2(p.server, &v, 1, -1, RWF_NOWAIT));
+	SHOW(pread(p.server, buf, 1, 0));
+	SHOW(pwrite(p.client, buf, 1, 0));
+	SHOW(__write(p.client, "w", 1));
+	SHOW(__send(p.client, "s", 1, 0));
+	show_events("__send", settle(p.server, POLLIN));
+	SHOW(__read(p.server, buf, 1));
+	SHOW(sockatmark(p.server));
+	SHOW(syscall(SYS_write, p.client, "y", 1));
+	SHOW(syscall(SYS_dup2, p.client, p.client) == p.client);
+	SHOW(syscall(SYS_close, p.client));
+	SHOW(syscall(SYS_close, p.client));
+	SHOW(syscall(SYS_shutdown, p.server, SHUT_WR));
+	close(p.server);
+	close(p.listener);
+}
+
 static void probe_udp(void)
 {
 	struct sockaddr_in a = address(0), from;
@@ -560,6 +602,7 @@ int main(int argc, char **argv)
 	probe_many_waits();
 	probe_options();
 	probe_copies();
+	probe_other_ways();
 	probe_udp();
 	probe_bulk();
 	return 0;

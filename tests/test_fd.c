@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 enum { KERNEL_DESCRIPTORS = 400 };
@@ -138,6 +139,31 @@ static void stdio_on_a_socket_goes_to_the_stack(void)
 	fclose(in);
 	close(p.listener);
 	CU_ASSERT_EQUAL(fake_live, 0);
+}
+
+static void every_way_to_write_and_read_reaches_the_stack(void)
+{
+	struct pair p = pair_open();
+	struct iovec in, out = {"cd", 2};
+	char buf[64] = "";
+
+	in = (struct iovec){buf, sizeof(buf)};
+	CU_ASSERT_EQUAL(dprintf(p.client, "%s-%d", "ab", 1), 4);
+	CU_ASSERT_EQUAL(preadv2(p.server, &in, 1, -1, 0), 4);
+	CU_ASSERT_STRING_EQUAL(buf, "ab-1");
+	CU_ASSERT_EQUAL(pwritev2(p.client, &out, 1, -1, 0), 2);
+	CU_ASSERT_EQUAL(pwritev2(p.client, &out, 1, 5, 0), -1);
+	CU_ASSERT_EQUAL(errno, ESPIPE);
+	CU_ASSERT_EQUAL(pwritev2(p.client, &out, 1, -1, 0x4000), -1);
+	CU_ASSERT_EQUAL(errno, EOPNOTSUPP);
+	CU_ASSERT_EQUAL(read(p.server, buf, sizeof(buf)), 2);
+	CU_ASSERT_EQUAL(preadv2(p.server, &in, 1, -1, RWF_NOWAIT), -1);
+	CU_ASSERT_EQUAL(errno, EAGAIN);
+	CU_ASSERT_EQUAL(sockatmark(p.server), 0);
+	close(p.server);
+	CU_ASSERT_EQUAL(dprintf(STDERR_FILENO, "%s", ""), 0);
+	close(p.client);
+	close(p.listener);
 }
 
 static void in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless(void)
@@ -484,6 +510,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_pool_number_can_be_taken_by_dup2),
 	CUNIT_TEST(close_range_takes_ours_and_leaves_the_pool),
 	CUNIT_TEST(closing_every_number_leaves_the_librarys_own),
+	CUNIT_TEST(every_way_to_write_and_read_reaches_the_stack),
 	CUNIT_TEST(stdio_on_a_socket_goes_to_the_stack),
 	CUNIT_TEST(in_a_child_of_fork_the_stack_is_gone_and_close_is_harmless),
 	CUNIT_TEST(lookups_survive_closing_in_other_threads),
