@@ -175,6 +175,8 @@ struct ctl_conns {
 	X(tcp_refused_cnt)                                                                         \
 	X(tcp_listen_drops)                                                                        \
 	X(tcp_engine_resets)                                                                       \
+	X(tcp_abort_on_memory)                                                                     \
+	X(tcp_abort_on_timeout)                                                                    \
 	X(icmp_in_msgs)                                                                            \
 	X(icmp_in_errors)                                                                          \
 	X(icmp_in_echos)                                                                           \

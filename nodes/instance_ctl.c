@@ -215,6 +215,8 @@ fill_snmp(struct ctl_snmp_stack *to, const struct stack_snmp *from)
 	to->tcp_refused_cnt = from->tcp_refused; /* gazellectl's name for it */
 	to->tcp_listen_drops = from->tcp_listen_drops;
 	to->tcp_engine_resets = from->tcp_engine_resets;
+	to->tcp_abort_on_memory = from->tcp_abort_on_memory;
+	to->tcp_abort_on_timeout = from->tcp_abort_on_timeout;
 	to->icmp_in_msgs = from->icmp_in_msgs;
 	to->icmp_in_errors = from->icmp_in_errors;
 	to->icmp_in_echos = from->icmp_in_echos;

@@ -23,6 +23,7 @@ drain(struct stack *st)
 	unsigned int idle = 0;
 	struct sock *s, *next;
 
+	st->ending = true;
 	stack_clock(st);
 	stack_serve_dirty(st);
 	for (s = st->all; s != NULL; s = next) {

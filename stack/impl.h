@@ -72,6 +72,8 @@ struct stack {
 	struct sock *zombies;
 	struct sock *all;
 	struct sock *wait, **wait_tail; /* TIME_WAIT, oldest first */
+	uint32_t n_orphans;
+	bool ending; /* the process closes everything */
 	uint64_t now_us;
 	uint32_t now_ms;
 	uint8_t ext_id;
@@ -92,6 +94,7 @@ struct stack {
 	struct stack_op link_up; /* any; see link.c */
 	struct stack_counters counters;
 	uint64_t tx_full_drops, rst_out, listen_drops, engine_resets;
+	uint64_t abort_on_memory, abort_on_timeout;
 	uint32_t challenge_ms, challenge_n; /* rate limit of challenge ACKs */
 };
 

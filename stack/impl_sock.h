@@ -225,6 +225,7 @@ struct sock {
 	bool iw_pending; /* set the initial window after lwIP has */
 	bool mem_wait;   /* SD_MEM: notify from the timer */
 	bool in_table;
+	bool orphan;     /* see tcp_orphan.c */
 	uint8_t fail_errno; /* what errf should report instead of its own reason */
 
 	/* the first watch; its hot part is what an event touches */
@@ -235,6 +236,7 @@ struct sock {
 	struct tcp_loss *loss; /* see tcp_loss.c; NULL: no loss in what is in flight */
 	struct sock *pending_next; /* end-of-vector work list */
 	uint32_t persist_start_ms, retransmits;
+	uint32_t orphan_ms, orphan_una; /* last progress; lastack then */
 	uint32_t laddr;            /* constant, as the peer's above */
 	_Atomic int fd;
 

@@ -82,6 +82,8 @@ op_snmp(struct stack *st, void *arg)
 	o->tcp_out_rst = m->tcpoutrsts;
 	o->tcp_listen_drops = st->listen_drops;
 	o->tcp_engine_resets = st->engine_resets;
+	o->tcp_abort_on_memory = st->abort_on_memory;
+	o->tcp_abort_on_timeout = st->abort_on_timeout;
 	o->tcp_refused = st->rst_out;
 	o->tcp_curr_estab = st->counters.conns;
 	o->udp_in_datagrams = m->udpindatagrams;

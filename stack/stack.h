@@ -126,6 +126,8 @@ struct stack_snmp {
 	uint64_t tcp_act_open, tcp_passive_open, tcp_attempt_fail, tcp_estab_rst;
 	uint64_t tcp_in_seg, tcp_out_seg, tcp_retran_seg, tcp_in_err, tcp_out_rst;
 	uint64_t tcp_listen_drops, tcp_refused, tcp_curr_estab;
+	/* Linux's TCPAbortOnMemory (orphans beyond the limit), TCPAbortOnTimeout */
+	uint64_t tcp_abort_on_memory, tcp_abort_on_timeout;
 	uint64_t tcp_engine_resets; /* connections given up for a failed assertion of lwIP */
 	uint64_t udp_in_datagrams, udp_no_ports, udp_in_errors, udp_out_datagrams;
 	uint64_t icmp_in_msgs, icmp_in_errors, icmp_in_echos, icmp_out_msgs, icmp_out_echo_reps;

@@ -108,6 +108,8 @@ tcp_leave(struct stack *st, struct sock *s)
 			s->rto_start_ms = st->now_ms;
 		if (pcb->state == TIME_WAIT)
 			tcp_wait_add(st, s);
+		if (s->closed)
+			tcp_orphan_note(st, s);
 		tcp_timer_arm(st, s);
 	}
 	if (st->zombies != NULL)
@@ -375,6 +377,7 @@ on_destroyed(u8_t id, void *data)
 	s->pcb = NULL;
 	table_remove(st, s);
 	tcp_wait_remove(st, s);
+	tcp_orphan_gone(st, s);
 	wheel_drop(&st->wheel, s->timer);
 	s->timer = 0;
 	unaccepted = s->listener != NULL && (sock_flags(s) & SF_CONNECTED) == 0;

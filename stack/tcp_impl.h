@@ -65,6 +65,13 @@ void tcp_wait_add(struct stack *st, struct sock *s); /* in TIME_WAIT now; may be
 void tcp_wait_remove(struct stack *st, struct sock *s);
 bool tcp_make_room(struct stack *st); /* for one more connection, if need be; not inside lwIP */
 
+/* tcp_orphan.c */
+bool tcp_orphan_may_be(const struct stack *st); /* is there room for one more? */
+/* After every entry into lwIP with a closed socket that still has its pcb. */
+void tcp_orphan_note(struct stack *st, struct sock *s);
+void tcp_orphan_gone(struct stack *st, struct sock *s); /* may be repeated */
+uint32_t tcp_orphan_deadline(const struct sock *s);     /* when it ends, ms */
+
 /* tcp_tail.c */
 void tcp_tail_output(struct stack *st, struct sock *s); /* lwIP's tcp_output() for `s` */
 void tcp_tail_forget(struct sock *s); /* after segments left lwIP's unacked list other than by ACK */

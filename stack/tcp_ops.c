@@ -161,6 +161,11 @@ serve_close(struct stack *st, struct sock *s)
 	}
 	unread = atomic_load(&s->rx_bytes_in) != atomic_load(&s->rx_bytes_out);
 	sock_free_pkts(s);
+	if (!s->orphan && s->pcb->state != TIME_WAIT && !tcp_orphan_may_be(st)) {
+		st->abort_on_memory++;
+		st->lw->tcp_abandon(s->pcb, 1);
+		return;
+	}
 	if (s->pcb->state == SYN_SENT || unread || s->linger_s == 0) {
 		st->lw->tcp_abandon(s->pcb, s->pcb->state != SYN_SENT);
 		return;

@@ -10,7 +10,8 @@
  *   reordering      a packet that others have overtaken has had its time: RFC 8985 6.2
  *   persist         window closed, nothing in flight: RTO doubled per probe, at most 60 s
  *   delayed ACK     40 ms at most (RFC 9293 3.8.6.3 allows 500)
- *   keepalive, FIN_WAIT_2, LAST_ACK, SYN_RECVD, TIME_WAIT, abandoned out-of-order data
+ *   keepalive, SYN_RECVD, TIME_WAIT, abandoned out-of-order data
+ *   orphan          closed by the program and without progress: tcp_orphan.c
  *   memory          1 ms after a send or a segment found no packet
  *
  * A connection with none of these is not armed and costs nothing.
@@ -24,12 +25,12 @@
 
 #define ACK_DELAY_MS 40
 #define PERSIST_MAX_MS 60000
-#define FIN_WAIT_2_MS 60000 /* Linux's tcp_fin_timeout */
 #define TIME_WAIT_MS 60000
 #define SYN_RCVD_MS 63000
 #define OOO_MS 30000
 #define MEMORY_MS 1
 #define DATA_TRIES 15 /* Linux: tcp_retries2 */
+#define ORPHAN_TRIES 8 /* Linux: tcp_orphan_retries */
 #define LOSS_KEEP_MS 1000
 #define PROBE_MS 10
 #define PROBE_LONE_MS 50
@@ -101,14 +102,11 @@ state_deadline(const struct sock *s, uint32_t far)
 	switch (pcb->state) {
 	case TIME_WAIT:
 		return pcb->tmr + TIME_WAIT_MS;
-	case LAST_ACK:
-	case CLOSING:
-		return pcb->tmr + TIME_WAIT_MS;
 	case SYN_RCVD:
 		return pcb->tmr + SYN_RCVD_MS;
-	case FIN_WAIT_2:
-		return pcb->flags & TF_RXCLOSED ? pcb->tmr + FIN_WAIT_2_MS : far;
 	default:
+		if (s->orphan)
+			return tcp_orphan_deadline(s);
 		if (keepalive_on(pcb))
 			return pcb->tmr + pcb->keep_idle + pcb->keep_cnt_sent * pcb->keep_intvl;
 		return far;
@@ -180,6 +178,7 @@ static void
 give_up(struct stack *st, struct sock *s, bool reset)
 {
 	s->fail_errno = ETIMEDOUT;
+	st->abort_on_timeout++;
 	st->lw->tcp_abandon(s->pcb, reset);
 }
 
@@ -191,7 +190,8 @@ too_many_tries(const struct stack *st, const struct sock *s)
 	if (s->user_timeout_ms != 0 && pcb->unacked != NULL &&
 	    st->now_ms - pcb->tmr >= s->user_timeout_ms && pcb->nrtx > 0)
 		return true;
-	return pcb->nrtx >= (pcb->state == SYN_SENT ? TCP_SYNMAXRTX : DATA_TRIES);
+	return pcb->nrtx >= (pcb->state == SYN_SENT ? TCP_SYNMAXRTX :
+					 s->orphan ? ORPHAN_TRIES : DATA_TRIES);
 }
 
 /* RFC 6298 5.4-5.6. Before the handshake is over there is only a SYN, which lwIP sends again. */
@@ -257,18 +257,14 @@ fire_state(struct stack *st, struct sock *s)
 {
 	struct tcp_pcb *pcb = s->pcb;
 
-	switch (pcb->state) {
-	case TIME_WAIT:
-	case LAST_ACK:
-	case CLOSING:
-	case SYN_RCVD:
-	case FIN_WAIT_2:
+	if (pcb->state == TIME_WAIT || pcb->state == SYN_RCVD ||
+	    (s->orphan && pcb->state == FIN_WAIT_2))
 		st->lw->tcp_abandon(pcb, 0);
-		return true;
-	default:
+	else if (s->orphan)
+		give_up(st, s, true);
+	else
 		fire_keepalive(st, s);
-		return s->pcb == NULL;
-	}
+	return s->pcb == NULL;
 }
 
 static void
