@@ -30,7 +30,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		pkts[i]->port = RTE_MBUF_PORT_INVALID;
 	node->idx = n;
 	packet_record_source(node, pkts, n, RTE_ETHER_HDR_LEN);
-	rte_node_next_stream_move(rg, node, EDGE_OUT);
+	graph_forward_all(rg, node, node->objs, EDGE_OUT, n);
 	return n;
 }
 

@@ -79,7 +79,7 @@ send_copy(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m, rte_e
 	}
 	c->hash.usr = dest;
 	graph_trace_end(c);
-	rte_node_enqueue_x1(rg, node, edge, c);
+	graph_send_one(rg, node, edge, c);
 }
 
 /* Frames for several: deep copies, because each goes another way and is finished there. */
@@ -167,9 +167,8 @@ spares_checksum(const struct rte_mbuf *m)
 	return (m->ol_flags & (RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_GOOD)) != 0;
 }
 
-/* A part of a vector: one that several nodes have filled may be longer than GRAPH_VECTOR_MAX. */
-static void
-part_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+static uint16_t
+process_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
@@ -178,6 +177,8 @@ part_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	bool tracing = graph_tracing(node);
 	uint16_t i;
 
+	if (measure_is_on(dw))
+		measure_in(dw, pkts, n);
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 		struct dispatch_result r;
@@ -199,10 +200,11 @@ part_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		dw->seen[i] += seen[i];
 	dw->moved += n;
 	graph_forward(rg, node, objs, next, n);
+	return n;
 }
 
-static void
-part_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+static uint16_t
+process_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
 	struct rte_mbuf **pkts = (struct rte_mbuf **)objs;
@@ -222,25 +224,6 @@ part_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	}
 	dw->moved += n;
 	graph_forward(rg, node, objs, next, n);
-}
-
-static uint16_t
-process_in(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
-{
-	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
-
-	if (measure_is_on(dw))
-		measure_in(dw, (struct rte_mbuf **)objs, n);
-	for (uint16_t i = 0; i < n; i += GRAPH_VECTOR_MAX)
-		part_in(rg, node, objs + i, RTE_MIN(n - i, GRAPH_VECTOR_MAX));
-	return n;
-}
-
-static uint16_t
-process_out(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
-{
-	for (uint16_t i = 0; i < n; i += GRAPH_VECTOR_MAX)
-		part_out(rg, node, objs + i, RTE_MIN(n - i, GRAPH_VECTOR_MAX));
 	return n;
 }
 

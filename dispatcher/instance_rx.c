@@ -49,7 +49,7 @@ offer_waiting(struct rte_graph *rg, struct rte_node *node, struct worker *w)
 
 	if (tx_send_waiting(w))
 		return;
-	rte_node_enqueue(rg, node, EDGE_AGAIN, (void **)b->pkts, b->n);
+	graph_send(rg, node, EDGE_AGAIN, (void **)b->pkts, b->n);
 	b->n = 0;
 }
 
@@ -81,7 +81,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		return 0;
 	node->idx = n;
 	packet_record_source(node, pkts, n, RTE_ETHER_HDR_LEN);
-	rte_node_next_stream_move(rg, node, EDGE_GUARD);
+	graph_forward_all(rg, node, node->objs, EDGE_GUARD, n);
 	return n;
 }
 

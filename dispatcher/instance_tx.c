@@ -110,9 +110,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 
 	if (graph_tracing(node))
 		packet_record_end(node, pkts, n);
-	/* In parts: dispatch-in and dispatch-out together may bring more than a vector. */
-	for (uint16_t i = 0; i < n; i += GRAPH_VECTOR_MAX)
-		deliver_all(node, dw, pkts + i, RTE_MIN(n - i, GRAPH_VECTOR_MAX));
+	deliver_all(node, dw, pkts, n);
 	return n;
 }
 

@@ -229,16 +229,11 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	struct dispatch_worker *dw = node_dispatch_worker(node_worker(node));
 	rte_edge_t next[GRAPH_VECTOR_MAX];
 	uint64_t now = rte_get_tsc_cycles();
-	uint16_t part;
 
-	for (uint16_t done = 0; done < n; done += part, objs += part) {
-		part = RTE_MIN(n - done, GRAPH_VECTOR_MAX);
-		graph_count(node, POLICE_RATE,
-			police_vector(dw, (struct rte_mbuf **)objs, next, part, now));
-		if (graph_tracing(node))
-			trace_vector(node, (struct rte_mbuf **)objs, next, part);
-		graph_forward(rg, node, objs, next, part);
-	}
+	graph_count(node, POLICE_RATE, police_vector(dw, (struct rte_mbuf **)objs, next, n, now));
+	if (graph_tracing(node))
+		trace_vector(node, (struct rte_mbuf **)objs, next, n);
+	graph_forward(rg, node, objs, next, n);
 	return n;
 }
 

@@ -42,7 +42,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	while (reass_expire(w->reass, now, &lost, &first)) {
 		if (first == NULL)
 			continue;
-		rte_node_enqueue_x1(rg, node, EDGE_DROP, first);
+		graph_send_one(rg, node, EDGE_DROP, first);
 		n++;
 	}
 	graph_count(node, REASS_TIMER_TIMEOUT, lost);

@@ -141,8 +141,8 @@ make_reset(struct rte_mbuf *m, const struct rte_ether_addr *mac, struct reset_ve
 	m->port = RTE_MBUF_PORT_INVALID;
 }
 
-static void
-answer(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+static uint16_t
+process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	const struct worker *w = node_worker(node);
 	rte_edge_t next[GRAPH_VECTOR_MAX];
@@ -161,17 +161,6 @@ answer(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			graph_trace_add(node, m, &r, sizeof(r));
 	}
 	graph_forward(rg, node, objs, next, n);
-}
-
-static uint16_t
-process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
-{
-	uint16_t part;
-
-	for (uint16_t done = 0; done < n; done += part, objs += part) {
-		part = RTE_MIN(n - done, GRAPH_VECTOR_MAX);
-		answer(rg, node, objs, part);
-	}
 	return n;
 }
 

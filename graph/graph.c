@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Node registry, graph construction, the walk and the counters.
+ * Node registry, graph construction and the counters.
  *
  * Descriptors join a list from constructors, in link order. The first graph_create() freezes it:
  * every descriptor becomes an rte_graph node class (these live as long as the process), after
@@ -96,6 +96,11 @@ check_node(const struct graph_node *n)
 		return -E2BIG;
 	}
 	for (i = 0; i < n->n_edges; i++) {
+		if (strcmp(n->edges[i], n->name) == 0) {
+			rte_log(RTE_LOG_ERR, RTE_LOGTYPE_EAL, "graph: %s: has an edge to itself\n",
+				n->name);
+			return -EINVAL; /* its vector is emptied after it ran */
+		}
 		if (find_node(n->edges[i]) != NULL)
 			continue;
 		rte_log(RTE_LOG_ERR, RTE_LOGTYPE_EAL, "graph: %s: no node named %s to go to\n",
@@ -152,7 +157,7 @@ add_slot(struct graph *g, const struct graph_node *desc, struct rte_node *node)
 {
 	struct graph_slot *slot = &g->nodes[g->n_nodes];
 	struct graph_node_ctx *ctx = graph_ctx(node);
-	size_t bytes = RTE_ALIGN(RTE_MAX(desc->n_errors, 1) * sizeof(uint64_t), RTE_CACHE_LINE_SIZE);
+	size_t bytes = RTE_ALIGN((desc->n_errors + 1) * sizeof(uint64_t), RTE_CACHE_LINE_SIZE);
 
 	RTE_BUILD_BUG_ON(sizeof(*ctx) > RTE_NODE_CTX_SZ);
 	if (g->n_nodes == GRAPH_NODES_MAX)
@@ -226,6 +231,8 @@ graph_create(const char *name, const char *const *sources, unsigned int n_source
 		ret = trace_create(g);
 	}
 	if (ret == 0)
+		ret = walk_create(g);
+	if (ret == 0)
 		ret = init_nodes(g);
 	if (ret < 0) {
 		graph_destroy(g);
@@ -252,15 +259,8 @@ graph_destroy(struct graph *g)
 	if (g->id != RTE_GRAPH_ID_INVALID)
 		rte_graph_destroy(g->id);
 	trace_destroy(g);
+	walk_destroy(g);
 	free(g);
-}
-
-void
-graph_walk(struct graph *g)
-{
-	rte_graph_walk(g->rte);
-	if (__builtin_expect(__atomic_load_n(&g->head.tracing, __ATOMIC_RELAXED) != 0, 0))
-		trace_finish_walk(g);
 }
 
 /* Plain words of another thread: read once, relaxed, so that the compiler does not split them. */
@@ -284,10 +284,12 @@ graph_stats(const struct graph *g, struct graph_node_stats *out, unsigned int ma
 		s->packets = read_counter(&slot->node->total_objs);
 		s->cycles = read_counter(&slot->node->total_cycles);
 		s->n_errors = slot->desc->n_errors;
-		for (e = 0; e < s->n_errors; e++) {
-			s->errors[e].row = &slot->desc->errors[e];
+		for (e = 0; e <= slot->desc->n_errors; e++) {
+			s->errors[e].row = e < slot->desc->n_errors ? &slot->desc->errors[e] :
+				&graph_full_row;
 			s->errors[e].count = read_counter(&slot->errors[e]);
 		}
+		s->n_errors += s->errors[s->n_errors].count > 0;
 	}
 	return g->n_nodes;
 }

@@ -22,7 +22,8 @@
 #include <rte_mbuf_dyn.h>
 
 #define GRAPH_ERRORS_MAX 24 /* error rows of one node */
-#define GRAPH_VECTOR_MAX RTE_GRAPH_BURST_SIZE /* packets a node works on at a time */
+#define GRAPH_VECTOR_MAX RTE_GRAPH_BURST_SIZE /* packets a node is given at a time, at most */
+#define GRAPH_PENDING_MAX 32768 /* packets that wait for one node, at most */
 #define GRAPH_TRACE_RECORD 56 /* bytes one node may store about one traced packet */
 
 enum graph_severity {
@@ -41,7 +42,9 @@ struct graph;
 
 struct graph_node {
 	const char *name;
-	rte_node_process_t process; /* vector in `objs`: struct rte_mbuf * each, at its L2 or L3 head */
+	/* `objs`: at most GRAPH_VECTOR_MAX struct rte_mbuf *, at their L2 or L3 head. Packets of one
+	 * node come in the order in which it sent them; those of several nodes in any order. */
+	rte_node_process_t process;
 	bool source;                /* called once per walk with no packets */
 	const char *const *edges;   /* names of next nodes, in the order of the node's edge enum */
 	uint16_t n_edges;
@@ -121,9 +124,62 @@ graph_count(struct rte_node *node, uint16_t error, uint64_t n)
 }
 
 /*
- * Send objs[i] along edge next[i]. A whole vector on one edge moves by swapping streams; otherwise
- * each run of equal edges is copied once. `objs` is the vector process() was given, or a part of
- * it; after the call it must not be read any more.
+ * Nodes send with the functions below alone, never with rte_node_enqueue() and its kin: these bound
+ * what waits for the next node. A node without room for more is rare: packets are freed then, and
+ * counted in the sender's row "next-full".
+ */
+
+/* Room for `n` more packets in the vector of `to`, beyond GRAPH_VECTOR_MAX. false: there is none, and
+ * the packets are freed and counted. */
+bool graph_make_room(struct rte_node *node, struct rte_node *to, void **objs, uint16_t n);
+
+/* `n` packets along one edge. Any vector has room for GRAPH_VECTOR_MAX. */
+static inline void
+graph_send(struct rte_graph *rg, struct rte_node *node, rte_edge_t edge, void **objs, uint16_t n)
+{
+	struct rte_node *to = node->nodes[edge];
+	uint16_t idx = to->idx;
+
+	if (unlikely((uint32_t)idx + n > GRAPH_VECTOR_MAX) && !graph_make_room(node, to, objs, n))
+		return;
+	if (idx == 0)
+		__rte_node_enqueue_tail_update(rg, to);
+	rte_memcpy(&to->objs[idx], objs, n * sizeof(objs[0]));
+	to->idx = idx + n;
+}
+
+static inline void
+graph_send_one(struct rte_graph *rg, struct rte_node *node, rte_edge_t edge, void *obj)
+{
+	struct rte_node *to = node->nodes[edge];
+	uint16_t idx = to->idx;
+
+	if (unlikely(idx >= GRAPH_VECTOR_MAX) && !graph_make_room(node, to, &obj, 1))
+		return;
+	if (idx == 0)
+		__rte_node_enqueue_tail_update(rg, to);
+	to->objs[idx] = obj;
+	to->idx = idx + 1;
+}
+
+/* All `n` packets of `objs` along one edge. The whole vector of the node moves by swapping; source
+ * nodes set node->idx before. Afterwards `objs` must not be read any more. */
+static inline void
+graph_forward_all(struct rte_graph *rg, struct rte_node *node, void **objs, rte_edge_t edge,
+	uint16_t n)
+{
+	if (n == 0)
+		return;
+	if (objs == node->objs && n == node->idx && node->nodes[edge]->idx == 0)
+		rte_node_next_stream_move(rg, node, edge); /* swaps, since that one is empty */
+	else
+		graph_send(rg, node, edge, objs, n);
+}
+
+/*
+ * Send objs[i] along edge next[i]. A whole vector on one edge moves by swapping; otherwise each run
+ * of equal edges is copied once. `objs` is the vector process() was given, or a part of it; after
+ * the call it must not be read any more.
  */
 static inline void
 graph_forward(struct rte_graph *rg, struct rte_node *node, void **objs, const rte_edge_t *next,
@@ -134,26 +190,11 @@ graph_forward(struct rte_graph *rg, struct rte_node *node, void **objs, const rt
 	for (i = 1; i < n; i++) {
 		if (next[i] == next[start])
 			continue;
-		rte_node_enqueue(rg, node, next[start], objs + start, i - start);
+		graph_send(rg, node, next[start], objs + start, i - start);
 		start = i;
 	}
-	if (start == 0 && n > 0 && objs == node->objs && n == node->idx)
-		rte_node_next_stream_move(rg, node, next[0]);
-	else if (n > start)
-		rte_node_enqueue(rg, node, next[start], objs + start, n - start);
-}
-
-/* All `n` packets of the vector along one edge. */
-static inline void
-graph_forward_all(struct rte_graph *rg, struct rte_node *node, void **objs, rte_edge_t next,
-	uint16_t n)
-{
-	if (n == 0)
-		return;
-	if (objs == node->objs && n == node->idx)
-		rte_node_next_stream_move(rg, node, next);
-	else
-		rte_node_enqueue(rg, node, next, objs, n);
+	if (n > start)
+		graph_forward_all(rg, node, objs + start, next[start], n - start);
 }
 
 /* --- packet trace ----------------------------------------------------------------------------- */
@@ -221,8 +262,8 @@ struct graph_node_stats {
 	uint64_t calls;   /* times process() ran */
 	uint64_t packets; /* packets it was given or, for sources, produced */
 	uint64_t cycles;  /* TSC cycles */
-	uint16_t n_errors;
-	struct graph_error_stats errors[GRAPH_ERRORS_MAX];
+	uint16_t n_errors; /* rows of the node; and "next-full" of the engine, once it has counted */
+	struct graph_error_stats errors[GRAPH_ERRORS_MAX + 1];
 };
 
 /* Any thread: the counters of every node of `g`, in registration order. Returns how many. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What graph.c and trace.c share. */
+/* What graph.c, trace.c and walk.c share. */
 #ifndef GRAPH_PRIVATE_H
 #define GRAPH_PRIVATE_H
 
@@ -12,7 +12,8 @@ struct trace;
 struct graph_slot {
 	const struct graph_node *desc;
 	struct rte_node *node;
-	uint64_t *errors; /* cache aligned: written by the walker, read by statistics */
+	uint64_t *errors; /* of its rows, then graph_full_row; cache aligned: written by the walker,
+			   * read by statistics */
 	bool ready;       /* init() succeeded */
 };
 
@@ -23,6 +24,8 @@ struct graph {
 	unsigned int n_nodes;
 	struct graph_slot nodes[GRAPH_NODES_MAX]; /* registration order */
 	struct trace *trace;
+	void **spare; /* a vector no node has, of spare_size packets; see walk.c */
+	uint16_t spare_size;
 };
 
 /* trace.c */
@@ -30,5 +33,10 @@ int trace_register_field(void); /* once per process; 0 or -errno */
 int trace_create(struct graph *g);
 void trace_destroy(struct graph *g);
 void trace_finish_walk(struct graph *g);
+
+/* walk.c */
+extern const struct graph_error graph_full_row;
+int walk_create(struct graph *g); /* 0 or -errno */
+void walk_destroy(struct graph *g);
 
 #endif

@@ -104,7 +104,7 @@ spread(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte
 	if (w->kernel_fd >= 0) {
 		c = copy_frame(w, m);
 		if (c != NULL)
-			rte_node_enqueue_x1(rg, node, EDGE_KERNEL, c);
+			graph_send_one(rg, node, EDGE_KERNEL, c);
 		else
 			graph_count(node, ARP_INPUT_COPY_FAILED, 1);
 	}
@@ -123,7 +123,7 @@ learn(struct rte_graph *rg, struct rte_node *node, struct worker *w, const struc
 	case ARP_LEARN_UPDATED:
 		while ((m = arp_pop(w->arp, e)) != NULL) {
 			arp_write_l2(m, e);
-			rte_node_enqueue_x1(rg, node, EDGE_TX, m);
+			graph_send_one(rg, node, EDGE_TX, m);
 		}
 		break;
 	case ARP_LEARN_FLAPPING:

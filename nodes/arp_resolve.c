@@ -61,7 +61,7 @@ struct output {
 static void
 send_to(struct output *out, enum edge edge, struct rte_mbuf *m)
 {
-	rte_node_enqueue_x1(out->rg, out->node, edge, m);
+	graph_send_one(out->rg, out->node, edge, m);
 }
 
 static void

@@ -84,7 +84,7 @@ static void
 emit(struct output *out, struct rte_mbuf *m)
 {
 	graph_trace_mark(out->node, &m, 1);
-	rte_node_enqueue_x1(out->rg, out->node, EDGE_TX, m);
+	graph_send_one(out->rg, out->node, EDGE_TX, m);
 	out->n++;
 }
 
@@ -114,7 +114,7 @@ take_pdu(struct output *out, struct bond *b, struct rte_mbuf *m, uint64_t now_ms
 		emit(out, m);
 		return;
 	}
-	rte_node_enqueue_x1(out->rg, out->node, EDGE_DROP, m);
+	graph_send_one(out->rg, out->node, EDGE_DROP, m);
 }
 
 static void

@@ -422,29 +422,26 @@ classify_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint1
 	rte_edge_t next[GRAPH_VECTOR_MAX];
 	uint8_t errors[GRAPH_VECTOR_MAX];
 	struct classify_result result;
-	uint16_t done, part, i;
+	uint16_t i;
 
-	for (done = 0; done < n; done += part, objs += part) {
-		part = RTE_MIN(n - done, GRAPH_VECTOR_MAX);
-		for (i = 0; i < RTE_MIN(part, PREFETCH_AHEAD); i++)
-			rte_prefetch0(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], void *));
-		for (i = 0; i < part; i++) {
-			if (i + PREFETCH_AHEAD < part) {
-				struct rte_mbuf *ahead = objs[i + PREFETCH_AHEAD];
+	for (i = 0; i < RTE_MIN(n, PREFETCH_AHEAD); i++)
+		rte_prefetch0(rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], void *));
+	for (i = 0; i < n; i++) {
+		if (i + PREFETCH_AHEAD < n) {
+			struct rte_mbuf *ahead = objs[i + PREFETCH_AHEAD];
 
-				rte_prefetch0(rte_pktmbuf_mtod(ahead, void *));
-				rte_mbuf_prefetch_part2(ahead);
-			}
-			result = classify_packet(w, objs[i]);
-			next[i] = result.edge;
-			errors[i] = result.error;
-			if (unlikely(result.error != CLASSIFY_NO_ERROR))
-				graph_count(node, result.error, 1);
+			rte_prefetch0(rte_pktmbuf_mtod(ahead, void *));
+			rte_mbuf_prefetch_part2(ahead);
 		}
-		if (graph_tracing(node))
-			trace_vector(node, objs, next, errors, part);
-		graph_forward(rg, node, objs, next, part);
+		result = classify_packet(w, objs[i]);
+		next[i] = result.edge;
+		errors[i] = result.error;
+		if (unlikely(result.error != CLASSIFY_NO_ERROR))
+			graph_count(node, result.error, 1);
 	}
+	if (graph_tracing(node))
+		trace_vector(node, objs, next, errors, n);
+	graph_forward(rg, node, objs, next, n);
 	return n;
 }
 

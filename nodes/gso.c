@@ -201,14 +201,14 @@ cut_packet(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct
 	if (n < 0) {
 		graph_count(node, n == -ENOMEM ? GSO_NO_MEMORY :
 			n == -EINVAL ? GSO_NOT_CUTTABLE : GSO_TOO_LONG, 1);
-		rte_node_enqueue_x1(rg, node, EDGE_DROP, m);
+		graph_send_one(rg, node, EDGE_DROP, m);
 		return;
 	}
 	/* The first segment goes on with the trace of the whole. */
 	for (int i = 0; i < n; i++)
 		*graph_trace_handle(out[i]) = i == 0 ? handle : 0;
 	rte_pktmbuf_free(m);
-	rte_node_enqueue(rg, node, EDGE_TX, (void **)out, n);
+	graph_send(rg, node, EDGE_TX, (void **)out, n);
 }
 
 /* Large, or too large: everything else passes without a look at its bytes. */
@@ -229,7 +229,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		if (likely(!is_special(objs[i], frame_max)))
 			continue;
 		if (i > start)
-			rte_node_enqueue(rg, node, EDGE_TX, objs + start, i - start);
+			graph_send(rg, node, EDGE_TX, objs + start, i - start);
 		start = i + 1;
 		cut_packet(rg, node, w, objs[i]);
 	}

@@ -57,7 +57,7 @@ handoff_tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uin
 		stack_kick(w->peers[owner]->stack);
 		if (unlikely(sent < (unsigned int)(end - start))) {
 			graph_count(node, HANDOFF_RING_FULL, end - start - sent);
-			rte_node_enqueue(rg, node, HANDOFF_TX_DROP, objs + start + sent,
+			graph_send(rg, node, HANDOFF_TX_DROP, objs + start + sent,
 				end - start - sent);
 		}
 	}

@@ -108,7 +108,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		if (r.n_fragments < 0) {
 			graph_count(node,
 				r.n_fragments == -ENOMEM ? IP4_FRAG_NO_MEMORY : IP4_FRAG_TOO_MANY, 1);
-			rte_node_enqueue_x1(rg, node, EDGE_DROP, m);
+			graph_send_one(rg, node, EDGE_DROP, m);
 			continue;
 		}
 		/* The first fragment goes on with the trace of the whole; `m` may be gone. */
@@ -116,7 +116,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			*graph_trace_handle(out[k]) = k == 0 ? handle : 0;
 		if (graph_tracing(node))
 			graph_trace_add(node, out[0], &r, sizeof(r));
-		rte_node_enqueue(rg, node, EDGE_ARP_RESOLVE, (void **)out, r.n_fragments);
+		graph_send(rg, node, EDGE_ARP_RESOLVE, (void **)out, r.n_fragments);
 	}
 	return n;
 }

@@ -56,7 +56,7 @@ send_request(struct rte_graph *rg, struct rte_node *node, struct worker *w,
 		return 0;
 	}
 	graph_trace_mark(node, &m, 1);
-	rte_node_enqueue_x1(rg, node, EDGE_TX, m);
+	graph_send_one(rg, node, EDGE_TX, m);
 	return 1;
 }
 
@@ -67,7 +67,7 @@ give_up(struct rte_graph *rg, struct rte_node *node, struct arp_table *t, struct
 	uint16_t n = 0;
 
 	for (; (m = arp_pop(t, e)) != NULL; n++)
-		rte_node_enqueue_x1(rg, node, EDGE_DROP, m);
+		graph_send_one(rg, node, EDGE_DROP, m);
 	graph_count(node, IP4_TIMER_UNRESOLVED, n);
 	graph_count(node, IP4_TIMER_NEIGHBOUR_LOST, 1);
 	arp_remove(t, e);
@@ -109,7 +109,7 @@ send_time_exceeded(struct rte_graph *rg, struct rte_node *node, struct worker *w
 		return 0;
 	}
 	graph_trace_mark(node, &m, 1);
-	rte_node_enqueue_x1(rg, node, EDGE_IP4_OUTPUT, m);
+	graph_send_one(rg, node, EDGE_IP4_OUTPUT, m);
 	return 1;
 }
 

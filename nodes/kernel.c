@@ -148,7 +148,7 @@ process_tx(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			rte_pktmbuf_free(m);
 		} else {
 			graph_count(node, row, 1);
-			rte_node_enqueue_x1(rg, node, KERNEL_TX_DROP, m);
+			graph_send_one(rg, node, KERNEL_TX_DROP, m);
 		}
 	}
 	return n;
@@ -219,7 +219,7 @@ process_rx(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			graph_trace_add(node, pkts[i], &r, sizeof(r));
 		}
 	}
-	rte_node_next_stream_move(rg, node, KERNEL_RX_TX);
+	graph_forward_all(rg, node, node->objs, KERNEL_RX_TX, n);
 	return n;
 }
 

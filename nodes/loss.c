@@ -75,7 +75,7 @@ loss_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 	graph_count(node, LOSS_RANDOM, count[LOSS_RANDOM]);
 	graph_count(node, LOSS_FULL, count[LOSS_FULL]);
 	if (n_dropped > 0)
-		rte_node_enqueue(rg, node, LOSS_DROP, dropped, n_dropped);
+		graph_send(rg, node, LOSS_DROP, dropped, n_dropped);
 	return n;
 }
 
@@ -88,7 +88,7 @@ loss_out_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint1
 
 	if (unlikely(b->n > 0)) {
 		if (!tx_send_waiting(w)) {
-			rte_node_enqueue(rg, node, LOSS_OUT_TX, (void **)b->pkts, b->n);
+			graph_send(rg, node, LOSS_OUT_TX, (void **)b->pkts, b->n);
 			b->n = 0;
 		}
 	}
@@ -98,7 +98,7 @@ loss_out_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint1
 		return 0;
 	node->idx = n;
 	packet_record_source(node, pkts, n, RTE_ETHER_HDR_LEN);
-	rte_node_next_stream_move(rg, node, LOSS_OUT_TX);
+	graph_forward_all(rg, node, node->objs, LOSS_OUT_TX, n);
 	return n;
 }
 

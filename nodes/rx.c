@@ -53,7 +53,7 @@ rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			graph_trace_add(node, pkts[i], &r, sizeof(r));
 		}
 	}
-	rte_node_next_stream_move(rg, node, RX_CLASSIFY);
+	graph_forward_all(rg, node, node->objs, RX_CLASSIFY, n);
 	return n;
 }
 

@@ -30,7 +30,7 @@ socket_tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint
 
 	if (unlikely(b->n > 0)) {
 		if (!tx_send_waiting(w)) {
-			rte_node_enqueue(rg, node, SOCKET_TX_AGAIN, (void **)b->pkts, b->n);
+			graph_send(rg, node, SOCKET_TX_AGAIN, (void **)b->pkts, b->n);
 			b->n = 0;
 		}
 		room = RTE_MIN(room, WORKER_TX_BACKLOG - b->n);
@@ -40,7 +40,7 @@ socket_tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint
 		return 0;
 	node->idx = n;
 	packet_record_source(node, pkts, n, 0);
-	rte_node_next_stream_move(rg, node, SOCKET_TX_OUTPUT);
+	graph_forward_all(rg, node, node->objs, SOCKET_TX_OUTPUT, n);
 	return n;
 }
 

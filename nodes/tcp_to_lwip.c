@@ -27,26 +27,20 @@ static uint16_t
 tcp_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	const struct worker *w = node_worker(node);
-	struct rte_mbuf *no_socket[GRAPH_VECTOR_MAX];
+	struct rte_mbuf **pkts = (struct rte_mbuf **)objs, *no_socket[GRAPH_VECTOR_MAX];
 	uint64_t counts[STACK_VERDICTS] = { 0 };
 	bool kernel = w->kernel_fd >= 0;
-	uint16_t done, part, n_no_socket;
+	uint16_t n_no_socket = 0;
 
-	for (done = 0; done < n; done += part) {
-		struct rte_mbuf **pkts = (struct rte_mbuf **)objs + done;
-
-		part = RTE_MIN(n - done, GRAPH_VECTOR_MAX);
-		if (graph_tracing(node)) {
-			for (uint16_t i = 0; i < part; i++) {
-				graph_trace_add(node, pkts[i], NULL, 0);
-				if (!kernel)
-					graph_trace_end(pkts[i]);
-			}
+	if (graph_tracing(node)) {
+		for (uint16_t i = 0; i < n; i++) {
+			graph_trace_add(node, pkts[i], NULL, 0);
+			if (!kernel)
+				graph_trace_end(pkts[i]);
 		}
-		n_no_socket = 0;
-		stack_rx_tcp(w->stack, pkts, part, counts, kernel ? no_socket : NULL, &n_no_socket);
-		graph_forward_all(rg, node, (void **)no_socket, TCP_KERNEL, n_no_socket);
 	}
+	stack_rx_tcp(w->stack, pkts, n, counts, kernel ? no_socket : NULL, &n_no_socket);
+	graph_forward_all(rg, node, (void **)no_socket, TCP_KERNEL, n_no_socket);
 	graph_count(node, TCP_NO_SOCKET, counts[STACK_NO_SOCKET]);
 	graph_count(node, TCP_REFUSED, counts[STACK_REFUSED]);
 	graph_count(node, TCP_NO_MEMORY, counts[STACK_NO_MEMORY]);

@@ -162,7 +162,7 @@ keep_or_drop(struct rte_graph *rg, struct rte_node *node, struct worker *w, stru
 	b->n += kept;
 	if (kept < n) {
 		graph_count(node, reason, n - kept);
-		rte_node_enqueue(rg, node, TX_DROP, (void **)pkts + kept, n - kept);
+		graph_send(rg, node, TX_DROP, (void **)pkts + kept, n - kept);
 	}
 }
 
@@ -170,7 +170,7 @@ static void
 drop_unlinked(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf **pkts, uint16_t n)
 {
 	graph_count(node, TX_NO_LINK, n);
-	rte_node_enqueue(rg, node, TX_DROP, (void **)pkts, n);
+	graph_send(rg, node, TX_DROP, (void **)pkts, n);
 }
 
 static void

@@ -16,7 +16,6 @@
 #include "nodes/nodes.h"
 #include "stack/edge.h"
 
-
 enum udp_edge { UDP_OUTPUT, UDP_KERNEL, UDP_DROP };
 
 static const char *const udp_edges[] = {
@@ -55,33 +54,26 @@ answer(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte
 	}
 	if (graph_tracing(node))
 		*graph_trace_handle(reply) = *graph_trace_handle(m);
-	rte_node_enqueue_x1(rg, node, UDP_OUTPUT, reply);
+	graph_send_one(rg, node, UDP_OUTPUT, reply);
 }
 
 static uint16_t
 udp_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	struct worker *w = node_worker(node);
-	struct rte_mbuf *no_socket[GRAPH_VECTOR_MAX];
+	struct rte_mbuf **pkts = (struct rte_mbuf **)objs, *no_socket[GRAPH_VECTOR_MAX];
 	uint64_t counts[STACK_VERDICTS] = { 0 };
 	bool kernel = w->kernel_fd >= 0;
-	uint16_t done, part, n_no_socket;
+	uint16_t n_no_socket = 0;
 
-	for (done = 0; done < n; done += part) {
-		struct rte_mbuf **pkts = (struct rte_mbuf **)objs + done;
-
-		part = RTE_MIN(n - done, GRAPH_VECTOR_MAX);
-		if (graph_tracing(node))
-			for (uint16_t i = 0; i < part; i++)
-				graph_trace_add(node, pkts[i], NULL, 0);
-		n_no_socket = 0;
-		stack_rx_udp(w->stack, pkts, part, counts, no_socket, &n_no_socket);
-		if (!kernel)
-			for (uint16_t i = 0; i < n_no_socket; i++)
-				answer(rg, node, w, no_socket[i]);
-		graph_forward_all(rg, node, (void **)no_socket, kernel ? UDP_KERNEL : UDP_DROP,
-			n_no_socket);
-	}
+	if (graph_tracing(node))
+		for (uint16_t i = 0; i < n; i++)
+			graph_trace_add(node, pkts[i], NULL, 0);
+	stack_rx_udp(w->stack, pkts, n, counts, no_socket, &n_no_socket);
+	if (!kernel)
+		for (uint16_t i = 0; i < n_no_socket; i++)
+			answer(rg, node, w, no_socket[i]);
+	graph_forward_all(rg, node, (void **)no_socket, kernel ? UDP_KERNEL : UDP_DROP, n_no_socket);
 	graph_count(node, UDP_NO_SOCKET, counts[STACK_NO_SOCKET]);
 	graph_count(node, UDP_REFUSED, counts[STACK_REFUSED]);
 	graph_count(node, UDP_NO_MEMORY, counts[STACK_NO_MEMORY]);

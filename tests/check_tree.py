@@ -172,6 +172,18 @@ def check_calls(check):
                 check.complain(path, number, f"{match.group(1)}() is not used here")
 
 
+def check_sends(check):
+    check.rule("graph: packets move through its own functions, which bound every vector")
+    raw = re.compile(r"\b(rte_node_(?:enqueue|next_stream)\w*|rte_graph_walk)\s*\(")
+    for path in sources("*.c", "*.h"):
+        if path.parts[0] == "graph":
+            continue
+        for number, line in enumerate(code_only(read(path)).split("\n"), 1):
+            match = raw.search(line)
+            if match:
+                check.complain(path, number, f"{match.group(1)}() goes past graph_send()")
+
+
 def error_rows(path):
     """(line, symbol, enum name or None) of the error rows of one node file."""
     text = read(path)
@@ -242,6 +254,7 @@ def main():
     check_includes(check)
     check_functions(check)
     check_calls(check)
+    check_sends(check)
     check_error_rows(check)
     check_names(check)
     check_packages(check)

@@ -68,7 +68,7 @@ feed_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 	if (n == 0)
 		return 0;
 	graph_trace_mark(node, feed_pkts, n);
-	rte_node_enqueue(rg, node, 0, (void **)feed_pkts, n);
+	graph_send(rg, node, 0, (void **)feed_pkts, n);
 	return n;
 }
 

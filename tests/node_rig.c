@@ -46,7 +46,7 @@ process_source(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_
 	if (next_packet == NULL)
 		return 0;
 	graph_trace_mark(node, &next_packet, 1);
-	rte_node_enqueue_x1(rg, node, next_target, next_packet);
+	graph_send_one(rg, node, next_target, next_packet);
 	next_packet = NULL;
 	return 1;
 }

@@ -99,7 +99,7 @@ process_feed(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 	memcpy(node->objs, feed, n_feed * sizeof(*feed));
 	node->idx = n_feed;
 	n_feed = 0;
-	rte_node_next_stream_move(rg, node, 0);
+	graph_forward_all(rg, node, node->objs, 0, node->idx);
 	return node->idx;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The engine on a toy graph: a source, a splitter with a lossy edge, two sinks. */
+/* The engine on a toy graph: two sources, a node that makes many packets of one, a splitter with a
+ * lossy edge, two sinks. */
 #include "tests/cunit_main.h"
 #include "tests/eal.h"
 
@@ -8,10 +9,16 @@
 
 #include "graph/graph.h"
 
+#define SEEN_MAX 4096
+
 struct toy {
 	struct rte_mempool *pool;
-	uint16_t produce; /* packets of the next walk */
+	uint16_t produce, produce2; /* packets of the sources in the next walk */
+	uint16_t copies; /* of each packet, made by toy-many; they share its memory */
 	unsigned int n_even, n_odd, n_init, n_fini;
+	uint16_t longest; /* vector that a node was given */
+	unsigned int n_seen;
+	uint8_t seen[SEEN_MAX]; /* values in the order in which toy-even got them */
 	bool fail_init;
 };
 
@@ -29,9 +36,10 @@ source_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_
 {
 	struct toy *t = toy_of(node);
 	struct rte_mbuf **pkts = (struct rte_mbuf **)node->objs;
+	uint16_t *produce = strcmp(node->name, "toy-source") == 0 ? &t->produce : &t->produce2;
 
-	n = t->produce;
-	t->produce = 0;
+	n = *produce;
+	*produce = 0;
 	for (uint16_t i = 0; i < n; i++) {
 		pkts[i] = rte_pktmbuf_alloc(t->pool);
 		*rte_pktmbuf_mtod(pkts[i], uint8_t *) = i;
@@ -43,12 +51,48 @@ source_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_
 	return n;
 }
 
+static void
+note_length(struct rte_node *node, uint16_t n)
+{
+	struct toy *t = toy_of(node);
+
+	t->longest = RTE_MAX(t->longest, n);
+	CU_ASSERT_EQUAL(node->idx, n);
+}
+
+static uint16_t
+many_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	struct toy *t = toy_of(node);
+
+	note_length(node, n);
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = objs[i];
+
+		rte_mbuf_refcnt_update(m, t->copies);
+		for (uint16_t k = 0; k < t->copies; k++)
+			graph_send_one(rg, node, 0, m);
+		rte_pktmbuf_free(m);
+	}
+	return n;
+}
+
+/* Everything, whole vectors. */
+static uint16_t
+pass_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	note_length(node, n);
+	graph_forward_all(rg, node, objs, 0, n);
+	return n;
+}
+
 static uint16_t
 split_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 {
 	rte_edge_t next[GRAPH_VECTOR_MAX];
 	uint64_t n_empty = 0;
 
+	note_length(node, n);
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = objs[i];
 		uint8_t value = *rte_pktmbuf_mtod(m, uint8_t *);
@@ -89,7 +133,10 @@ sink_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 {
 	struct toy *t = toy_of(node);
 
+	note_length(node, n);
 	*(strcmp(node->name, "toy-even") == 0 ? &t->n_even : &t->n_odd) += n;
+	for (uint16_t i = 0; i < n && strcmp(node->name, "toy-even") == 0; i++)
+		t->seen[t->n_seen++ % SEEN_MAX] = *rte_pktmbuf_mtod((struct rte_mbuf *)objs[i], uint8_t *);
 	for (uint16_t i = 0; i < n && graph_tracing(node); i++)
 		graph_trace_add(node, objs[i], "", 1);
 	rte_pktmbuf_free_bulk((struct rte_mbuf **)objs, n);
@@ -100,6 +147,26 @@ static const char *const source_edges[] = { "toy-split" };
 static struct graph_node source_node = {
 	.name = "toy-source", .process = source_process, .source = true,
 	.edges = source_edges, .n_edges = 1,
+};
+static struct graph_node source2_node = {
+	.name = "toy-source2", .process = source_process, .source = true,
+	.edges = source_edges, .n_edges = 1,
+};
+static const char *const many_edges[] = { "toy-pass" };
+static struct graph_node many_source_node = {
+	.name = "toy-many-source", .process = source_process, .source = true,
+	.edges = (const char *const[]){ "toy-many" }, .n_edges = 1,
+};
+static struct graph_node many_node = {
+	.name = "toy-many", .process = many_process, .edges = many_edges, .n_edges = 1,
+};
+static const char *const pass_edges[] = { "toy-even" };
+static struct graph_node pass_node = {
+	.name = "toy-pass", .process = pass_process, .edges = pass_edges, .n_edges = 1,
+};
+static const char *const self_edges[] = { "toy-self" };
+static struct graph_node self_node = {
+	.name = "toy-self", .process = pass_process, .edges = self_edges, .n_edges = 1,
 };
 static const char *const split_edges[] = { [SPLIT_EVEN] = "toy-even", [SPLIT_ODD] = "toy-odd" };
 static const struct graph_error split_errors[] = {
@@ -116,15 +183,35 @@ GRAPH_NODE(source_node)
 GRAPH_NODE(split_node)
 GRAPH_NODE(even_node)
 GRAPH_NODE(odd_node)
+GRAPH_NODE(source2_node)
+GRAPH_NODE(many_source_node)
+GRAPH_NODE(many_node)
+GRAPH_NODE(pass_node)
+GRAPH_NODE(self_node)
 
 static const char *const sources[] = { "toy-source" };
 static struct rte_mempool *pool;
 static struct toy toy;
 static struct graph *graph;
+static bool self_edge_refused;
+
+/* Possible until the first graph is made. */
+static void
+try_edge_to_itself(void)
+{
+	static bool tried;
+
+	if (tried)
+		return;
+	tried = true;
+	self_edge_refused = graph_create("self", sources, 1, &toy) == NULL && rte_errno == EINVAL;
+	CU_ASSERT_EQUAL(graph_reroute("toy-self", "toy-self", "toy-even"), 0);
+}
 
 static void
 setup(void)
 {
+	try_edge_to_itself();
 	pool = eal_test_pool(1023, 0, 2048);
 	toy = (struct toy){ .pool = pool };
 	graph = graph_create("toy", sources, 1, &toy);
@@ -287,6 +374,142 @@ trace_ring_keeps_the_newest(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(printed, "packet 45 "));
 }
 
+static struct graph *
+open_graph(const char *name, const char *first, const char *second, struct toy *t)
+{
+	const char *const names[] = { first, second };
+	struct graph *g = graph_create(name, names, second != NULL ? 2 : 1, t);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(g);
+	return g;
+}
+
+static uint64_t
+count_of(struct graph *g, const char *name, const char *symbol)
+{
+	struct graph_node_stats s[8];
+	unsigned int n = graph_stats(g, s, 8);
+
+	for (unsigned int i = 0; i < n; i++)
+		for (uint16_t k = 0; strcmp(s[i].name, name) == 0 && k < s[i].n_errors; k++)
+			if (strcmp(s[i].errors[k].row->symbol, symbol) == 0)
+				return s[i].errors[k].count;
+	return 0;
+}
+
+static void
+two_full_sources_reach_a_node_in_pieces(void)
+{
+	struct toy t = { .pool = pool };
+	struct graph *g = open_graph("full", "toy-source", "toy-source2", &t);
+	struct graph_node_stats s[8];
+
+	for (unsigned int k = 0; k < 10; k++) {
+		t.produce = t.produce2 = GRAPH_VECTOR_MAX;
+		graph_walk(g);
+	}
+	CU_ASSERT_EQUAL(t.longest, GRAPH_VECTOR_MAX);
+	CU_ASSERT_EQUAL(t.n_even, 10 * GRAPH_VECTOR_MAX);
+	CU_ASSERT_EQUAL(t.n_odd, 10 * GRAPH_VECTOR_MAX);
+	graph_stats(g, s, 8);
+	CU_ASSERT_STRING_EQUAL(s[1].name, "toy-split");
+	CU_ASSERT_EQUAL(s[1].calls, 20);
+	CU_ASSERT_EQUAL(s[1].packets, 20 * GRAPH_VECTOR_MAX);
+	CU_ASSERT_EQUAL(count_of(g, "toy-split", "empty"), 20);
+	graph_destroy(g);
+}
+
+static void
+vectors_of_every_length_keep_their_order(void)
+{
+	struct toy t = { .pool = pool };
+	struct graph *g = open_graph("order", "toy-source", "toy-source2", &t);
+
+	for (uint16_t a = 1; a <= GRAPH_VECTOR_MAX; a += 15) {
+		bool ordered = true;
+
+		t.produce = a;
+		t.produce2 = GRAPH_VECTOR_MAX;
+		t.n_seen = 0;
+		graph_walk(g);
+		/* Each source counts its packets from 0, whichever comes first. */
+		for (unsigned int i = 1; i < t.n_seen; i++)
+			ordered &= t.seen[i] == t.seen[i - 1] + 2 || t.seen[i] == 0;
+		CU_ASSERT(ordered);
+		CU_ASSERT_EQUAL(t.n_seen, (a + 1) / 2 + GRAPH_VECTOR_MAX / 2u);
+	}
+	CU_ASSERT_EQUAL(t.longest, GRAPH_VECTOR_MAX);
+	graph_destroy(g);
+}
+
+static void
+pieces_that_move_on_whole_arrive(void)
+{
+	struct toy t = { .pool = pool, .copies = 5 };
+	struct graph *g = open_graph("whole", "toy-many-source", NULL, &t);
+	bool ordered = true;
+
+	for (unsigned int k = 0; k < 20; k++) {
+		t.n_seen = 0;
+		t.produce2 = 250;
+		graph_walk(g);
+	}
+	CU_ASSERT_EQUAL(t.longest, GRAPH_VECTOR_MAX);
+	CU_ASSERT_EQUAL(t.n_even, 20 * 5 * 250);
+	for (unsigned int i = 0; i < t.n_seen; i++)
+		ordered &= t.seen[i] == i / 5;
+	CU_ASSERT(ordered);
+	graph_destroy(g);
+}
+
+static void
+vector_without_bounds_is_cut_and_counted(void)
+{
+	struct toy t = { .pool = pool, .copies = 250 };
+	struct graph *g = open_graph("flood", "toy-many-source", NULL, &t);
+
+	for (unsigned int k = 1; k <= 2; k++) {
+		t.produce2 = 250;
+		graph_walk(g);
+		CU_ASSERT_EQUAL(t.n_even, k * GRAPH_PENDING_MAX);
+		CU_ASSERT_EQUAL(count_of(g, "toy-many", "next-full"),
+			k * (250 * 250 - GRAPH_PENDING_MAX));
+	}
+	CU_ASSERT_EQUAL(t.longest, GRAPH_VECTOR_MAX);
+	graph_destroy(g);
+}
+
+static void
+look_for_199(void *arg, const char *line)
+{
+	*(unsigned int *)arg += strstr(line, "toy-split      value 199") != NULL;
+}
+
+static void
+trace_follows_packets_through_pieces(void)
+{
+	struct toy t = { .pool = pool };
+	struct graph *g = open_graph("trace", "toy-source", "toy-source2", &t);
+	unsigned int n_found = 0;
+
+	graph_trace_request(g, 256);
+	t.produce = t.produce2 = 200;
+	graph_walk(g);
+	CU_ASSERT_EQUAL(graph_trace_print(g, look_for_199, &n_found), 256);
+	CU_ASSERT_EQUAL(n_found, 1); /* all of one source, and 56 of the other */
+	graph_trace_request(g, 256);
+	t.produce = t.produce2 = 128;
+	graph_walk(g);
+	CU_ASSERT_EQUAL(graph_trace_print(g, look_for_199, &n_found), 256);
+	graph_destroy(g);
+}
+
+static void
+edge_of_a_node_to_itself_is_refused(void)
+{
+	CU_ASSERT(self_edge_refused);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(packets_take_their_edges),
 	CUNIT_TEST(counters_tell_calls_packets_and_errors),
@@ -297,5 +520,11 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(handles_left_in_recycled_packets_are_ignored),
 	CUNIT_TEST(cancelled_trace_takes_no_more_packets),
 	CUNIT_TEST(trace_ring_keeps_the_newest),
+	CUNIT_TEST(two_full_sources_reach_a_node_in_pieces),
+	CUNIT_TEST(vectors_of_every_length_keep_their_order),
+	CUNIT_TEST(pieces_that_move_on_whole_arrive),
+	CUNIT_TEST(vector_without_bounds_is_cut_and_counted),
+	CUNIT_TEST(trace_follows_packets_through_pieces),
+	CUNIT_TEST(edge_of_a_node_to_itself_is_refused),
 };
 EAL_TEST_MAIN("graph", tests, setup, teardown)

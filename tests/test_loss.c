@@ -156,7 +156,7 @@ feed_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t 
 
 	for (n = 0; n_fed > 0; n_fed--, n++) {
 		m = frame_udp(pool, 8);
-		rte_node_enqueue_x1(rg, node, 0, m);
+		graph_send_one(rg, node, 0, m);
 	}
 	return n;
 }
