@@ -8,7 +8,8 @@
  *  - no hugepages free (or fewer than asked for): ordinary pages, which virtio-user and vhost can
  *    share as well (one memfd);
  *  - the runtime directory carries our pid, so that processes never meet, and nothing that outlives
- *    a killed process is made: hugepage files are unlinked at once, ordinary pages need no files.
+ *    a killed process is made: hugepage files are unlinked at once, ordinary pages need no files. The
+ *    directory itself is removed as soon as it is not needed (eal_runtime.h).
  */
 #include "nodes/eal.h"
 
@@ -17,7 +18,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +28,8 @@
 #include <rte_errno.h>
 
 #include "nodes/eal_args.h"
+#include "nodes/eal_runtime.h"
 
-#define FILE_PREFIX "gazelle_"
 #define HUGEPAGES_MIN_MB 256 /* fewer would only make small pools */
 
 static void __attribute__((format(printf, 1, 2)))
@@ -179,7 +179,7 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 		add_core_arg(p, a);
 	if (!seen.file_prefix) {
 		args_add(a, "--file-prefix");
-		args_add(a, FILE_PREFIX "%d", getpid());
+		args_add(a, EAL_FILE_PREFIX "%d", getpid());
 	}
 	if (seen.vdev && !seen.allow && !seen.no_pci)
 		args_add(a, "--no-pci");
@@ -192,79 +192,72 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 	return a->failed ? -ENOMEM : 0;
 }
 
-/* Where EAL makes the runtime directories. */
-static void
-runtime_base(char *buf, size_t len)
+/* Does DPDK keep anything in its runtime directory? */
+static bool
+keeps_files(const struct eal *e)
 {
-	const char *dir = getenv("RUNTIME_DIRECTORY");
+	bool has_files = true, has_socket = true;
 
-	if (dir == NULL || dir[0] == '\0')
-		dir = geteuid() == 0 ? "/var/run" : getenv("XDG_RUNTIME_DIR");
-	snprintf(buf, len, "%s/dpdk", dir != NULL ? dir : "/tmp");
-}
-
-static void
-remove_runtime_dir(const char *base, const char *name)
-{
-	char dir[PATH_MAX], path[PATH_MAX + NAME_MAX + 2];
-	struct dirent *e;
-	DIR *d;
-
-	snprintf(dir, sizeof(dir), "%s/%s", base, name);
-	d = opendir(dir);
-	if (d == NULL)
-		return;
-	while ((e = readdir(d)) != NULL) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		unlink(path);
+	for (int i = 0; i < e->argc; i++) {
+		if (strcmp(e->argv[i], "--in-memory") == 0 || strcmp(e->argv[i], "--no-shconf") == 0)
+			has_files = false;
+		else if (strcmp(e->argv[i], "--no-telemetry") == 0)
+			has_socket = false;
 	}
-	closedir(d);
-	rmdir(dir);
+	return has_files || has_socket;
 }
 
-/* Processes that were killed leave theirs. */
-static void
-remove_stale_runtime_dirs(void)
+/* Others must not be able to put files there, nor see ours. */
+static int
+check_runtime_dir(const struct eal *e, const char *key, char *err, size_t err_len)
 {
-	char base[PATH_MAX];
-	struct dirent *e;
-	int pid;
-	DIR *d;
+	char dir[PATH_MAX];
 
-	runtime_base(base, sizeof(base));
-	d = opendir(base);
-	if (d == NULL)
-		return;
-	while ((e = readdir(d)) != NULL)
-		if (sscanf(e->d_name, FILE_PREFIX "%d", &pid) == 1 && pid > 0 &&
-			kill(pid, 0) < 0 && errno == ESRCH)
-			remove_runtime_dir(base, e->d_name);
-	closedir(d);
+	eal_runtime_dir(dir);
+	if (!keeps_files(e) || eal_runtime_is_ours(dir))
+		return 0;
+	snprintf(err, err_len, "%s: DPDK would keep files in %s, which belongs to another user: add "
+		"--in-memory and --no-telemetry, or set XDG_RUNTIME_DIR to a directory of your own",
+		key, dir);
+	return -EPERM;
+}
+
+static void
+remove_runtime_dir(void)
+{
+	char dir[PATH_MAX];
+
+	eal_runtime_dir(dir);
+	eal_runtime_remove(dir, getpid());
 }
 
 int
 eal_start(struct eal *e, const struct eal_params *p, char *err, size_t err_len)
 {
 	struct args a = { .v = e->argv, .max = EAL_ARGS_MAX };
-	char *argv[EAL_ARGS_MAX]; /* EAL reorders its copy */
+	char *argv[EAL_ARGS_MAX], dir[PATH_MAX]; /* EAL reorders its copy of the arguments */
 	cpu_set_t cpus;
 	int ret;
 
-	remove_stale_runtime_dirs();
+	eal_runtime_dir(dir);
+	eal_runtime_remove_stale(dir);
 	ret = build_args(e, p, &a);
 	e->argc = a.n;
 	if (ret < 0) {
 		snprintf(err, err_len, "%s: too many arguments", p->key);
 		return ret;
 	}
+	ret = check_runtime_dir(e, p->key, err, err_len);
+	if (ret < 0)
+		return ret;
 	memcpy(argv, e->argv, sizeof(argv));
 	pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus);
 	ret = rte_eal_init(e->argc, argv);
 	e->is_ready = ret >= 0;
 	if (!p->stay_on_core)
 		pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	if (!keeps_files(e))
+		remove_runtime_dir();
 	if (ret >= 0)
 		return 0;
 	snprintf(err, err_len, "DPDK does not start: %s (%s)", rte_strerror(rte_errno), p->key);
@@ -274,7 +267,6 @@ eal_start(struct eal *e, const struct eal_params *p, char *err, size_t err_len)
 void
 eal_stop(struct eal *e)
 {
-	char base[PATH_MAX], name[32];
 	int i;
 
 	if (e->is_ready)
@@ -283,7 +275,5 @@ eal_stop(struct eal *e)
 	for (i = 0; i < e->argc; i++)
 		free(e->argv[i]);
 	e->argc = 0;
-	runtime_base(base, sizeof(base));
-	snprintf(name, sizeof(name), FILE_PREFIX "%d", getpid());
-	remove_runtime_dir(base, name);
+	remove_runtime_dir();
 }
