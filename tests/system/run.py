@@ -26,6 +26,7 @@ import cases_net  # noqa: E402,F401
 import cases_perf  # noqa: E402,F401
 import cases_posix  # noqa: E402,F401
 import cases_programs  # noqa: E402,F401
+import cases_rights  # noqa: E402,F401
 import cases_run  # noqa: E402,F401
 import cases_start  # noqa: E402,F401
 from cases import CASES  # noqa: E402
