@@ -25,8 +25,10 @@
 #include <unistd.h>
 
 #include <rte_eal.h>
+#include <rte_log.h>
 #include <rte_errno.h>
 
+#include "common/say.h"
 #include "nodes/eal_args.h"
 #include "nodes/eal_runtime.h"
 
@@ -38,9 +40,7 @@ notice(const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	fputs("gazelle: ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	vsay(format, ap);
 	va_end(ap);
 }
 
@@ -252,6 +252,7 @@ eal_start(struct eal *e, const struct eal_params *p, char *err, size_t err_len)
 		return ret;
 	memcpy(argv, e->argv, sizeof(argv));
 	pthread_getaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+	rte_openlog_stream(say_stream()); /* NULL: as it was */
 	ret = rte_eal_init(e->argc, argv);
 	e->is_ready = ret >= 0;
 	if (!p->stay_on_core)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/say.h"
 #include "ctl/path.h"
 #include "ctl/server.h"
 #include "nodes/facts.h"
@@ -274,7 +275,7 @@ instance_ctl_start(struct instance *in)
 
 	/* A program that cannot be watched is still a fast program. */
 	if (ctl_server_start(&p, &in->ctl, err, sizeof(err)) < 0)
-		fprintf(stderr, "gazelle: gazellectl will not find this process: %s\n", err);
+		say("gazellectl will not find this process: %s", err);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 
+#include "common/say.h"
 #include "ctl/path.h"
 #include "nodes/instance.h"
 #include "nodes/instance_ltran_link.h"
@@ -130,7 +131,7 @@ claim(void *arg, const struct stack_shown *s)
 		&pid);
 
 	if (ret < 0 && pid > 0)
-		fprintf(stderr, "gazelle: %s port %u of this address is process %u's\n",
+		say("%s port %u of this address is process %u's",
 			s->is_udp ? "UDP" : "TCP", ntohs(s->lport), pid);
 	return ret;
 }

@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "ctl/path.h"
 #include "nodes/instance_ltran_io.h"
 
@@ -172,14 +173,13 @@ resume(struct ltran_link *l)
 		if (ret == 0) {
 			if (memcmp(a.mac, l->grant.mac, sizeof(a.mac)) != 0 ||
 				strcmp(a.path, l->grant.path) != 0)
-				fprintf(stderr, "gazelle: ltran came back with another device: "
-					"restart this program\n");
-			fprintf(stderr, "gazelle: ltran is back\n");
+				say("ltran came back with another device: restart this program");
+			say("ltran is back");
 			set_up(l, true);
 			return;
 		}
 		if (ret == -ECONNREFUSED && !was_refused)
-			fprintf(stderr, "gazelle: ltran came back and refuses this program: %s\n",
+			say("ltran came back and refuses this program: %s",
 				a.text[0] != '\0' ? a.text : strerror(-a.header.status));
 		was_refused |= ret == -ECONNREFUSED;
 		ltran_io_wait(-1, 0, l->wake_fd, ltran_io_now_ms() +
@@ -197,7 +197,7 @@ keep_registered(void *arg)
 		/* No events asked for: hang-up only. What can be read is an answer. */
 		if (ltran_io_wait(l->fd, 0, l->wake_fd, LTRAN_FOREVER, &hangup) < 0 || hangup == 0)
 			continue;
-		fprintf(stderr, "gazelle: ltran has gone; connections wait for it\n");
+		say("ltran has gone; connections wait for it");
 		set_up(l, false);
 		drop_connection(l);
 		resume(l);
@@ -344,7 +344,7 @@ enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_
 			return ret;
 		}
 		if (!said)
-			fprintf(stderr, "gazelle: waiting for ltran at %s%s%s%s\n", l->path[0],
+			say("waiting for ltran at %s%s%s%s", l->path[0],
 				l->n_paths > 1 ? " or " : "", l->path[1],
 				ret == -EACCES ? " (permission denied)" : "");
 		said = true;

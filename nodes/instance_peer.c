@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "nodes/eal.h"
 
 /* The socket path, where the argument makes a virtio-user server. */
@@ -63,7 +64,7 @@ watch(void *arg)
 
 	pthread_mutex_lock(&w->lock);
 	if (!wait_seconds(w, PEER_NOTICE_S)) {
-		fprintf(stderr, "gazelle: waiting for a vhost peer at %s\n", w->addr.sun_path);
+		say("waiting for a vhost peer at %s", w->addr.sun_path);
 		if (!wait_seconds(w, PEER_WAIT_S - PEER_NOTICE_S)) {
 			w->gave_up = true;
 			fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

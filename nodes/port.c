@@ -28,6 +28,7 @@
 #include <rte_devargs.h>
 #include <rte_ethdev.h>
 
+#include "common/say.h"
 #include "nodes/port_wake.h"
 
 #define LINK_WAIT_MS 3000
@@ -238,7 +239,7 @@ wait_for_link(uint16_t port)
 			return;
 		rte_delay_us_sleep(10000);
 	}
-	fprintf(stderr, "gazelle: port %u: no link yet\n", port);
+	say("port %u: no link yet", port);
 }
 
 int

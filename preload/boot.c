@@ -18,6 +18,7 @@
  * is closed, as the kernel would close it, and the stack can go.
  */
 #include "preload/boot.h"
+#include "common/say.h"
 #include "conf/conf.h"
 #include "nodes/instance.h"
 #include "preload/epoll.h"
@@ -59,20 +60,11 @@ static __thread bool ending_thread;
 
 void boot_say(const char *format, ...)
 {
-	char line[512];
 	va_list ap;
-	int n;
 
 	va_start(ap, format);
-	n = snprintf(line, sizeof(line), "gazelle: ");
-	n += vsnprintf(line + n, sizeof(line) - n - 1, format, ap);
+	vsay(format, ap);
 	va_end(ap);
-	if (n > (int)sizeof(line) - 2)
-		n = sizeof(line) - 2;
-	line[n++] = '\n';
-	/* One write, so that lines of several processes do not mix. */
-	if (libc.write(STDERR_FILENO, line, n) < 0)
-		return;
 }
 
 static void report(void *arg, bool is_error, const char *line)

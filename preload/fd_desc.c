@@ -5,6 +5,7 @@
  * A descriptor of ours always has a kernel descriptor of the same number, so the kernel keeps
  * handing out the numbers: dup() duplicates that, and the table follows.
  */
+#include "common/say.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/fd_new.h"
@@ -14,6 +15,7 @@
 #include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static long close_kernel(int fd, const void *caller)
 {
@@ -200,6 +202,8 @@ static long replace(int fd, int to, int flags, bool is_dup3, const void *caller)
 					  libc.dup2(fd_kernel(fd), to));
 	if (r >= 0 && fd != to && !is_library)
 		follow(f, to, NULL);
+	if (r == STDERR_FILENO && f == NULL)
+		say_adopt(); /* the program chooses its standard error */
 	if (f)
 		file_put(f);
 	return r;

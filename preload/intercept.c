@@ -9,6 +9,7 @@
  * syscall() jumps to. Both learn the address that they return to, so it is always the program's.
  */
 #include "preload/intercept.h"
+#include "common/say.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
@@ -245,23 +246,25 @@ int wrap___dprintf_chk(int fd, int flag, const char *format, ...)
 	return n;
 }
 
-/* The stream keeps its number where it can, and then nothing is new. */
+/* A stream that is opened again keeps its number where it can, and then nothing is new. */
+static FILE *reopened(FILE *f)
+{
+	if (f == NULL)
+		return f;
+	fd_new_keep(fileno(f));
+	if (f == stderr && fileno(f) == STDERR_FILENO)
+		say_adopt();
+	return f;
+}
+
 FILE *wrap_freopen(const char *path, const char *mode, FILE *stream)
 {
-	FILE *f = libc.freopen(path, mode, stream);
-
-	if (f)
-		fd_new_keep(fileno(f));
-	return f;
+	return reopened(libc.freopen(path, mode, stream));
 }
 
 FILE *wrap_freopen64(const char *path, const char *mode, FILE *stream)
 {
-	FILE *f = libc.freopen64(path, mode, stream);
-
-	if (f)
-		fd_new_keep(fileno(f));
-	return f;
+	return reopened(libc.freopen64(path, mode, stream));
 }
 
 int wrap_openpty(int *master, int *slave, char *name, const void *termios, const void *size)

@@ -21,6 +21,7 @@
  * Builds with a sanitizer or buildtype=debug, and the unit suites, abort instead: there the
  * assertion is the finding.
  */
+#include "common/say.h"
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
 #include "stack/tcp_impl.h"
@@ -47,10 +48,9 @@ tell_once(const char *message)
 	static _Atomic bool told;
 
 	if (!atomic_exchange(&told, true))
-		fprintf(stderr,
-			"gazelle: lwIP's assertion \"%s\" has failed; the connection is reset. "
+		say("lwIP's assertion \"%s\" has failed; the connection is reset. "
 			"Further ones are only counted, see tcp_engine_resets in `gazellectl "
-			"lstack show -s`.\n",
+			"lstack show -s`.",
 			message);
 }
 
@@ -59,7 +59,7 @@ void
 stack_hook_assert(const char *message)
 {
 	if (lwip_assert_aborts) {
-		fprintf(stderr, "gazelle: lwIP: %s\n", message);
+		say("lwIP: %s", message);
 		abort();
 	}
 	tell_once(message);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -244,6 +245,45 @@ static void the_lowest_numbers_come_and_go_as_in_the_kernel(void)
 		bad |= (close(1) != 0) << 4;
 		bad |= (open("/dev/null", O_RDWR) != 0) << 5;
 		bad |= (socket(AF_INET, SOCK_STREAM, 0) != 1) << 6;
+		_exit(bad);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+}
+
+/* What a line of the library leaves in the file under `fd`. */
+static off_t said_into(int fd)
+{
+	off_t before = lseek(fd, 0, SEEK_END);
+
+	boot_say("a line");
+	return lseek(fd, 0, SEEK_END) - before;
+}
+
+/* In a child: number 2 may be anybody's file or connection. */
+static void lines_go_to_standard_error_and_nowhere_else(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int bad = 0, log = memfd_create("log", 0), data;
+		struct pair p;
+		char c;
+
+		dup2(log, STDERR_FILENO); /* the program's choice */
+		bad |= said_into(log) != 16;
+		close(STDERR_FILENO);
+		data = memfd_create("data", 0);
+		bad |= (data != STDERR_FILENO) << 1;
+		bad |= (said_into(data) != 0) << 2;
+		bad |= (said_into(log) != 0) << 3;
+		close(data);
+		close(log);
+		p = pair_open();
+		dup2(p.client, STDERR_FILENO);
+		boot_say("a line");
+		bad |= (recv(p.server, &c, 1, MSG_DONTWAIT) != -1 || errno != EAGAIN) << 4;
 		_exit(bad);
 	}
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
@@ -503,6 +543,7 @@ static void lower_the_kernels_limit(void)
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(without_descriptor_limit_the_kernels_holds),
 	CUNIT_TEST(the_lowest_numbers_come_and_go_as_in_the_kernel),
+	CUNIT_TEST(lines_go_to_standard_error_and_nowhere_else),
 	CUNIT_TEST(the_last_numbers_are_the_programs),
 	CUNIT_TEST(only_ipv4_streams_and_datagrams_are_ours),
 	CUNIT_TEST(dup_shares_the_socket_until_the_last_close),
