@@ -6,6 +6,7 @@
  * control socket. ltran_free() undoes it in reverse, also half-done.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/kernel_path.h"
+#include "dispatcher/log.h"
 #include "dispatcher/wire.h"
 #include "dispatcher/measure.h"
 #include "graph/graph.h"
@@ -30,19 +32,40 @@
 #include "nodes/port_wake.h"
 
 #define MEMORY_MB 256 /* ordinary pages, where nothing says how much */
+#define MB (1024 * 1024)
+#define OTHER_MB 128  /* of rings, graphs and DPDK itself, beside the packets */
 #define PACKETS_MIN 4096
 #define CACHE 512
 #define RX_BURST 256
 
+/* Packets that the settings ask for, and in words where that stands. */
+static uint32_t
+packets_wanted(const struct ltran *lt, char *key, size_t len)
+{
+	const struct ltran_conf *c = lt->conf;
+
+	snprintf(key, len, "rx_mbuf_pool_size = %" PRIu32 " + tx_mbuf_pool_size = %" PRIu32,
+		c->rx_mbuf_pool_size, c->tx_mbuf_pool_size);
+	return c->rx_mbuf_pool_size + c->tx_mbuf_pool_size;
+}
+
 static int
 start_eal(struct ltran *lt, char *err, size_t err_len)
 {
+	const uint32_t bytes = rte_mempool_calc_obj_size(
+		sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, 0, NULL);
+	char key[96];
+	const uint64_t n = packets_wanted(lt, key, sizeof(key));
 	struct eal_params p = {
 		.name = "ltran",
 		.key = "forward_kit_args",
 		.args = (const char *const *)lt->conf->eal_args,
 		.n_args = lt->conf->n_eal_args,
 		.default_mb = MEMORY_MB,
+		.size_key = key,
+		.size_n = n,
+		.size_mb = (unsigned int)(eal_pool_bytes(n, bytes, false) / MB + OTHER_MB),
+		.size_pages_mb = (unsigned int)(eal_pool_bytes(n, bytes, true) / MB + OTHER_MB),
 		.cpu = -1,
 	};
 
@@ -64,7 +87,9 @@ buffer_bytes(const struct ltran *lt)
 static int
 create_pool(struct ltran *lt, char *err, size_t err_len)
 {
-	uint32_t n = lt->conf->rx_mbuf_pool_size + lt->conf->tx_mbuf_pool_size;
+	char key[96];
+	const uint32_t wanted = packets_wanted(lt, key, sizeof(key));
+	uint32_t n = wanted;
 	uint32_t room = RTE_MAX(buffer_bytes(lt) + RTE_PKTMBUF_HEADROOM,
 		(uint32_t)RTE_MBUF_DEFAULT_BUF_SIZE);
 
@@ -72,8 +97,13 @@ create_pool(struct ltran *lt, char *err, size_t err_len)
 		n = RTE_MAX(n, (uint32_t)PACKETS_MIN);
 		lt->pool = rte_pktmbuf_pool_create_by_ops("ltran_packets", n, CACHE, 0,
 			room, SOCKET_ID_ANY, "lf_stack");
-		if (lt->pool != NULL)
+		if (lt->pool != NULL) {
+			if (n < wanted)
+				log_error("%s: made %" PRIu32 " packets, DPDK's memory%s holds no more",
+					key, n, lt->eal.size_is_users ?
+						" (-m or --socket-mem in forward_kit_args)" : "");
 			return 0;
+		}
 		n -= n / 4;
 	} while (n > PACKETS_MIN);
 	snprintf(err, err_len, "no memory for %u packets: give DPDK more in forward_kit_args",

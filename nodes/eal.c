@@ -15,6 +15,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -30,9 +31,12 @@
 
 #include "common/say.h"
 #include "nodes/eal_args.h"
+#include "nodes/eal_memory.h"
 #include "nodes/eal_runtime.h"
 
 #define HUGEPAGES_MIN_MB 256 /* fewer would only make small pools */
+#define MEMORY_OTHER_MB 128  /* of a process beside its packets */
+#define MEMORY_LEFT_SHARE 16 /* of what is available, one part is not ours to take */
 
 static void __attribute__((format(printf, 1, 2)))
 notice(const char *format, ...)
@@ -87,10 +91,11 @@ is_hugetlbfs_mounted(void)
 
 /* Why hugepages cannot be used, in words; NULL: they can. */
 static const char *
-hugepage_obstacle(const struct args_seen *seen, char *buf, size_t len)
+hugepage_obstacle(const struct eal_params *p, const struct args_seen *seen, char *buf, size_t len)
 {
 	unsigned long mb = free_hugepage_mb();
-	unsigned int need = seen->memory_mb > 0 ? seen->memory_mb : HUGEPAGES_MIN_MB;
+	unsigned int need = seen->memory_mb > 0 ? seen->memory_mb :
+		p->size_mb > HUGEPAGES_MIN_MB ? p->size_mb : HUGEPAGES_MIN_MB;
 
 	if (mb == 0)
 		return "no hugepage is free";
@@ -126,7 +131,8 @@ add_memory_args(struct eal *e, const struct eal_params *p, const struct args_see
 	if (!seen->no_huge)
 		args_add(a, "--no-huge");
 	e->no_huge = true;
-	e->memory_mb = seen->memory_mb > 0 ? seen->memory_mb : p->default_mb;
+	e->memory_mb = seen->memory_mb > 0 ? seen->memory_mb :
+		p->size_pages_mb > p->default_mb ? p->size_pages_mb : p->default_mb;
 	args_add(a, "-m");
 	args_add(a, "%u", e->memory_mb);
 	if (!seen->no_shconf)
@@ -164,7 +170,7 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 	args_scan(&seen, p->extra, p->n_extra);
 	seen.one_file = p->one_file;
 	if (!seen.no_huge)
-		why = hugepage_obstacle(&seen, reason, sizeof(reason));
+		why = hugepage_obstacle(p, &seen, reason, sizeof(reason));
 	seen.drop_huge_options = why != NULL;
 	args_add(a, "%s", p->name);
 	for (i = 0; i < p->n_args; i++)
@@ -174,6 +180,7 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 	if (seen.map_perfect)
 		notice("--map-perfect is not needed with this DPDK and ignored");
 	add_memory_args(e, p, &seen, why, a);
+	e->size_is_users = seen.memory_mb > 0;
 	e->has_cores = seen.cores;
 	if (!seen.cores)
 		add_core_arg(p, a);
@@ -231,6 +238,39 @@ remove_runtime_dir(void)
 	eal_runtime_remove(dir, getpid());
 }
 
+uint64_t
+eal_pool_bytes(uint64_t n, uint32_t bytes, bool ordinary)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (!ordinary)
+		return n * bytes;
+	return bytes > page ? n * ((bytes + page - 1) / page * page) :
+		(n + page / bytes - 1) / (page / bytes) * page;
+}
+
+/* Ordinary pages are refused before they are taken: what a user has asked for must fit. */
+static int
+check_memory(const struct eal *e, const struct eal_params *p, char *err, size_t len)
+{
+	struct memory_room room;
+	uint64_t n;
+
+	memory_room("", &room);
+	room.mb -= room.mb / MEMORY_LEFT_SHARE;
+	if (!e->no_huge || e->memory_mb <= room.mb || (!e->size_is_users && p->size_key == NULL))
+		return 0;
+	if (e->size_is_users) {
+		snprintf(err, len, "%s: %u MB of memory (-m or --socket-mem) are more than the "
+			"%" PRIu64 " MB that %s leaves", p->key, e->memory_mb, room.mb, room.what);
+		return -ENOMEM;
+	}
+	n = room.mb < MEMORY_OTHER_MB ? 0 : (room.mb - MEMORY_OTHER_MB) * p->size_n / p->size_pages_mb;
+	snprintf(err, len, "%s: these packets take %u MB, more than the %" PRIu64 " MB that %s leaves; "
+		"about %" PRIu64 " fit", p->size_key, p->size_pages_mb, room.mb, room.what, n);
+	return -ENOMEM;
+}
+
 int
 eal_start(struct eal *e, const struct eal_params *p, char *err, size_t err_len)
 {
@@ -248,6 +288,8 @@ eal_start(struct eal *e, const struct eal_params *p, char *err, size_t err_len)
 		return ret;
 	}
 	ret = check_runtime_dir(e, p->key, err, err_len);
+	if (ret == 0)
+		ret = check_memory(e, p, err, err_len);
 	if (ret < 0)
 		return ret;
 	memcpy(argv, e->argv, sizeof(argv));

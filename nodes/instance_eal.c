@@ -8,25 +8,12 @@
 #include "nodes/eal_args.h"
 #include "nodes/instance_peer.h"
 
-/* Memory for the pools of an instance nobody gave a size for, plus what drivers and graphs take. */
-static unsigned int
-default_memory_mb(const struct conf *c)
-{
-	uint64_t n = c->mbuf_pool_size;
-	uint64_t mb;
-
-	if (n == 0)
-		n = (uint64_t)c->tcp_conn_count * c->mbuf_count_per_conn;
-	if (n == 0)
-		return ARGS_MEMORY_MB;
-	mb = n * (2048 + 512 + 16384 / 16) / (1024 * 1024) + 128;
-	return mb < ARGS_MEMORY_MB ? ARGS_MEMORY_MB : mb > 65536 ? 65536 : (unsigned int)mb;
-}
-
 int
 instance_eal_start(struct instance *in, char *err, size_t err_len)
 {
 	const struct conf *c = in->conf;
+	char size_key[96];
+	const uint64_t n = instance_pool_wanted(c, size_key, sizeof(size_key));
 	const struct eal_params p = {
 		.name = "lstack",
 		.key = "dpdk_args",
@@ -35,7 +22,11 @@ instance_eal_start(struct instance *in, char *err, size_t err_len)
 		.extra = in->extra_args,
 		.n_extra = in->n_extra_args,
 		.one_file = in->ltran != NULL,
-		.default_mb = default_memory_mb(c),
+		.default_mb = ARGS_MEMORY_MB,
+		.size_key = n > 0 ? size_key : NULL,
+		.size_n = n,
+		.size_mb = n > 0 ? instance_pool_mb(in, n, false) : 0,
+		.size_pages_mb = n > 0 ? instance_pool_mb(in, n, true) : 0,
 		.cpu = c->num_cpus.n > 0 ? (int)c->num_cpus.cpu[0] : -1,
 		.stay_on_core = c->main_thread_affinity,
 	};

@@ -3,9 +3,10 @@
  * Packet pools: `pool` for what the wire brings and for headers, `bulk` for large sends.
  *
  * mbuf_pool_size, or tcp_conn_count x mbuf_count_per_conn, says how many packets all stacks share.
- * Without them the rings of the ports and a share of the memory decide. On ordinary pages, and when
- * hugepages run short, the pools shrink to what there is: full pools slow senders down, and that is
- * better than no start.
+ * Without them the rings of the ports and a share of the memory decide. What the machine cannot hold is
+ * refused before DPDK starts (eal.c). Where DPDK's memory turns out to be less, because the user has
+ * given it less or hugepages run short, the pools shrink to what there is: full pools slow senders
+ * down, and that is better than no start. That they were asked for more is said.
  *
  * Packets are used last in, first out: what was freed last is still in this core's cache. DPDK's
  * default, a ring, would go through the whole pool, with a miss for every packet. For bulk the ring
@@ -16,6 +17,7 @@
 #include "nodes/instance_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include <rte_errno.h>
@@ -33,9 +35,11 @@
 #define BULK_MIN 256
 #define BULK_SHARE 16 /* one bulk buffer for so many packets, */
 #define BULK_PER_CORE 384 /* but not more: see below */
-/* Of ordinary memory; the rest is for rings, graphs and DPDK itself. */
+/* Of ordinary memory; the rest is for rings, graphs and DPDK itself. Pages that nothing stands in take
+ * no memory. */
 #define PACKETS_PERCENT 60
 #define BULK_PERCENT 20
+#define OTHER_MB 128 /* the rest, where the packets say how much memory there is */
 
 static uint32_t
 object_bytes(uint32_t room)
@@ -56,20 +60,43 @@ at_most_percent(const struct instance *in, uint32_t n, uint32_t room, uint32_t p
 	return max < n ? (uint32_t)max : n;
 }
 
+uint64_t
+instance_pool_wanted(const struct conf *c, char *key, size_t len)
+{
+	uint64_t n = c->mbuf_pool_size;
+
+	if (n > 0) {
+		snprintf(key, len, "mbuf_pool_size = %" PRIu64, n);
+		return n;
+	}
+	n = (uint64_t)c->tcp_conn_count * c->mbuf_count_per_conn;
+	snprintf(key, len, "tcp_conn_count = %" PRIu32 " x mbuf_count_per_conn = %" PRIu32,
+		c->tcp_conn_count, c->mbuf_count_per_conn);
+	return RTE_MIN(n, (uint64_t)UINT32_MAX / 2);
+}
+
 static uint32_t
-wanted_packets(const struct instance *in)
+default_packets(const struct instance *in)
 {
 	const struct conf *c = in->conf;
-	uint64_t n = c->mbuf_pool_size;
-	uint64_t rings;
 
-	if (n == 0)
-		n = (uint64_t)c->tcp_conn_count * c->mbuf_count_per_conn;
-	if (n == 0) {
-		rings = (uint64_t)in->n_workers * (c->nic_rxqueue_size + c->nic_txqueue_size);
-		n = RTE_MAX((uint64_t)PACKETS_DEFAULT, 4 * rings);
-	}
-	return (uint32_t)RTE_MIN(n, (uint64_t)UINT32_MAX / 2);
+	return RTE_MAX((uint32_t)PACKETS_DEFAULT,
+		4 * in->n_workers * (c->nic_rxqueue_size + c->nic_txqueue_size));
+}
+
+static uint32_t
+bulk_for(const struct instance *in, uint64_t n)
+{
+	return (uint32_t)RTE_MIN(n / BULK_SHARE, (uint64_t)BULK_PER_CORE * in->n_workers);
+}
+
+unsigned int
+instance_pool_mb(const struct instance *in, uint64_t n, bool ordinary)
+{
+	uint64_t bytes = eal_pool_bytes(n, object_bytes(PACKET_ROOM), ordinary) +
+		eal_pool_bytes(bulk_for(in, n), object_bytes(BULK_ROOM), ordinary);
+
+	return (unsigned int)((bytes + bytes / 16) / (1024 * 1024) + OTHER_MB);
 }
 
 /* As many of `n` as there is memory for, but at least `min`. */
@@ -109,17 +136,25 @@ packet_room(void)
 int
 instance_pool_start(struct instance *in, char *err, size_t err_len)
 {
-	uint32_t n = wanted_packets(in), n_bulk = n / BULK_SHARE;
+	char key[96];
+	const uint32_t wanted = (uint32_t)instance_pool_wanted(in->conf, key, sizeof(key));
+	uint32_t n = wanted > 0 ? wanted : default_packets(in), n_bulk = bulk_for(in, n);
 	uint32_t cache = RTE_MIN(in->conf->mem_cache_num, (uint32_t)RTE_MEMPOOL_CACHE_MAX_SIZE);
 	uint16_t room = packet_room();
 
-	n_bulk = RTE_MIN(n_bulk, BULK_PER_CORE * in->n_workers);
-	n = at_most_percent(in, n, room, PACKETS_PERCENT);
-	n_bulk = at_most_percent(in, n_bulk, BULK_ROOM, BULK_PERCENT);
+	if (wanted == 0 || in->eal.size_is_users) {
+		n = at_most_percent(in, n, room, PACKETS_PERCENT);
+		n_bulk = at_most_percent(in, n_bulk, BULK_ROOM, BULK_PERCENT);
+	}
 	in->bulk = create_pool(in, "gazelle_bulk", n_bulk, BULK_MIN, BULK_ROOM, NULL, 0);
 	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, room, "lf_stack", cache);
-	if (in->pool != NULL && in->bulk != NULL)
+	if (in->pool != NULL && in->bulk != NULL) {
+		if (in->pool->size < wanted)
+			fprintf(stderr, "gazelle: %s: made %u packets, DPDK's memory%s holds no more\n",
+				key, in->pool->size,
+				in->eal.size_is_users ? " (-m or --socket-mem in dpdk_args)" : "");
 		return 0;
+	}
 	snprintf(err, err_len, "no memory for %u packets of %u bytes: give DPDK more in dpdk_args",
 		PACKETS_MIN, object_bytes(room));
 	return -ENOMEM;

@@ -70,6 +70,10 @@ void instance_ltran_stop(struct instance *in);
 const struct stack_sharing *instance_ltran_sharing(const struct instance *in); /* NULL: no ltran */
 int instance_eal_start(struct instance *in, char *err, size_t err_len);
 void instance_eal_stop(struct instance *in);
+/* Packets that the settings ask for, and the setting in words ("KEY = VALUE"); 0: none does. */
+uint64_t instance_pool_wanted(const struct conf *c, char *key, size_t len);
+/* Memory that pools of `n` packets take, on ordinary pages or hugepages, with all that DPDK needs. */
+unsigned int instance_pool_mb(const struct instance *in, uint64_t n, bool ordinary);
 int instance_pool_start(struct instance *in, char *err, size_t err_len);
 void instance_pool_stop(struct instance *in);
 int instance_port_start(struct instance *in, char *err, size_t err_len);

@@ -25,6 +25,7 @@ import cases_ltran_life  # noqa: E402,F401
 import cases_ltran_safety  # noqa: E402,F401
 import cases_net  # noqa: E402,F401
 import cases_perf  # noqa: E402,F401
+import cases_pool  # noqa: E402,F401
 import cases_posix  # noqa: E402,F401
 import cases_programs  # noqa: E402,F401
 import cases_rights  # noqa: E402,F401
