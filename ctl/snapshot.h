@@ -96,7 +96,12 @@ struct ctl_trace {
 	X(app_write)                                                                               \
 	X(idle_percent)      /* walks that found nothing to do */                                  \
 	X(app_read_bytes)                                                                          \
-	X(app_write_bytes)
+	X(app_write_bytes)                                                                         \
+	X(mem_kb)            /* of packets that sockets keep, headers and unused room included */ \
+	X(mem_high_kb)       /* from here on a connection with something gets no more */          \
+	X(mem_pressure)      /* times that connections were held to their share */                \
+	X(mem_rx_drop)       /* segments in the window, and datagrams, that found no room */      \
+	X(mem_ooo_drop)      /* early segments refused or thrown away */
 
 struct ctl_stack {
 	uint32_t index;

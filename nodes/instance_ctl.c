@@ -93,6 +93,11 @@ fill_stack(const struct worker *w, struct ctl_stack *s)
 	s->app_write = c.app_writes;
 	s->app_read_bytes = c.app_read_bytes;
 	s->app_write_bytes = c.app_write_bytes;
+	s->mem_kb = c.mem_bytes / 1024;
+	s->mem_high_kb = c.mem_high_bytes / 1024;
+	s->mem_pressure = c.mem_pressure;
+	s->mem_rx_drop = c.mem_rx_drops;
+	s->mem_ooo_drop = c.mem_ooo_drops;
 }
 
 static int

@@ -30,6 +30,16 @@ pbuf_gone(struct pbuf *pb)
 	rte_pktmbuf_free_seg(pkt_mbuf((struct pkt *)pb));
 }
 
+uint32_t
+edge_chain_mem(const struct pkt *p)
+{
+	uint32_t bytes = 0;
+
+	for (const struct pbuf *pb = (const struct pbuf *)p; pb != NULL; pb = pb->next)
+		bytes += edge_mem((const struct pkt *)pb);
+	return bytes;
+}
+
 /* One segment as a custom pbuf in its private area. */
 static inline struct pbuf *
 segment_pbuf(struct stack *st, struct rte_mbuf *m, uint16_t skip)
@@ -150,6 +160,7 @@ stack_rx_tcp(struct stack *st, struct rte_mbuf **pkts, uint16_t n, uint64_t *cou
 	struct vector v = {.hash = hash, .counts = counts, .no_socket = no_socket};
 
 	stack_clock(st);
+	mem_check(st);
 	st->worked = true;
 	while (n > 0) {
 		uint16_t burst = RTE_MIN(n, BURST_MAX);
@@ -224,6 +235,7 @@ stack_rx_udp(struct stack *st, struct rte_mbuf **pkts, uint16_t n, uint64_t *cou
 	struct vector v = {.pkts = pkts, .n = n, .counts = counts, .no_socket = no_socket};
 
 	stack_clock(st);
+	mem_check(st);
 	st->worked = true;
 	run_vector(st, run_udp, &v);
 	if (n_no_socket != NULL)

@@ -3,8 +3,15 @@
 #include "stack/edge_mbuf.h"
 #include "stack/impl.h"
 
+#include <limits.h>
+
 #include <rte_cycles.h>
 #include <rte_lcore.h>
+
+#define CACHES_SHARE 8 /* of the pool may lie in the caches of the program's threads */
+
+/* Of a packet's memory, what is not its buffer. */
+#define PACKET_OVERHEAD (sizeof(struct rte_mbuf) + sizeof(struct pkt))
 
 uint16_t
 stack_priv_size(void)
@@ -23,11 +30,13 @@ edge_tsc_hz(void)
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static __thread bool thread_known;
+static _Atomic int caches_left = INT_MAX; /* threads that may still have one */
 
 static void
 thread_gone(void *arg)
 {
 	rte_thread_unregister();
+	atomic_fetch_add(&caches_left, 1);
 }
 
 static void
@@ -38,7 +47,8 @@ thread_key_make(void)
 
 /*
  * DPDK's packet pools keep a cache per registered thread; without one every allocation is an atomic
- * operation on the shared ring. When all ids are taken the thread simply goes without.
+ * operation on the shared ring. When all ids are taken, or the caches could hold too much of the
+ * pool (edge_limit_caches()), the thread simply goes without.
  */
 void
 edge_thread_enter(void)
@@ -49,19 +59,33 @@ edge_thread_enter(void)
 	if (rte_lcore_id() != LCORE_ID_ANY)
 		return;
 	pthread_once(&thread_once, thread_key_make);
-	if (rte_thread_register() == 0)
+	if (atomic_fetch_sub(&caches_left, 1) > 0 && rte_thread_register() == 0)
 		pthread_setspecific(thread_key, &thread_key);
+	else
+		atomic_fetch_add(&caches_left, 1);
+}
+
+void
+edge_limit_caches(const struct stack *st)
+{
+	const struct rte_mempool *pool = st->wiring.pool;
+	uint32_t most = pool->cache_size + pool->cache_size / 2; /* of one thread, see rte_mempool.h */
+
+	if (most > 0)
+		atomic_store(&caches_left, (int)RTE_MAX(pool->size / CACHES_SHARE / most, 1u));
 }
 
 /* --- packets of the send queues -------------------------------------------------------------------- */
 
 struct pkt *
-edge_alloc(struct stack *st, uint32_t want)
+edge_alloc(struct stack *st, uint32_t want, uint32_t *mem)
 {
 	struct rte_mempool *pool = st->wiring.pool;
 	struct rte_mbuf *m = NULL;
 	struct pkt *p;
 
+	if (mem_tight(&st->mem))
+		return NULL;
 	if (want + RTE_PKTMBUF_HEADROOM > rte_pktmbuf_data_room_size(pool) &&
 	    st->wiring.bulk != NULL)
 		m = rte_pktmbuf_alloc(st->wiring.bulk);
@@ -77,11 +101,45 @@ edge_alloc(struct stack *st, uint32_t want)
 	p->more = 0;
 	p->addr = 0;
 	p->port = 0;
+	*mem = m->buf_len + PACKET_OVERHEAD;
 	return p;
 }
 
-void
+uint32_t
+edge_mem(const struct pkt *p)
+{
+	const struct rte_mbuf *m = pkt_mbuf((struct pkt *)p);
+
+	return m->buf_len + PACKET_OVERHEAD;
+}
+
+uint32_t
 edge_free(struct pkt *p)
 {
+	uint32_t bytes = edge_mem(p);
+
 	rte_pktmbuf_free_seg(pkt_mbuf(p));
+	return bytes;
+}
+
+uint32_t
+edge_room(const struct pkt *p)
+{
+	const struct rte_mbuf *m = pkt_mbuf((struct pkt *)p);
+
+	return (uint32_t)((uint8_t *)m->buf_addr + m->buf_len - (p->data + p->len));
+}
+
+uint32_t
+edge_packets_free(const struct stack *st)
+{
+	struct rte_mempool *pool = st->wiring.pool;
+
+	return rte_mempool_get_ops(pool->ops_index)->get_count(pool);
+}
+
+uint32_t
+edge_packet_bytes(const struct stack *st)
+{
+	return rte_pktmbuf_data_room_size(st->wiring.pool) + PACKET_OVERHEAD;
 }

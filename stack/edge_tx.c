@@ -20,6 +20,7 @@
 
 /* Payloads up to this are copied behind the headers: cheaper than one more mbuf. */
 #define COPY_MAX 512
+#define TXQ_SHARE 4 /* a large segment takes two of the pool's packets */
 
 bool
 stack_tx_pending(const struct stack *st)
@@ -187,14 +188,14 @@ sample_rtt(struct stack *st, const struct rte_mbuf *m)
 }
 
 /*
- * Packets that wait for the port may be half of the pool: two peers that both have their whole pool
+ * Packets that wait for the port may be a part of the pool: two peers that both have their whole pool
  * in there could not receive what would let them send.
  */
 static bool
 txq_is_full(struct stack *st)
 {
 	if (st->txq_max == 0) {
-		st->txq_max = st->wiring.pool->size / 2 / st->group->n;
+		st->txq_max = st->wiring.pool->size / TXQ_SHARE / st->group->n;
 		if (st->txq_max > STACK_TXQ)
 			st->txq_max = STACK_TXQ;
 		if (st->txq_max == 0)

@@ -19,6 +19,7 @@
 
 #include "stack/edge.h"
 #include "stack/impl_sock.h"
+#include "stack/mem.h"
 #include "stack/ready.h"
 #include "stack/sock.h"
 #include "stack/stack.h"
@@ -95,6 +96,7 @@ struct stack {
 	struct stack_counters counters;
 	uint64_t tx_full_drops, rst_out, listen_drops, engine_resets;
 	uint64_t abort_on_memory, abort_on_timeout;
+	struct mem mem;
 	uint32_t challenge_ms, challenge_n; /* rate limit of challenge ACKs */
 };
 
@@ -119,6 +121,36 @@ struct stack_group {
 	uint64_t spin_tsc; /* TSC ticks of idling before a thread sleeps */
 	unsigned int *cpus, *wakeup_cpus; /* copies of params' arrays */
 };
+
+/* At the begin of a run and before a vector is received. Holder. */
+static inline void
+mem_check(struct stack *st)
+{
+	const struct mem *m = &st->mem;
+
+	if (m->used >= m->pressure_at || m->looked_ms != st->now_ms || mem_pressure(m))
+		mem_update(st);
+}
+
+/* Does the send queue hold less than what it may, of which num/den count? Any thread. */
+static inline bool
+sock_tx_has_room(const struct sock *s, uint32_t num, uint32_t den)
+{
+	struct sock *m = (struct sock *)s;
+	uint64_t most = (uint64_t)sock_sndbuf(s) * den;
+	uint32_t charge = atomic_load_explicit(&m->tx_charge_in, memory_order_relaxed) -
+			atomic_load_explicit(&m->tx_charge_acked, memory_order_acquire);
+	uint64_t bytes = atomic_load_explicit(&m->tx_bytes_in, memory_order_relaxed) -
+			 atomic_load_explicit(&m->tx_bytes_acked, memory_order_relaxed);
+	uint32_t held = mem_tx_held(s), share;
+
+	if ((uint64_t)charge * num >= most || bytes * num >= most)
+		return false;
+	if (held == 0 || s->stack == NULL)
+		return true;
+	share = atomic_load_explicit(&s->stack->mem.share, memory_order_relaxed);
+	return (uint64_t)held * num < (uint64_t)share * den;
+}
 
 /* --- stack.c: lock, operations, one run ------------------------------------------------------------ */
 
@@ -202,6 +234,8 @@ int tcp_sock_listen(struct stack *st, struct sock *s);
 int tcp_sock_connect(struct stack *st, struct sock *s);
 void tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons);
 void tcp_sock_abort(struct stack *st, struct sock *s, int err);
+/* Throw away the early segments of `s`; their sender has them still (RFC 2018 8). */
+void tcp_rx_ooo_evict(struct stack *st, struct sock *s);
 /* Is anything unacknowledged, or (with_fin) a peer's FIN still to come, on closed connections? */
 bool tcp_unsettled(const struct stack *st, bool with_fin);
 /* The process ends: reset what is unsettled, forget the rest. */
@@ -232,8 +266,14 @@ void sock_free(struct sock *s); /* nothing refers to it any more */
 /* Put freed sockets behind the current entry; holder. */
 void sock_retire(struct stack *st, struct sock *s);
 void sock_reap(struct stack *st);
-/* Publish a run of packets, linked newest to oldest, as one datagram or part of the stream. */
-void sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t bytes);
+/* Publish `bytes` more, as one datagram or part of the stream: a run of packets with `mem` bytes of
+ * memory, linked newest to oldest; NULL: they have been joined to others. */
+void sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t bytes,
+	uint32_t mem);
+#define SOCK_JOIN_MAX 1024 /* larger pieces stay in their own packets */
+/* Add a small piece of the stream to the newest packet that waits, if there is one with room. */
+bool sock_join_rx(struct sock *s, const void *data, uint32_t len);
+bool sock_can_join_rx(struct sock *s, uint32_t len);
 void sock_set_error(struct sock *s, int err, uint32_t flags);
 void sock_free_pkts(struct sock *s);
 bool sock_writable(const struct sock *s);
@@ -246,9 +286,16 @@ void sock_count(const struct sock *s, struct stack_counters *c);
 
 /* --- edge.c: the meeting of mbuf and pbuf -------------------------------------------------------------------- */
 
-struct pkt *edge_alloc(struct stack *st, uint32_t want); /* data, len = room; NULL: no memory */
-void edge_free(struct pkt *p);                          /* any thread */
+/* data, len = room, *mem = what edge_mem() says; NULL: no memory */
+struct pkt *edge_alloc(struct stack *st, uint32_t want, uint32_t *mem);
+uint32_t edge_free(struct pkt *p);      /* any thread; returns what edge_mem() said */
+uint32_t edge_mem(const struct pkt *p); /* bytes of real memory */
+uint32_t edge_chain_mem(const struct pkt *p); /* of all packets of the pbuf chain that begins here */
+uint32_t edge_room(const struct pkt *p); /* unused bytes behind its data */
+uint32_t edge_packets_free(const struct stack *st); /* in the pool, those in threads' caches left out */
+uint32_t edge_packet_bytes(const struct stack *st); /* real memory of one */
 void edge_thread_enter(void); /* give this thread a packet cache of its own */
+void edge_limit_caches(const struct stack *st); /* once, when the pool is known */
 uint64_t edge_tsc_hz(void);
 int edge_attach(struct stack *st); /* lwIP image, netif */
 void edge_detach(struct stack *st);

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "stack/sock.h"
@@ -44,6 +45,12 @@ spin_lock(struct spin *l)
 		cpu_pause();
 }
 
+static inline bool
+spin_trylock(struct spin *l)
+{
+	return !atomic_flag_test_and_set_explicit(&l->held, memory_order_acquire);
+}
+
 static inline void
 spin_unlock(struct spin *l)
 {
@@ -67,7 +74,8 @@ struct pkt {
 	uint32_t addr; /* datagrams: peer, network byte order */
 	uint16_t port; /* network byte order */
 	uint16_t more; /* datagrams: further pieces of the same datagram follow */
-	uint32_t charge; /* bytes this packet counts against the socket's buffer */
+	/* in, before its turn: real memory of the segment; out: bytes counted against SO_SNDBUF */
+	uint32_t charge;
 	uint32_t dgram_len; /* first piece of a datagram: its whole length */
 };
 
@@ -179,21 +187,25 @@ struct sock {
 	_Atomic uint64_t rx_bytes_out; /* app */
 	struct pkt *rx_head, *rx_tail; /* app, oldest first */
 	_Atomic(struct ready_watch *) watches;
-	_Atomic uint64_t n_reads; /* app: calls that brought something */
-	uint32_t rx_told;         /* app: low bits of rx_bytes_out at the last SD_RX */
-	struct spin rx_lock;
+	_Atomic uint64_t n_reads;    /* app: calls that brought something */
+	_Atomic uint32_t rx_mem_in;  /* holder; real memory of packets, see mem.c */
+	_Atomic uint32_t rx_mem_out; /* app */
 
 	/* send: pushed by the program under tx_lock, drained by the holder */
 	struct spin tx_lock __attribute__((aligned(CACHE_LINE)));
+	struct spin rx_lock;              /* of the receive queue */
 	bool sndbuf_fixed;                /* app: set by SO_SNDBUF, not tuned */
 	uint32_t sndbuf;                  /* bytes; app */
 	_Atomic uint64_t n_writes;        /* app: calls that took something */
 	_Atomic(struct pkt *) tx_in;      /* newest first */
 	_Atomic uint64_t tx_bytes_in;     /* app */
-	_Atomic uint64_t tx_charge_in;    /* app */
 	_Atomic uint64_t tx_bytes_acked;  /* holder */
-	_Atomic uint64_t tx_charge_acked; /* holder */
-	uint64_t tx_pushed;               /* app: tx_bytes_in at the last push */
+	_Atomic uint32_t tx_charge_in;    /* app */
+	_Atomic uint32_t tx_charge_acked; /* holder */
+	_Atomic uint32_t tx_mem_in;       /* app; real memory of packets, see mem.c */
+	_Atomic uint32_t tx_mem_out;      /* holder */
+	uint32_t mem_seen;                /* holder: what the stack counts for this socket */
+	uint32_t tx_pushed;               /* app: low bits of tx_bytes_in at the last push */
 
 	/* holder: connection */
 	struct pkt *tx_head __attribute__((aligned(CACHE_LINE)));
@@ -243,7 +255,8 @@ struct sock {
 	/* listener */
 	_Atomic uint32_t refs;        /* listeners: owner + connections that point here */
 	struct tcp_pcb **listen_pcbs; /* per stack; holder of each */
-	struct sock *listener;        /* of an embryonic or not yet accepted connection */
+	struct sock *listener;        /* that the connection came to; kept until it is closed */
+	_Atomic bool accepted;        /* app: and taken from */
 	struct port_link *links;      /* bound: one per stack, in the stacks' port tables */
 	_Atomic(struct sock *) acc_in; /* established, newest first; link: acc_next */
 	struct sock *acc_next;

@@ -112,6 +112,12 @@ op_counters(struct stack *st, void *arg)
 	struct stack_counters *out = arg;
 
 	*out = st->counters; /* of sockets that are gone, too */
+	mem_settle_all(st);
+	out->mem_bytes = st->mem.used;
+	out->mem_high_bytes = st->mem.high;
+	out->mem_pressure = st->mem.n_pressure;
+	out->mem_rx_drops = st->mem.n_rx_drops;
+	out->mem_ooo_drops = st->mem.n_ooo_drops;
 	for (const struct sock *s = st->all; s != NULL; s = s->all_next)
 		sock_count(s, out);
 }

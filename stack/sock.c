@@ -69,6 +69,7 @@ sock_free_pkts(struct sock *s)
 	free_list(atomic_exchange(&s->rx_in, NULL));
 	free_list(s->rx_head);
 	s->rx_head = s->rx_tail = NULL;
+	s->rx_mem_out = s->rx_mem_in;
 }
 
 void
@@ -120,6 +121,7 @@ sock_retire(struct stack *st, struct sock *s)
 	if (s->zombie)
 		return;
 	s->zombie = true;
+	mem_forget(&st->mem, s);
 	sock_count(s, &st->counters);
 	sock_all_remove(s);
 	s->acc_next = st->zombies;
@@ -148,9 +150,12 @@ sock_reap(struct stack *st)
 }
 
 void
-sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t bytes)
+sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t bytes, uint32_t mem)
 {
-	pkts_push(&s->rx_in, newest, oldest);
+	if (newest != NULL) {
+		mem_count(&s->rx_mem_in, mem);
+		pkts_push(&s->rx_in, newest, oldest);
+	}
 	atomic_store_explicit(&s->rx_bytes_in,
 		atomic_load_explicit(&s->rx_bytes_in, memory_order_relaxed) + bytes,
 		memory_order_release);
@@ -158,6 +163,52 @@ sock_push_rx(struct sock *s, struct pkt *newest, struct pkt *oldest, uint32_t by
 		atomic_store_explicit(&s->rx_pkts_in,
 			atomic_load_explicit(&s->rx_pkts_in, memory_order_relaxed) + 1,
 			memory_order_release);
+}
+
+/* The newest packet that waits, and who may read it is locked out; NULL: none, nothing is locked. */
+static struct pkt *
+lock_newest_rx(struct sock *s)
+{
+	struct pkt *p;
+
+	if (!spin_trylock(&s->rx_lock))
+		return NULL; /* the program is reading: it will make room */
+	p = atomic_load_explicit(&s->rx_in, memory_order_relaxed);
+	if (p == NULL && s->rx_head != NULL)
+		p = s->rx_tail;
+	if (p == NULL)
+		spin_unlock(&s->rx_lock);
+	return p;
+}
+
+bool
+sock_join_rx(struct sock *s, const void *data, uint32_t len)
+{
+	struct pkt *p = lock_newest_rx(s);
+	bool fits;
+
+	if (p == NULL)
+		return false;
+	fits = edge_room(p) >= len;
+	if (fits) {
+		memcpy(p->data + p->len, data, len);
+		p->len += len;
+	}
+	spin_unlock(&s->rx_lock);
+	return fits;
+}
+
+bool
+sock_can_join_rx(struct sock *s, uint32_t len)
+{
+	struct pkt *p = lock_newest_rx(s);
+	bool fits;
+
+	if (p == NULL)
+		return false;
+	fits = edge_room(p) >= len;
+	spin_unlock(&s->rx_lock);
+	return fits;
 }
 
 void
@@ -173,11 +224,7 @@ sock_set_error(struct sock *s, int err, uint32_t flags)
 bool
 sock_writable(const struct sock *s)
 {
-	struct sock *m = (struct sock *)s;
-	uint64_t held = atomic_load_explicit(&m->tx_charge_in, memory_order_acquire) -
-			atomic_load_explicit(&m->tx_charge_acked, memory_order_acquire);
-
-	return held * 3 <= (uint64_t)sock_sndbuf(s) * 2;
+	return sock_tx_has_room(s, 3, 2);
 }
 
 /* Who is told "not writable" may now wait for it without a send that failed: note it, and look

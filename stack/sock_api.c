@@ -272,6 +272,7 @@ accept_pop(struct sock *l)
 	if (s != NULL) {
 		l->acc_head = s->acc_next;
 		s->acc_next = NULL;
+		atomic_store_explicit(&s->accepted, true, memory_order_relaxed);
 		atomic_fetch_sub(&l->acc_n, 1);
 	}
 	spin_unlock(&l->rx_lock);

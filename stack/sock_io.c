@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <sys/epoll.h>
 
-#define TELL_BYTES (128 * 1024) /* read bytes after which the peer must hear of a larger window */
+#define TELL_BYTES (128 * 1024) /* at each multiple the peer must hear of a larger window */
 #define PUSH_BYTES (64 * 1024)  /* written bytes after which they are sent: one large packet */
 #define PIECE_MIN_CHARGE 512    /* a small piece occupies a whole packet */
 #define UDP_MAX 65507
@@ -91,11 +91,19 @@ count_call(_Atomic uint64_t *n)
 		memory_order_relaxed);
 }
 
+/* Under pressure the stack wants to know at once what is free, and the peer when it may send more. */
+static bool
+must_tell(const struct sock *s)
+{
+	return s->stack != NULL && mem_pressure(&s->stack->mem);
+}
+
 static size_t
 recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 {
 	struct pkt *p;
 	size_t total = 0;
+	uint32_t freed = 0;
 	uint64_t out;
 
 	spin_lock(&s->rx_lock);
@@ -117,17 +125,16 @@ recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 		if (p->off < p->len)
 			break;
 		s->rx_head = p->next;
-		edge_free(p);
+		freed += edge_free(p);
 		p = s->rx_head;
 	}
 	if (total > 0 && (flags & MSG_PEEK) == 0) {
 		out = atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed) + total;
 		atomic_store_explicit(&s->rx_bytes_out, out, memory_order_release);
+		mem_count(&s->rx_mem_out, freed);
 		count_call(&s->n_reads);
-		if ((uint32_t)out - s->rx_told >= TELL_BYTES) {
-			s->rx_told = (uint32_t)out;
+		if (out / TELL_BYTES != (out - total) / TELL_BYTES || must_tell(s))
 			stack_mark_dirty(s, SD_RX);
-		}
 	}
 	spin_unlock(&s->rx_lock);
 	return total;
@@ -180,6 +187,7 @@ recv_datagram(struct sock *s, struct cursor *c, int flags, struct sockaddr_in *f
 {
 	struct pkt *p;
 	size_t copied = 0, total;
+	uint32_t freed = 0;
 	bool more;
 
 	spin_lock(&s->rx_lock);
@@ -203,14 +211,17 @@ recv_datagram(struct sock *s, struct cursor *c, int flags, struct sockaddr_in *f
 		copied += cursor_copy(c, p->data, p->len, false);
 		if ((flags & MSG_PEEK) == 0) {
 			s->rx_head = next;
-			edge_free(p);
+			freed += edge_free(p);
 		}
 		p = next;
 	} while (more);
 	if ((flags & MSG_PEEK) == 0) {
 		atomic_fetch_add_explicit(&s->rx_bytes_out, total, memory_order_release);
 		atomic_fetch_add_explicit(&s->rx_pkts_out, 1, memory_order_release);
+		mem_count(&s->rx_mem_out, freed);
 		count_call(&s->n_reads);
+		if (must_tell(s))
+			stack_mark_dirty(s, SD_RX);
 	}
 	spin_unlock(&s->rx_lock);
 	if (out_flags != NULL)
@@ -266,24 +277,17 @@ sock_inq(struct sock *s)
 
 /* --- sending ------------------------------------------------------------------------------------------ */
 
-static uint64_t
-tx_held(struct sock *s)
-{
-	return atomic_load_explicit(&s->tx_charge_in, memory_order_relaxed) -
-	       atomic_load_explicit(&s->tx_charge_acked, memory_order_acquire);
-}
-
 /* One more piece of the stream, under tx_lock; 0: no room, -ENOMEM: no packet. */
 static ssize_t
 send_piece(struct sock *s, struct cursor *c, size_t left)
 {
-	uint64_t held = tx_held(s);
 	struct pkt *p;
+	uint32_t mem;
 	size_t n;
 
-	if (held >= sock_sndbuf(s))
+	if (!sock_tx_has_room(s, 1, 1))
 		return 0;
-	p = edge_alloc(s->stack, left > UINT32_MAX ? UINT32_MAX : (uint32_t)left);
+	p = edge_alloc(s->stack, left > UINT32_MAX ? UINT32_MAX : (uint32_t)left, &mem);
 	if (p == NULL)
 		return -ENOMEM;
 	n = cursor_copy(c, p->data, left < p->len ? left : p->len, true);
@@ -291,9 +295,8 @@ send_piece(struct sock *s, struct cursor *c, size_t left)
 	p->charge = n < PIECE_MIN_CHARGE ? PIECE_MIN_CHARGE : n;
 	p->end = atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed) + n;
 	atomic_store_explicit(&s->tx_bytes_in, p->end, memory_order_relaxed);
-	atomic_store_explicit(&s->tx_charge_in,
-		atomic_load_explicit(&s->tx_charge_in, memory_order_relaxed) + p->charge,
-		memory_order_relaxed);
+	mem_count(&s->tx_charge_in, p->charge);
+	mem_count(&s->tx_mem_in, mem);
 	pkts_push(&s->tx_in, p, p);
 	return n;
 }
@@ -307,7 +310,7 @@ tx_full(struct sock *s, bool no_memory)
 		stack_mark_dirty(s, SD_MEM);
 		return true;
 	}
-	return tx_held(s) >= sock_sndbuf(s);
+	return !sock_tx_has_room(s, 1, 1);
 }
 
 static int
@@ -337,8 +340,8 @@ run_if_due(struct sock *s)
 
 	if (!completes(s))
 		return;
-	if (in - s->tx_pushed >= PUSH_BYTES) {
-		s->tx_pushed = in;
+	if ((uint32_t)in - s->tx_pushed >= PUSH_BYTES) {
+		s->tx_pushed = (uint32_t)in;
 		stack_try_run(st);
 		return;
 	}
@@ -385,11 +388,13 @@ static int
 build_datagram(struct sock *s, struct cursor *c, size_t len, const struct sockaddr_in *to,
 	struct pkt **newest, struct pkt **oldest)
 {
+	uint32_t charge = 0, mem = 0;
 	size_t left = len;
 
 	*newest = *oldest = NULL;
 	do {
-		struct pkt *p = edge_alloc(s->stack, left);
+		uint32_t bytes;
+		struct pkt *p = edge_alloc(s->stack, left, &bytes);
 		size_t n;
 
 		if (p == NULL) {
@@ -411,9 +416,12 @@ build_datagram(struct sock *s, struct cursor *c, size_t len, const struct sockad
 		*newest = p;
 		if (*oldest == NULL)
 			*oldest = p;
-		atomic_fetch_add_explicit(&s->tx_charge_in, p->charge, memory_order_relaxed);
-		atomic_fetch_add_explicit(&s->tx_bytes_in, n, memory_order_relaxed);
+		charge += p->charge;
+		mem += bytes;
 	} while (left > 0);
+	mem_count(&s->tx_charge_in, charge);
+	atomic_fetch_add_explicit(&s->tx_bytes_in, len, memory_order_relaxed);
+	mem_count(&s->tx_mem_in, mem);
 	return 0;
 }
 
@@ -445,7 +453,7 @@ send_udp(struct sock *s, const struct iovec *iov, int iovcnt, const struct socka
 	if (to->sin_addr.s_addr == INADDR_BROADCAST && !s->broadcast)
 		return -EACCES;
 	spin_lock(&s->tx_lock);
-	if (tx_held(s) >= sock_sndbuf(s) && tx_full(s, false)) {
+	if (!sock_tx_has_room(s, 1, 1) && tx_full(s, false)) {
 		spin_unlock(&s->tx_lock);
 		return -EAGAIN;
 	}

@@ -269,6 +269,7 @@ stack_run_locked(struct stack *st)
 
 	st->worked = false;
 	stack_clock(st);
+	mem_check(st);
 	run_ops(st, rpc != 0 ? rpc : UINT32_MAX);
 	stack_serve_dirty(st);
 	if (st->wheel.now_ms != st->now_ms)
@@ -441,6 +442,8 @@ void
 stack_wire(struct stack *st, const struct stack_wiring *w)
 {
 	st->wiring = *w;
+	if (st->index == 0)
+		edge_limit_caches(st);
 }
 
 int

@@ -144,6 +144,9 @@ struct stack_counters {
 	uint64_t app_reads, app_writes, app_read_bytes, app_write_bytes;
 	uint64_t conns, listeners;
 	uint64_t alloc_fail;
+	uint64_t mem_bytes, mem_high_bytes; /* packets that sockets keep; their mark, see mem.c */
+	uint64_t mem_pressure;              /* times that it began */
+	uint64_t mem_rx_drops, mem_ooo_drops;
 	int tid; /* thread that ran it last */
 };
 void stack_counters_read(struct stack *s, struct stack_counters *out);

@@ -112,6 +112,8 @@ tcp_leave(struct stack *st, struct sock *s)
 			tcp_orphan_note(st, s);
 		tcp_timer_arm(st, s);
 	}
+	if (!s->zombie)
+		mem_settle(&st->mem, s);
 	if (st->zombies != NULL)
 		sock_reap(st);
 }
@@ -146,13 +148,22 @@ on_error(void *arg, err_t err)
 	sock_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 }
 
+/* A small segment behind others that wait: its bytes go to them, and its packet is free at once. */
+static inline bool
+join(struct sock *s, const struct pbuf *p)
+{
+	if (p->len > SOCK_JOIN_MAX || mem_rx_held(s) == 0)
+		return false;
+	return sock_join_rx(s, p->payload, p->len);
+}
+
 static err_t
 on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 {
 	struct sock *s = arg;
 	struct stack *st = s->stack;
 	struct pkt *newest = NULL, *oldest = NULL;
-	uint32_t bytes = 0;
+	uint32_t bytes = 0, mem = 0;
 
 	if (p == NULL) {
 		sock_flag_set(s, SF_EOF);
@@ -175,7 +186,8 @@ on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 		struct pkt *k = (struct pkt *)p;
 
 		p->next = NULL;
-		if (p->len == 0) {
+		if (p->len == 0 || (newest == NULL && join(s, p))) {
+			bytes += p->len;
 			st->lw->pbuf_free(p);
 		} else {
 			k->data = p->payload;
@@ -187,11 +199,11 @@ on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 			if (oldest == NULL)
 				oldest = k;
 			bytes += k->len;
+			mem += edge_mem(k);
 		}
 		p = next;
 	}
-	if (newest != NULL)
-		sock_push_rx(s, newest, oldest, bytes);
+	sock_push_rx(s, newest, oldest, bytes, mem);
 	sock_notify(s, EPOLLIN);
 	return ERR_OK;
 }
@@ -202,7 +214,7 @@ on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 {
 	struct sock *s = arg;
 	uint64_t acked = atomic_load_explicit(&s->tx_bytes_acked, memory_order_relaxed) + len;
-	uint64_t charge = atomic_load_explicit(&s->tx_charge_acked, memory_order_relaxed);
+	uint32_t charge = 0, mem = 0;
 
 	while (s->tx_head != NULL && s->tx_head != s->tx_feed && s->tx_head->end <= acked) {
 		struct pkt *p = s->tx_head;
@@ -211,11 +223,12 @@ on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 		if (s->tx_out == p)
 			s->tx_out = NULL;
 		charge += p->charge;
-		edge_free(p);
+		mem += edge_free(p);
 	}
 	if (s->tx_head == NULL)
 		s->tx_tail = NULL;
-	atomic_store_explicit(&s->tx_charge_acked, charge, memory_order_release);
+	mem_count(&s->tx_charge_acked, charge);
+	mem_count(&s->tx_mem_out, mem);
 	atomic_store_explicit(&s->tx_bytes_acked, acked, memory_order_release);
 	/* A waiter sets the flag and then looks at the room; here it is the other way round. */
 	atomic_thread_fence(memory_order_seq_cst);

@@ -14,6 +14,7 @@
 #include "stack/tcp_sb.h"
 
 struct pkt;
+struct sock;
 
 #define TCP_OOO_RUNS_MAX 1024
 /* What a peer may pin: a packet for every KB held and some more; with an MSS of 536 or above a
@@ -35,6 +36,9 @@ struct tcp_ooo {
 	uint32_t n_pkts, bytes;
 	uint32_t recent[TCP_OOO_RECENT]; /* a sequence number of each run touched last, newest first */
 	uint32_t n_recent;
+	/* mem.c's: real memory of the packets; neighbours among the connections that have some */
+	uint32_t mem;
+	struct sock *older, *newer;
 };
 
 enum tcp_ooo_verdict {

@@ -185,6 +185,7 @@ tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 	}
 	if (s->pcb == NULL) {
 		tcp_tx_collect(s);
+		mem_settle(&st->mem, s);
 		return;
 	}
 	tcp_enter(st, s);

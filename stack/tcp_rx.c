@@ -11,12 +11,49 @@
 
 #define CHALLENGE_ACKS_PER_MS 8
 
-/* What the program has read since the last time opens the window again. */
+/* How far the window may open: under pressure to what the connection may hold, but two segments. */
+static uint32_t
+window_max(const struct stack *st, const struct sock *s)
+{
+	uint32_t most = atomic_load_explicit(&((struct stack *)st)->mem.share, memory_order_relaxed) / 2;
+	uint32_t least = 2 * (uint32_t)s->pcb->mss;
+
+	return most > least ? most : least;
+}
+
+/* The same for a connection that shall not be told of all the room there is in its window. */
+static __attribute__((noinline)) void
+report_some(struct stack *st, struct sock *s, uint64_t out)
+{
+	uint32_t max = window_max(st, s), before = s->pcb->rcv_ann_wnd;
+
+	while (s->rx_recved < out && s->pcb->rcv_wnd < max) {
+		uint64_t n = LWIP_MIN(out - s->rx_recved, max - s->pcb->rcv_wnd);
+
+		n = LWIP_MIN(n, 0xffff);
+		s->rx_recved += n;
+		st->lw->tcp_recved(s->pcb, (u16_t)n);
+	}
+	/* A window that was closed has to be told to be open: lwIP waits for more than `max`. */
+	if (before < s->pcb->mss && s->pcb->rcv_ann_wnd >= s->pcb->mss) {
+		tcp_ack_now(s->pcb);
+		st->lw->tcp_output(s->pcb);
+	}
+}
+
+/* What the program has read since the last time opens the window again; all of it, once the program
+ * has closed the socket: lwIP resets a connection that is closed with less. */
 void
 tcp_report_recved(struct stack *st, struct sock *s)
 {
 	uint64_t out = atomic_load_explicit(&s->rx_bytes_out, memory_order_acquire);
 
+	if (s->rx_recved == out)
+		return;
+	if (__builtin_expect(mem_pressure(&st->mem), 0) && !s->closed) {
+		report_some(st, s, out);
+		return;
+	}
 	while (s->rx_recved < out) {
 		uint64_t n = out - s->rx_recved;
 
@@ -25,6 +62,19 @@ tcp_report_recved(struct stack *st, struct sock *s)
 		s->rx_recved += n;
 		st->lw->tcp_recved(s->pcb, (u16_t)n);
 	}
+}
+
+/* Is there memory for a segment that comes in its turn, or room for it where others wait? */
+static bool
+rx_has_room(struct stack *st, struct sock *s, const struct pbuf *pb,
+	const struct tcp_gate_segment *g)
+{
+	if (g->len == 0 || (g->flags & (TCP_RST | TCP_SYN)) != 0 ||
+	    !tcp_gate_seq_lt(s->pcb->rcv_nxt, g->seq + g->len) || s->closed)
+		return true;
+	if (mem_may_receive(st, s, edge_chain_mem((const struct pkt *)pb)))
+		return true;
+	return pb->next == NULL && g->len <= SOCK_JOIN_MAX && sock_can_join_rx(s, g->len);
 }
 
 /* Also makes the options fit for lwIP. */
@@ -128,7 +178,8 @@ rx_header(struct stack *st, struct sock *s, const struct pbuf *pb, const void *i
 	struct tcp_gate_segment bare = *g;
 	struct pbuf *copy;
 
-	if (s->pcb->state != SYN_RCVD && s->pcb->unacked == NULL)
+	if (s->pcb->state != SYN_RCVD && s->pcb->unacked == NULL && s->pcb->unsent == NULL &&
+	    s->tx_feed == NULL)
 		return;
 	copy = st->lw->pbuf_alloc(PBUF_RAW, TCPH_HDRLEN_BYTES(h), PBUF_RAM);
 	if (copy == NULL)
@@ -148,7 +199,13 @@ rx_connection(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	if (s->pcb->state != TIME_WAIT)
 		tcp_report_recved(st, s);
 	if (g->seq == s->pcb->rcv_nxt || !tcp_rx_is_early(s, g)) {
-		rx_segment(st, s, pb, ip, g);
+		if (__builtin_expect(mem_pressure(&st->mem), 0) && !rx_has_room(st, s, pb, g)) {
+			st->mem.n_rx_drops++;
+			rx_header(st, s, pb, ip, g);
+			st->lw->pbuf_free(pb);
+		} else {
+			rx_segment(st, s, pb, ip, g);
+		}
 	} else {
 		rx_header(st, s, pb, ip, g);
 		tcp_rx_keep(st, s, pb, ip, g);

@@ -61,8 +61,15 @@ tcp_rx_keep(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	const struct tcp_sb_block block = {g->seq, g->seq + g->len};
 	enum tcp_ooo_verdict v = TCP_OOO_FULL;
 	struct pkt *p = (struct pkt *)pb;
+	uint32_t mem = edge_chain_mem(p);
 
 	if (s->pcb == NULL || s->pcb->state < ESTABLISHED || s->pcb->state > FIN_WAIT_2) {
+		st->lw->pbuf_free(pb);
+		return;
+	}
+	if (!mem_ooo_make_room(st, s, mem)) {
+		/* Without an ACK: many that are refused shall cost little. */
+		st->mem.n_ooo_drops++;
 		st->lw->pbuf_free(pb);
 		return;
 	}
@@ -70,10 +77,14 @@ tcp_rx_keep(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 		s->ooo = calloc(1, sizeof(*s->ooo));
 	if (s->ooo != NULL)
 		v = tcp_ooo_add(s->ooo, p, g->seq, g->len + ((g->flags & TCP_FIN) != 0));
-	if (v == TCP_OOO_ADDED)
+	if (v == TCP_OOO_ADDED) {
 		p->data = (uint8_t *)(uintptr_t)ip;
-	else
+		p->charge = mem;
+		mem_ooo_added(st, s, mem);
+	} else {
+		st->mem.n_ooo_drops += v == TCP_OOO_FULL;
 		st->lw->pbuf_free(pb);
+	}
 	free_if_empty(s);
 	set_blocks(s, v == TCP_OOO_DUPLICATE ? &block : NULL);
 	st->lw->send_empty_ack(s->pcb);
@@ -123,6 +134,7 @@ tcp_rx_after(struct stack *st, struct sock *s)
 	while (s->ooo != NULL && (p = tcp_ooo_take(s->ooo, s->pcb->rcv_nxt)) != NULL) {
 		struct pbuf *pb = (struct pbuf *)p;
 
+		mem_ooo_removed(st, s, p->charge);
 		refresh_header(s->pcb, pb->payload);
 		tcp_clear_flags(s->pcb, TF_ACK_DELAY | TF_ACK_NOW);
 		st->lw->tcp_input(pb, st->netif, (const struct ip_hdr *)p->data);
@@ -145,10 +157,19 @@ tcp_rx_ooo_free(struct stack *st, struct sock *s)
 
 	if (s->ooo == NULL)
 		return;
-	while ((p = tcp_ooo_drop(s->ooo)) != NULL)
+	while ((p = tcp_ooo_drop(s->ooo)) != NULL) {
+		mem_ooo_removed(st, s, p->charge);
 		st->lw->pbuf_free((struct pbuf *)p);
+	}
 	free(s->ooo);
 	s->ooo = NULL;
 	if (s->pcb != NULL)
 		set_blocks(s, NULL);
+}
+
+void
+tcp_rx_ooo_evict(struct stack *st, struct sock *s)
+{
+	st->mem.n_ooo_drops += s->ooo->n_pkts;
+	tcp_rx_ooo_free(st, s);
 }

@@ -17,33 +17,58 @@
 void
 tcp_tx_drop(struct sock *s)
 {
-	uint64_t charge = atomic_load_explicit(&s->tx_charge_acked, memory_order_relaxed);
+	uint32_t charge = 0, mem = 0;
 	struct pkt *p;
 
 	while ((p = s->tx_head) != NULL) {
 		s->tx_head = p->next;
 		charge += p->charge;
-		edge_free(p);
+		mem += edge_free(p);
 	}
 	s->tx_tail = s->tx_feed = s->tx_out = NULL;
-	atomic_store_explicit(&s->tx_charge_acked, charge, memory_order_release);
+	mem_count(&s->tx_mem_out, mem);
+	mem_count(&s->tx_charge_acked, charge);
+}
+
+/*
+ * A small piece behind one that lwIP has not been given in full joins it: small writes that wait for
+ * the window must not take a packet each, and one tcp_write() is cheaper than several.
+ */
+static bool
+tx_join(struct sock *s, struct pkt *p)
+{
+	struct pkt *tail = s->tx_tail;
+
+	if (p->len > WRITE_COPY_MAX || s->tx_feed == NULL || edge_room(tail) < p->len)
+		return false;
+	memcpy(tail->data + tail->len, p->data, p->len);
+	tail->len += p->len;
+	tail->end = p->end;
+	tail->charge += p->len;
+	mem_count(&s->tx_charge_acked, p->charge - p->len);
+	mem_count(&s->tx_mem_out, edge_free(p));
+	return true;
 }
 
 /* Take what the program has queued since the last time, in order. */
 void
 tcp_tx_collect(struct sock *s)
 {
-	struct pkt *last, *first = pkts_take(&s->tx_in, &last);
+	struct pkt *last, *p = pkts_take(&s->tx_in, &last), *next;
 
-	if (first == NULL)
-		return;
-	if (s->tx_tail != NULL)
-		s->tx_tail->next = first;
-	else
-		s->tx_head = first;
-	s->tx_tail = last;
-	if (s->tx_feed == NULL)
-		s->tx_feed = first;
+	for (; p != NULL; p = next) {
+		next = p->next;
+		if (tx_join(s, p))
+			continue;
+		p->next = NULL;
+		if (s->tx_tail != NULL)
+			s->tx_tail->next = p;
+		else
+			s->tx_head = p;
+		s->tx_tail = p;
+		if (s->tx_feed == NULL)
+			s->tx_feed = p;
+	}
 }
 
 static uint64_t
@@ -136,15 +161,14 @@ static void
 tx_drop_copied(struct sock *s)
 {
 	struct pkt *p = s->tx_head;
-	uint64_t charge = atomic_load_explicit(&s->tx_charge_acked, memory_order_relaxed);
 
 	s->tx_head = p->next;
 	if (s->tx_head == NULL)
 		s->tx_tail = NULL;
 	if (s->tx_out == p)
 		s->tx_out = NULL;
-	atomic_store_explicit(&s->tx_charge_acked, charge + p->charge, memory_order_release);
-	edge_free(p);
+	mem_count(&s->tx_charge_acked, p->charge);
+	mem_count(&s->tx_mem_out, edge_free(p));
 }
 
 static void

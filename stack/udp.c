@@ -10,6 +10,21 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
+#define RCVBUF_MEM 4
+
+/* SO_RCVBUF is of payload; the packets of small datagrams may take some times that. */
+static bool
+no_memory(struct stack *st, const struct sock *s, uint32_t bytes)
+{
+	uint32_t held = mem_rx_held(s);
+
+	if ((held == 0 || (uint64_t)held + bytes <= (uint64_t)s->rcvbuf * RCVBUF_MEM) &&
+	    (!mem_pressure(&st->mem) || mem_may_receive(st, s, bytes)))
+		return false;
+	st->mem.n_rx_drops++;
+	return true;
+}
+
 static void
 on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *addr, u16_t port)
 {
@@ -21,8 +36,9 @@ on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *add
 	uint32_t pkts = atomic_load_explicit(&s->rx_pkts_in, memory_order_relaxed) -
 			atomic_load_explicit(&s->rx_pkts_out, memory_order_relaxed);
 	struct pkt *newest = NULL, *oldest = (struct pkt *)p;
+	uint32_t mem = edge_chain_mem(oldest);
 
-	if (s->closed || (pkts > 0 && held + total > s->rcvbuf) || pkts >= s->rcvbuf / 256) {
+	if (s->closed || (pkts > 0 && held + total > s->rcvbuf) || no_memory(st, s, mem)) {
 		st->lw->mib2->udpinerrors++;
 		st->lw->pbuf_free(p);
 		return;
@@ -45,7 +61,8 @@ on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *add
 		p->ref = 0; /* not lwIP's any more, see edge.c */
 		p = next;
 	}
-	sock_push_rx(s, newest, oldest, total);
+	sock_push_rx(s, newest, oldest, total, mem);
+	mem_settle(&st->mem, s);
 	sock_notify(s, EPOLLIN);
 }
 
@@ -120,7 +137,8 @@ static void
 send_all(struct stack *st, struct sock *s)
 {
 	struct pkt *last, *p = pkts_take(&s->tx_in, &last);
-	uint64_t charge = 0, bytes = 0;
+	uint32_t charge = 0, mem = 0;
+	uint64_t bytes = 0;
 
 	while (p != NULL) {
 		struct pkt *after = s->udp != NULL ? send_one(st, s, p) : NULL;
@@ -130,12 +148,13 @@ send_all(struct stack *st, struct sock *s)
 
 			charge += p->charge;
 			bytes += p->len;
-			edge_free(p);
+			mem += edge_free(p);
 			p = next;
 		}
 	}
 	s->tx_head = s->tx_out = NULL;
-	atomic_fetch_add_explicit(&s->tx_charge_acked, charge, memory_order_release);
+	mem_count(&s->tx_charge_acked, charge);
+	mem_count(&s->tx_mem_out, mem);
 	atomic_fetch_add_explicit(&s->tx_bytes_acked, bytes, memory_order_seq_cst);
 	if (sock_flags(s) & SF_TX_FULL) {
 		sock_flag_clear(s, SF_TX_FULL);
@@ -147,6 +166,7 @@ void
 udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 {
 	send_all(st, s);
+	mem_settle(&st->mem, s);
 	if ((reasons & SD_CLOSE) == 0)
 		return;
 	s->closed = true;

@@ -22,7 +22,7 @@
 static inline int
 eal_test_start(void)
 {
-	static char *argv[] = { "test", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
+	static char *argv[] = { "test", "--no-huge", "-m", "128", "--no-pci", "--no-shconf",
 		"--no-telemetry", "-l", "0", "--log-level", "error", "--iova-mode", "va",
 		EAL_TEST_VDEV };
 

@@ -36,7 +36,7 @@ struct sim_wire sim_wire;
 uint64_t sim_now_us = 1000000;
 
 static struct side sides[2];
-static struct rte_mempool *pool, *bulk;
+static struct rte_mempool *pools[2], *bulk; /* packets: what a side sends, and what reaches it */
 static uint64_t seed;
 static unsigned int settled;
 
@@ -64,9 +64,9 @@ is_data(const struct rte_mbuf *m)
 
 /* What port, classify and checksums do between two hosts: a fresh, plain, unshared packet. */
 static struct rte_mbuf *
-carry(struct rte_mbuf *m)
+carry(int from, struct rte_mbuf *m)
 {
-	struct rte_mbuf *c = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+	struct rte_mbuf *c = rte_pktmbuf_copy(m, pools[1 - from], 0, UINT32_MAX);
 	struct rte_ipv4_hdr *ip;
 
 	rte_pktmbuf_free(m);
@@ -138,7 +138,7 @@ tapped(int from, struct rte_mbuf *m)
 void
 sim_inject(int to, const void *ip, uint16_t len)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pools[to]);
 	char *at = m != NULL ? rte_pktmbuf_append(m, RTE_ETHER_HDR_LEN + len) : NULL;
 
 	if (at == NULL || sides[to].n_in + 1 >= WIRE_MAX) {
@@ -168,7 +168,7 @@ put_frame(int from, struct rte_mbuf *m)
 		return;
 	}
 	sim_wire.passed++;
-	f.m = carry(m);
+	f.m = carry(from, m);
 	if (f.m == NULL)
 		return;
 	if (what >= SIM_HOLD1 && to->held.m == NULL) {
@@ -187,8 +187,9 @@ put_frame(int from, struct rte_mbuf *m)
 
 /* What a port with TSO makes of a large packet: `off` bytes of payload on, one segment. */
 static struct rte_mbuf *
-segment_of(struct rte_mbuf *m, uint32_t off)
+segment_of(int from, struct rte_mbuf *m, uint32_t off)
 {
+	struct rte_mempool *pool = pools[from];
 	uint32_t hdr = m->l3_len + m->l4_len, all = m->pkt_len - hdr;
 	uint32_t len = all - off < m->tso_segsz ? all - off : m->tso_segsz;
 	struct rte_mbuf *head = rte_pktmbuf_copy(m, pool, 0, hdr);
@@ -247,7 +248,7 @@ send_frames(int from)
 			continue;
 		}
 		for (; off < payload; off += m->tso_segsz)
-			put_frame(from, segment_of(m, off));
+			put_frame(from, segment_of(from, m, off));
 		rte_pktmbuf_free(m);
 	}
 }
@@ -309,7 +310,7 @@ sim_tso(uint16_t max)
 	for (int me = SIM_A; me <= SIM_B; me++) {
 		struct stack_wiring w = {.walk = walk,
 			.walk_arg = (void *)(intptr_t)me,
-			.pool = pool,
+			.pool = pools[me],
 			.bulk = bulk,
 			.tso_max = &tso_max};
 
@@ -320,23 +321,37 @@ sim_tso(uint16_t max)
 unsigned int
 sim_packets_out(void)
 {
-	return rte_mempool_in_use_count(pool) + rte_mempool_in_use_count(bulk);
+	return rte_mempool_in_use_count(pools[SIM_A]) + rte_mempool_in_use_count(pools[SIM_B]) +
+	       rte_mempool_in_use_count(bulk);
+}
+
+unsigned int
+sim_packets_free(int side)
+{
+	return rte_mempool_avail_count(pools[side]);
+}
+
+static struct rte_mempool *
+make_pool(const char *name)
+{
+	return rte_pktmbuf_pool_create(name, SIM_PACKETS, 0, stack_priv_size(),
+		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 }
 
 void
 sim_setup(void)
 {
-	if (pool == NULL) {
+	if (bulk == NULL) {
 		if (eal_test_start() < 0) {
 			fprintf(stderr, "sim: no EAL\n");
 			exit(2);
 		}
 		lwip_assert_aborts = true;
-		pool = rte_pktmbuf_pool_create("sim", 8191, 0, stack_priv_size(),
-			RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		pools[SIM_A] = make_pool("sim-a");
+		pools[SIM_B] = make_pool("sim-b");
 		bulk = rte_pktmbuf_pool_create("sim-bulk", 511, 0, stack_priv_size(),
 			16384 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
-		if (pool == NULL || bulk == NULL) {
+		if (pools[SIM_A] == NULL || pools[SIM_B] == NULL || bulk == NULL) {
 			fprintf(stderr, "sim: no pool\n");
 			exit(2);
 		}
@@ -364,6 +379,11 @@ sim_teardown(void)
 	CU_ASSERT_EQUAL(stack_conns(sim_stack(SIM_A), &i, 1), 0);
 	CU_ASSERT_EQUAL(stack_conns(sim_stack(SIM_B), &i, 1), 0);
 	CU_ASSERT_EQUAL(sim_packets_out(), settled);
+	/* What was charged to a socket has been given back to the byte. */
+	CU_ASSERT_EQUAL(sim_stack(SIM_A)->mem.used, 0);
+	CU_ASSERT_EQUAL(sim_stack(SIM_B)->mem.used, 0);
+	CU_ASSERT_EQUAL(sim_stack(SIM_A)->mem.ooo, 0);
+	CU_ASSERT_EQUAL(sim_stack(SIM_B)->mem.ooo, 0);
 }
 
 struct stack_group *

@@ -64,5 +64,7 @@ void sim_connect(uint16_t port, struct sock **a, struct sock **b, struct sock **
 /* An IP packet arrives at `to` at its next walk, from nowhere. */
 void sim_inject(int to, const void *ip, uint16_t len);
 unsigned int sim_packets_out(void); /* packets taken from the pools */
+#define SIM_PACKETS 8191
+unsigned int sim_packets_free(int side); /* of the SIM_PACKETS that a side has for its wire */
 
 #endif

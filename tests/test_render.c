@@ -110,7 +110,9 @@ lstack_keeps_the_names_of_gazelle(void)
 	       "call_msg: 0                       call_posted: 0                    app_events: 0\n"
 	       "app_read: 0                       app_write: 0                      "
 	       "idle_percent: 0\n"
-	       "app_read_bytes: 1099511627776     app_write_bytes: 0\n");
+	       "app_read_bytes: 1099511627776     app_write_bytes: 0                mem_kb: 0\n"
+	       "mem_high_kb: 0                    mem_pressure: 0                   mem_rx_drop: 0\n"
+	       "mem_ooo_drop: 0\n");
 }
 
 static void

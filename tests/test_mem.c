@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What peers can take of a stack's packet memory, on the simulator. B is under attack; that every
+ * byte charged is given back, sim_teardown() checks after each test.
+ */
+#include "stack/edge.h"
+#include "stack/impl.h"
+#include "tests/cunit_main.h"
+#include "tests/sim.h"
+
+#include <errno.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+#include <stdlib.h>
+
+#define PORT 7000
+#define MANY 60
+
+static struct sock *listener;
+static uint8_t buf[256 * 1024];
+
+static struct mem *
+mem_of(int side)
+{
+	return &sim_stack(side)->mem;
+}
+
+static void
+start(void)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, PORT);
+
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_B), SOCK_TCP, &listener), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_bind(listener, &at), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_listen(listener, 4096), 0);
+}
+
+/* One more connection to `listener`; b NULL: B does not accept it. */
+static void
+join(struct sock **a, struct sock **b)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, PORT);
+
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_A), SOCK_TCP, a), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_connect(*a, &at), -EINPROGRESS);
+	sim_run(1000);
+	if (b != NULL)
+		CU_ASSERT_EQUAL_FATAL(sock_accept(listener, b, NULL), 0);
+}
+
+/* Byte `i` of the stream of connection `n`. */
+static uint8_t
+pattern(uint32_t n, uint64_t i)
+{
+	return (uint8_t)(n * 31 + i + (i >> 8) * 7);
+}
+
+/* As much of the stream as the socket takes; its new length. */
+static uint64_t
+send_stream(struct sock *s, uint32_t n, uint64_t from, size_t len)
+{
+	struct iovec iov = {buf, len};
+	ssize_t sent;
+
+	for (size_t i = 0; i < len; i++)
+		buf[i] = pattern(n, from + i);
+	sent = sock_send(s, &iov, 1, 0, NULL);
+	return sent > 0 ? from + (uint64_t)sent : from;
+}
+
+/* Read what is there and compare; its new length. */
+static uint64_t
+recv_stream(struct sock *s, uint32_t n, uint64_t from)
+{
+	struct iovec iov = {buf, sizeof(buf)};
+	unsigned int wrong = 0;
+	ssize_t got;
+
+	while ((got = sock_recv(s, &iov, 1, 0, NULL, NULL)) > 0) {
+		for (ssize_t i = 0; i < got; i++)
+			wrong += buf[i] != pattern(n, from + (uint64_t)i);
+		from += (uint64_t)got;
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	return from;
+}
+
+/* A request of `a` and the answer of `b`, which must come within `us`. */
+static void
+ping(struct sock *a, struct sock *b, uint64_t us)
+{
+	char c[4] = "png";
+	struct iovec iov = {c, sizeof(c)};
+	uint64_t until = sim_now_us + us;
+	ssize_t n = -EAGAIN;
+
+	CU_ASSERT_EQUAL(sock_send(a, &iov, 1, 0, NULL), sizeof(c));
+	while (n == -EAGAIN && sim_now_us < until) {
+		sim_run(200);
+		n = sock_recv(b, &iov, 1, 0, NULL, NULL);
+	}
+	CU_ASSERT_EQUAL(n, sizeof(c));
+	CU_ASSERT_EQUAL(sock_send(b, &iov, 1, 0, NULL), sizeof(c));
+	for (n = -EAGAIN; n == -EAGAIN && sim_now_us < until;) {
+		sim_run(200);
+		n = sock_recv(a, &iov, 1, 0, NULL, NULL);
+	}
+	CU_ASSERT_EQUAL(n, sizeof(c));
+}
+
+static void
+nodelay(struct sock *s)
+{
+	int on = 1;
+
+	sock_setopt(s, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof(on));
+}
+
+/* --- small segments -------------------------------------------------------------------------------- */
+
+static void
+small_unread_segments_share_packets(void)
+{
+	enum { N = 6000 };
+	uint64_t sent = 0, got;
+	struct sock *a, *b;
+	unsigned int before;
+
+	start();
+	join(&a, &b);
+	nodelay(a);
+	before = sim_packets_free(SIM_B);
+	for (int i = 0; i < N; i++) {
+		sent = send_stream(a, 1, sent, 1);
+		sim_run(100);
+	}
+	sim_run(100000);
+	CU_ASSERT_EQUAL(sent, N);
+	CU_ASSERT_EQUAL(sock_inq(b), N);
+	CU_ASSERT(before - sim_packets_free(SIM_B) <= 2 + N / 1000);
+	got = recv_stream(b, 1, 0);
+	CU_ASSERT_EQUAL(got, N);
+	CU_ASSERT_EQUAL(before, sim_packets_free(SIM_B));
+	sock_close(a);
+	sock_close(b);
+	sock_close(listener);
+}
+
+/* The program reads a byte now and then: what it has begun to read is joined to as well. */
+static void
+a_slow_reader_of_small_segments_gets_them_in_order(void)
+{
+	struct sock *a, *b;
+	uint64_t sent = 0, got = 0;
+
+	start();
+	join(&a, &b);
+	nodelay(a);
+	for (uint32_t i = 0; i < 3000; i++) {
+		sent = send_stream(a, 2, sent, 1 + i * 37 % 600);
+		sim_run(100);
+		if (i % 3 == 0) {
+			struct iovec iov = {buf, 1 + i % 700};
+			ssize_t n = sock_recv(b, &iov, 1, 0, NULL, NULL);
+
+			for (ssize_t k = 0; k < n; k++)
+				CU_ASSERT_EQUAL(buf[k], pattern(2, got + (uint64_t)k));
+			got += n > 0 ? (uint64_t)n : 0;
+		}
+	}
+	sim_run(300000);
+	CU_ASSERT_EQUAL(recv_stream(b, 2, got), sent);
+	sock_close(a);
+	sock_close(b);
+	sock_close(listener);
+}
+
+/* --- many that do not read --------------------------------------------------------------------------- */
+
+struct stream {
+	struct sock *a, *b;
+	uint64_t sent, got;
+	uint32_t edge; /* right edge of B's window */
+};
+
+static struct stream streams[MANY];
+
+static uint32_t
+edge_of(struct sock *s)
+{
+	struct stack_conn_info i = {0};
+
+	tcp_fill_info(s->stack, s, &i);
+	return i.rcv_nxt + i.rcv_wnd;
+}
+
+/* RFC 9293 3.8.6.2.1 */
+static void
+check_edges(void)
+{
+	for (int i = 0; i < MANY; i++) {
+		uint32_t edge = edge_of(streams[i].b);
+
+		CU_ASSERT((int32_t)(edge - streams[i].edge) >= 0);
+		streams[i].edge = edge;
+	}
+}
+
+static void
+open_streams(void)
+{
+	for (uint32_t i = 0; i < MANY; i++) {
+		streams[i] = (struct stream){0};
+		join(&streams[i].a, &streams[i].b);
+		streams[i].edge = edge_of(streams[i].b);
+	}
+}
+
+static void
+close_streams(void)
+{
+	for (int i = 0; i < MANY; i++) {
+		sock_close(streams[i].a);
+		sock_close(streams[i].b);
+	}
+	sock_close(listener);
+}
+
+static void
+send_all_streams(void)
+{
+	for (uint32_t i = 0; i < MANY; i++)
+		streams[i].sent = send_stream(streams[i].a, i, streams[i].sent, 100000);
+}
+
+static void
+unread_data_leaves_memory_for_others(void)
+{
+	const struct mem *m = mem_of(SIM_B);
+	unsigned int least = SIM_PACKETS;
+	struct sock *a, *b;
+	bool done = false;
+
+	start();
+	join(&a, &b);
+	nodelay(a);
+	nodelay(b);
+	open_streams();
+	for (int round = 0; round < 150; round++) {
+		send_all_streams();
+		sim_run(4000);
+		check_edges();
+		if (round % 10 == 0)
+			ping(a, b, 60000);
+		if (sim_packets_free(SIM_B) < least)
+			least = sim_packets_free(SIM_B);
+	}
+	CU_ASSERT(m->n_pressure > 0);
+	CU_ASSERT(m->n_rx_drops > 0);
+	CU_ASSERT(m->used <= m->high + m->high / 10);
+	CU_ASSERT(least >= m->reserve);
+	/* Nothing of what was dropped is lost. */
+	for (int round = 0; round < 3000 && !done; round++) {
+		done = true;
+		for (uint32_t i = 0; i < MANY; i++) {
+			streams[i].got = recv_stream(streams[i].b, i, streams[i].got);
+			done = done && streams[i].got == streams[i].sent;
+		}
+		sim_run(10000);
+		check_edges();
+	}
+	CU_ASSERT(done);
+	CU_ASSERT_FALSE(mem_pressure(m));
+	sock_close(a);
+	sock_close(b);
+	close_streams();
+}
+
+/* Data for peers that do not read: their programs are told to wait, others are not. */
+static void
+unacknowledged_data_leaves_memory_for_others(void)
+{
+	const struct mem *m = mem_of(SIM_B);
+	unsigned int least = SIM_PACKETS;
+	struct sock *a, *b;
+	bool done = false;
+
+	start();
+	join(&a, &b);
+	nodelay(a);
+	nodelay(b);
+	open_streams();
+	for (int round = 0; round < 100; round++) {
+		for (uint32_t i = 0; i < MANY; i++)
+			streams[i].sent = send_stream(streams[i].b, i, streams[i].sent, 100000);
+		sim_run(4000);
+		if (round % 10 == 0)
+			ping(a, b, 60000);
+		if (sim_packets_free(SIM_B) < least)
+			least = sim_packets_free(SIM_B);
+	}
+	CU_ASSERT(m->n_pressure > 0);
+	CU_ASSERT(least >= m->reserve);
+	for (int round = 0; round < 3000 && !done; round++) {
+		done = true;
+		for (uint32_t i = 0; i < MANY; i++) {
+			streams[i].got = recv_stream(streams[i].a, i, streams[i].got);
+			done = done && streams[i].got == streams[i].sent;
+		}
+		sim_run(10000);
+	}
+	CU_ASSERT(done);
+	sock_close(a);
+	sock_close(b);
+	close_streams();
+}
+
+static void
+what_nobody_has_accepted_is_bounded_by_listener(void)
+{
+	const struct mem *m = mem_of(SIM_B);
+	uint64_t sent[MANY] = {0}, held = 0;
+	struct sock *a[MANY], *b;
+
+	start();
+	for (int i = 0; i < MANY; i++)
+		join(&a[i], NULL);
+	for (int round = 0; round < 100; round++) {
+		for (uint32_t i = 0; i < MANY; i++)
+			sent[i] = send_stream(a[i], i, sent[i], 100000);
+		sim_run(4000);
+	}
+	for (const struct sock *s = sim_stack(SIM_B)->all; s != NULL; s = s->all_next)
+		held += s->kind == SOCK_TCP ? mem_rx_held(s) : 0;
+	CU_ASSERT(m->n_pressure > 0);
+	CU_ASSERT(held <= m->high);
+	for (uint32_t i = 0; i < MANY; i++) {
+		CU_ASSERT_EQUAL(sock_accept(listener, &b, NULL), 0);
+		sock_close(b); /* unread data: reset */
+		sock_close(a[i]);
+	}
+	sock_close(listener);
+}
+
+/* --- segments before their turn ------------------------------------------------------------------------ */
+
+/* A segment of one byte as a peer would make it who keeps to no rules: `at` bytes into the stream. */
+static void
+inject(const struct stream *x, uint32_t n, uint32_t at)
+{
+	struct stack *st = sim_stack(SIM_B);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(st->wiring.pool);
+	uint64_t counts[STACK_VERDICTS] = {0};
+	struct stack_conn_info i = {0};
+	struct rte_ipv4_hdr *ip;
+	struct rte_tcp_hdr *tcp;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	tcp_fill_info(st, x->b, &i);
+	m->l2_len = RTE_ETHER_HDR_LEN;
+	m->l3_len = sizeof(*ip);
+	rte_pktmbuf_append(m, m->l2_len + sizeof(*ip) + sizeof(*tcp) + 1);
+	ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
+	memset(ip, 0, sizeof(*ip) + sizeof(*tcp));
+	ip->version_ihl = 0x45;
+	ip->total_length = rte_cpu_to_be_16(sizeof(*ip) + sizeof(*tcp) + 1);
+	ip->next_proto_id = IPPROTO_TCP;
+	ip->src_addr = x->b->raddr;
+	ip->dst_addr = x->b->laddr;
+	tcp = (struct rte_tcp_hdr *)(ip + 1);
+	tcp->src_port = x->b->rport;
+	tcp->dst_port = x->b->lport;
+	tcp->sent_seq = rte_cpu_to_be_32(i.rcv_nxt + at);
+	tcp->recv_ack = rte_cpu_to_be_32(i.snd_nxt);
+	tcp->data_off = sizeof(*tcp) / 4 << 4;
+	tcp->tcp_flags = RTE_TCP_ACK_FLAG;
+	tcp->rx_win = 0xffff;
+	*(uint8_t *)(tcp + 1) = pattern(n, at);
+	stack_rx_tcp(st, &m, 1, counts, NULL, NULL);
+	CU_ASSERT_EQUAL(counts[STACK_ACCEPTED], 1);
+}
+
+static void
+early_segments_of_many_are_bounded(void)
+{
+	const struct mem *m = mem_of(SIM_B);
+	uint64_t drops = m->n_ooo_drops;
+	struct sock *a, *b;
+
+	start();
+	join(&a, &b);
+	open_streams();
+	for (uint32_t k = 0; k < 250; k++) {
+		for (uint32_t i = 0; i < MANY; i++)
+			inject(&streams[i], i, 2 + 2 * k);
+		sim_run(100);
+		CU_ASSERT(m->ooo <= m->ooo_max);
+	}
+	CU_ASSERT(m->n_ooo_drops > drops);
+	CU_ASSERT_EQUAL(m->n_ooo, MANY); /* each has its part */
+	CU_ASSERT(m->ooo >= m->ooo_max / 2);
+	ping(a, b, 60000);
+	/* The honest sender fills the gaps, whatever is there of the rest. */
+	for (uint32_t i = 0; i < MANY; i++) {
+		streams[i].sent = send_stream(streams[i].a, i, 0, 1000);
+		sim_run(1000);
+		streams[i].got = recv_stream(streams[i].b, i, 0);
+		CU_ASSERT_EQUAL(streams[i].sent, 1000);
+		CU_ASSERT_EQUAL(streams[i].got, 1000);
+	}
+	CU_ASSERT_EQUAL(m->n_ooo, 0);
+	sock_close(a);
+	sock_close(b);
+	close_streams();
+}
+
+/* One connection cannot push out those of others, and what it holds goes with it. */
+static void
+the_largest_holder_of_early_segments_gives_way(void)
+{
+	const struct mem *m = mem_of(SIM_B);
+	uint32_t packet = edge_packet_bytes(sim_stack(SIM_B));
+
+	start();
+	open_streams();
+	for (int i = 1; i < MANY; i++) /* others have one each */
+		inject(&streams[i], (uint32_t)i, 2);
+	((struct mem *)m)->ooo_max = 200 * packet;
+	for (uint32_t k = 0; k < 256; k++)
+		inject(&streams[0], 0, 2 + 2 * k);
+	CU_ASSERT_EQUAL(m->n_ooo, MANY);
+	CU_ASSERT(m->ooo <= m->ooo_max);
+	sock_close(streams[0].b); /* data comes for it: reset */
+	sim_run(1000);
+	inject(&streams[1], 1, 4);
+	for (uint32_t k = 0; k < 256; k++)
+		inject(&streams[2], 2, 4 + 2 * k);
+	CU_ASSERT(m->ooo <= m->ooo_max);
+	((struct mem *)m)->high = 0; /* find the marks anew */
+	close_streams();
+}
+
+/* --- datagrams ------------------------------------------------------------------------------------------- */
+
+static void
+unread_datagrams_are_bounded_by_memory(void)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, PORT + 1);
+	struct iovec iov = {buf, 1};
+	unsigned int before, taken, n = 0;
+	struct sock *a, *b;
+
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_A), SOCK_UDP, &a), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_B), SOCK_UDP, &b), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_bind(b, &at), 0);
+	sim_run(1000);
+	before = sim_packets_free(SIM_B);
+	for (int i = 0; i < 8000; i++) {
+		CU_ASSERT_EQUAL(sock_send(a, &iov, 1, 0, &at), 1);
+		if (i % 50 == 0)
+			sim_run(100);
+	}
+	sim_run(1000);
+	taken = before - sim_packets_free(SIM_B);
+	CU_ASSERT(mem_of(SIM_B)->n_rx_drops > 0);
+	CU_ASSERT(taken >= 1000 && taken <= 2000);
+	while (sock_recv(b, &iov, 1, 0, NULL, NULL) == 1)
+		n++;
+	CU_ASSERT_EQUAL(n, taken);
+	sock_close(a);
+	sock_close(b);
+}
+
+static const struct cunit_test tests[] = {
+	CUNIT_TEST(small_unread_segments_share_packets),
+	CUNIT_TEST(a_slow_reader_of_small_segments_gets_them_in_order),
+	CUNIT_TEST(unread_data_leaves_memory_for_others),
+	CUNIT_TEST(unacknowledged_data_leaves_memory_for_others),
+	CUNIT_TEST(what_nobody_has_accepted_is_bounded_by_listener),
+	CUNIT_TEST(early_segments_of_many_are_bounded),
+	CUNIT_TEST(the_largest_holder_of_early_segments_gives_way),
+	CUNIT_TEST(unread_datagrams_are_bounded_by_memory),
+};
+
+CUNIT_MAIN("mem", tests, sim_setup, sim_teardown)
