@@ -276,6 +276,7 @@ static void after_fork_in_child(void)
 	fd_pool_unlock();
 	fd_lock_in_child();
 	pthread_mutex_unlock(&boot.lock);
+	thread_orphan();
 	if (!boot_is_up())
 		return;
 	boot.instance = NULL;

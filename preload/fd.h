@@ -169,20 +169,24 @@ static inline struct file *fd_peek(int fd)
 	return page ? atomic_load_explicit(&page->slots[fd % FD_PAGE], memory_order_acquire) : NULL;
 }
 
-/* The file behind a descriptor, with a reference, or NULL: the kernel's. */
-static inline struct file *fd_get(int fd)
+/* fd_get() for one who has peeked: `f` is what was there. */
+static inline struct file *fd_get_peeked(int fd, struct file *f)
 {
-	for (;;) {
-		struct file *f = fd_peek(fd);
-
-		if (f == NULL || f == &fd_free)
-			return f;
+	while (f != NULL && f != &fd_free) {
 		if (file_try_hold(f)) {
 			if (fd_peek(fd) == f)
-				return f;
+				break;
 			file_put(f); /* closed and reused while we looked */
 		}
+		f = fd_peek(fd);
 	}
+	return f;
+}
+
+/* The file behind a descriptor, with a reference, or NULL: the kernel's. In a section (thread.h). */
+static inline struct file *fd_get(int fd)
+{
+	return fd_get_peeked(fd, fd_peek(fd));
 }
 
 /* As fd_get(), but only sockets of ours. */

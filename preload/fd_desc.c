@@ -10,6 +10,7 @@
 #include "preload/fd.h"
 #include "preload/fd_new.h"
 #include "preload/socket.h"
+#include "preload/thread.h"
 
 #include <limits.h>
 #include <linux/close_range.h>
@@ -32,13 +33,11 @@ static long close_kernel(int fd, const void *caller)
 	return r;
 }
 
-long on_close(int fd, const void *caller)
+/* In a section: what is taken out of the table is given back before it ends. */
+static long close_ours(int fd, const void *caller)
 {
-	struct file *f;
+	struct file *f = fd_remove(fd);
 
-	if (fd_peek(fd) == NULL)
-		return close_kernel(fd, caller);
-	f = fd_remove(fd);
 	if (f == &fd_free)
 		return -EBADF;
 	if (f == NULL)
@@ -59,6 +58,18 @@ long on_close(int fd, const void *caller)
 	if (fd <= STDERR_FILENO)
 		fd_pool_low_is_free();
 	file_put(f);
+	return r;
+}
+
+long on_close(int fd, const void *caller)
+{
+	long r;
+
+	if (fd_peek(fd) == NULL)
+		return close_kernel(fd, caller);
+	call_enter(true);
+	r = close_ours(fd, caller);
+	call_leave(NULL);
 	return r;
 }
 
@@ -110,11 +121,11 @@ static void close_all_on_exec(unsigned int first, unsigned int last)
 			fd |= FD_PAGE - 1;
 			continue;
 		}
+		call_enter(false);
 		f = fd_get_sock((int)fd);
 		if (f && f != &fd_free)
 			f->sock.is_cloexec = true;
-		if (f)
-			file_put(f);
+		call_leave(f);
 	}
 }
 
@@ -166,35 +177,34 @@ static long dup_kernel(int fd)
 
 long on_dup(int fd, const void *caller)
 {
-	struct file *f = fd_get(fd);
+	struct file *f;
 	long to;
 
-	if (f == &fd_free)
-		return -EBADF;
-	to = make_kernel_of(f);
+	call_enter(false);
+	f = fd_get(fd);
+	to = f == &fd_free ? -EBADF : make_kernel_of(f);
 	if (to == 0)
 		to = fd_is_own(fd) ? fd_pool_take() : dup_kernel(fd);
 	if (to >= 0)
 		to = follow(f, (int)to, caller);
-	if (f)
-		file_put(f);
+	call_leave(f);
 	return to;
 }
 
 static long replace(int fd, int to, int flags, bool is_dup3, const void *caller)
 {
-	struct file *f = fd_get(fd);
 	bool is_library = own_fds_has(to) && own_fds_calls(caller);
+	struct file *f;
 	long r;
 
+	call_enter(false);
+	f = fd_get(fd);
 	if (f == &fd_free)
-		return -EBADF;
-	if (own_fds_has(to) && !is_library) { /* it cannot be had */
-		if (f)
-			file_put(f);
-		return -EBUSY;
-	}
-	r = make_kernel_of(f);
+		r = -EBADF;
+	else if (own_fds_has(to) && !is_library)
+		r = -EBUSY; /* it cannot be had */
+	else
+		r = make_kernel_of(f);
 	if (r == 0 && fd == to && fd_is_own(fd))
 		r = is_dup3 ? -EINVAL : fd;
 	else if (r == 0)
@@ -204,8 +214,7 @@ static long replace(int fd, int to, int flags, bool is_dup3, const void *caller)
 		follow(f, to, NULL);
 	if (r == STDERR_FILENO && f == NULL)
 		say_adopt(); /* the program chooses its standard error */
-	if (f)
-		file_put(f);
+	call_leave(f);
 	return r;
 }
 
@@ -224,11 +233,13 @@ long on_dup3(int fd, int to, int flags, const void *caller)
 static ssize_t stream_read(void *cookie, char *buf, size_t n)
 {
 	int fd = (int)(intptr_t)cookie;
-	struct file *f = fd_get_sock(fd);
-	long r = f ? on_read(f, fd, buf, n) : libc_result(libc.read(fd, buf, n));
+	struct file *f;
+	long r;
 
-	if (f)
-		file_put(f);
+	call_enter(true);
+	f = fd_get_sock(fd);
+	r = f ? on_read(f, fd, buf, n) : CALL_WAITS(NULL, libc.read(fd, buf, n));
+	call_leave(f);
 	if (r < 0)
 		errno = (int)-r;
 	return r < 0 ? -1 : r;
@@ -237,11 +248,13 @@ static ssize_t stream_read(void *cookie, char *buf, size_t n)
 static ssize_t stream_write(void *cookie, const char *buf, size_t n)
 {
 	int fd = (int)(intptr_t)cookie;
-	struct file *f = fd_get_sock(fd);
-	long r = f ? on_write(f, fd, buf, n) : libc_result(libc.write(fd, buf, n));
+	struct file *f;
+	long r;
 
-	if (f)
-		file_put(f);
+	call_enter(true);
+	f = fd_get_sock(fd);
+	r = f ? on_write(f, fd, buf, n) : CALL_WAITS(NULL, libc.write(fd, buf, n));
+	call_leave(f);
 	if (r < 0)
 		errno = (int)-r;
 	return r < 0 ? 0 : r; /* the convention of fopencookie(3) */
@@ -272,14 +285,13 @@ static int write_all(int fd, const char *text, int n)
 
 int on_vdprintf(int fd, int flag, const char *format, va_list ap)
 {
-	struct file *f = fd_get_sock(fd);
+	struct file *f = fd_peek(fd);
 	char *text;
 	int n, err;
 
-	if (f == NULL)
+	if (f == NULL || f->kind != FILE_SOCK)
 		return flag ? libc.__vdprintf_chk(fd, flag, format, ap) :
 			      libc.vdprintf(fd, format, ap);
-	file_put(f);
 	n = flag ? __vasprintf_chk(&text, flag, format, ap) : vasprintf(&text, format, ap);
 	if (n < 0)
 		return -1;
@@ -297,12 +309,11 @@ FILE *on_fdopen(int fd, const char *mode)
 		.write = stream_write,
 		.close = stream_close,
 	};
-	struct file *f = fd_get_sock(fd);
+	struct file *f = fd_peek(fd);
 	FILE *stream;
 
-	if (f == NULL)
+	if (f == NULL || f->kind != FILE_SOCK)
 		return libc.fdopen(fd, mode);
-	file_put(f);
 	stream = fopencookie((void *)(intptr_t)fd, mode, calls);
 	if (stream)
 		stream->_fileno = fd; /* for fileno(3) */

@@ -47,7 +47,7 @@ static void arm_nest(struct ready_set *set)
 {
 	const uint64_t one = 1;
 
-	if (!HELD(ready_arm(set)) && libc.write(ready_fd(set), &one, sizeof(one)) < 0)
+	if (!ready_arm(set) && libc.write(ready_fd(set), &one, sizeof(one)) < 0)
 		return; /* full is readable as well */
 }
 
@@ -87,8 +87,9 @@ void epoll_ring(struct file *f)
 	ep->bell_hangs = libc.epoll_ctl(f->fd, EPOLL_CTL_ADD, bell_fd, &ev) == 0;
 }
 
-static void leave_sleep(struct file *f)
+static void leave_sleep(void *arg)
 {
+	struct file *f = arg;
 	struct file_epoll *ep = &f->epoll;
 
 	if (atomic_fetch_sub(&ep->sleepers, 1) != 1 || atomic_load(&ep->set.n_ready) == 0)
@@ -135,7 +136,7 @@ long on_epoll_create(int size, const void *caller)
 
 	if (fd < 0 && fd_new_can_retry(errno))
 		fd = libc.epoll_create(size);
-	return created(fd, caller);
+	return HELD(created(fd, caller));
 }
 
 long on_epoll_create1(int flags, const void *caller)
@@ -144,7 +145,7 @@ long on_epoll_create1(int flags, const void *caller)
 
 	if (fd < 0 && fd_new_can_retry(errno))
 		fd = libc.epoll_create1(flags);
-	return created(fd, caller);
+	return HELD(created(fd, caller));
 }
 
 static struct watch *find_watch(struct file *epoll, struct file *f, int fd)
@@ -297,7 +298,7 @@ static int ask_kernel(struct file *f, int epfd, struct epoll_event *evs, int max
 static int collect(struct ready_set *set, struct epoll_event *evs, int max)
 {
 	struct ready_event ready[COLLECT_MAX];
-	int n = HELD(ready_collect(set, ready, max < COLLECT_MAX ? max : COLLECT_MAX));
+	int n = ready_collect(set, ready, max < COLLECT_MAX ? max : COLLECT_MAX);
 
 	for (int i = 0; i < n; i++) {
 		evs[i].events = ready[i].events;
@@ -325,12 +326,14 @@ static int gather(struct file *f, int epfd, struct ready_set *set, struct epoll_
 	return n;
 }
 
+/* 1: the kernel's half has something; 0; -EBADF. */
 static int sleep_both(struct file *f, int epfd, struct ready_set *set, struct wait *w)
 {
 	bool has_kernel = atomic_load(&f->epoll.n_kernel) > 0;
 	struct pollfd fds[WAIT_OWN_FDS + 1] = {[WAIT_OWN_FDS] = {.fd = epfd, .events = POLLIN}};
+	int r = wait_sleep(w, set, fds, WAIT_OWN_FDS + has_kernel);
 
-	return wait_sleep(w, set, fds, WAIT_OWN_FDS + has_kernel) ? fds[WAIT_OWN_FDS].revents : 0;
+	return r <= 0 ? r : fds[WAIT_OWN_FDS].revents != 0;
 }
 
 static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max, struct wait *w)
@@ -341,7 +344,7 @@ static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max
 
 	wait_rested();
 	for (;;) {
-		HELD(ready_run(set));
+		ready_run(set);
 		n = gather(f, epfd, set, evs, max, exact);
 		if (n > 0)
 			return n;
@@ -351,8 +354,12 @@ static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max
 		/* Another thread has removed the last one: sleep in the kernel then. */
 		if (atomic_load_explicit(&f->epoll.set.n_ready, memory_order_relaxed) == 0)
 			return -EAGAIN;
-		if (!ready_spins(set))
-			exact = sleep_both(f, epfd, set, w) != 0 || exact;
+		if (ready_spins(set))
+			continue;
+		r = sleep_both(f, epfd, set, w);
+		if (r < 0)
+			return r;
+		exact = exact || r > 0;
 	}
 }
 
@@ -367,9 +374,9 @@ static long wait_both_masked(struct file *f, int epfd, struct epoll_event *evs, 
 	if (mask)
 		pthread_sigmask(SIG_SETMASK, mask, &old);
 	if (atomic_load_explicit(&f->epoll.is_nested, memory_order_relaxed))
-		wait_disarm(atomic_load(&f->epoll.set.ready));
+		ready_disarm(atomic_load(&f->epoll.set.ready));
 	n = wait_both(f, epfd, evs, max, w);
-	if (atomic_load_explicit(&f->epoll.is_nested, memory_order_relaxed))
+	if (n != -EBADF && atomic_load_explicit(&f->epoll.is_nested, memory_order_relaxed))
 		arm_nest(atomic_load(&f->epoll.set.ready));
 	if (mask)
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -380,6 +387,7 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 	const sigset_t *mask)
 {
 	uint64_t now = clock_ns();
+	uint32_t note;
 	int n, err;
 
 	if (w->timeout_ns != WAIT_FOREVER && w->deadline_ns == 0)
@@ -389,14 +397,17 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 							0;
 
 	if (atomic_load(&f->epoll.is_nested) && atomic_load(&f->epoll.set.ready))
-		wait_disarm(atomic_load(&f->epoll.set.ready)); /* what it said is out of date */
+		ready_disarm(atomic_load(&f->epoll.set.ready)); /* what it said is out of date */
 	atomic_fetch_add(&f->epoll.sleepers, 1);
 	if (atomic_load(&f->epoll.set.n_ready) > 0) {
 		leave_sleep(f);
 		return -EAGAIN;
 	}
+	note = call_open(&(struct call_holds){f, leave_sleep, f});
 	n = libc.epoll_pwait(epfd, evs, max, wait_ms(left), mask);
 	err = errno;
+	if (!call_close(note))
+		return -EBADF;
 	leave_sleep(f);
 	if (n < 0)
 		return -err;
@@ -422,7 +433,7 @@ static long epoll_wait_ns(struct file *f, int epfd, struct epoll_event *evs, int
 	boot_check_end();
 	if (must_attach(f))
 		boot_attach();
-	wait_begin(&w, ns, false);
+	wait_begin(&w, ns, false, f);
 	do {
 		if (atomic_load_explicit(&f->epoll.set.n_ready, memory_order_acquire) > 0)
 			n = wait_both_masked(f, epfd, evs, max, &w, mask);

@@ -6,6 +6,7 @@
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
+#include "preload/thread.h"
 
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -83,9 +84,11 @@ static long copy_to_socket(struct file *f, int out, int in, off64_t at, size_t n
 	size_t chunk = n < SENDFILE_CHUNK ? n : SENDFILE_CHUNK;
 	char *buf = malloc(chunk ? chunk : 1);
 	long sent = 0, r = 0;
+	uint32_t note;
 
 	if (buf == NULL)
 		return -ENOMEM;
+	note = call_note(&(struct call_holds){.undo = free, .arg = buf});
 	while ((size_t)sent < n) {
 		size_t want = n - sent < chunk ? n - sent : chunk;
 		ssize_t got = pread64(in, buf, want, at + sent);
@@ -101,21 +104,23 @@ static long copy_to_socket(struct file *f, int out, int in, off64_t at, size_t n
 		if (r < got)
 			break; /* full: the rest of the chunk is read again next time */
 	}
-	free(buf);
+	if (call_unnote(note))
+		free(buf);
 	return sent ? sent : r;
 }
 
 long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 {
-	struct file *f = fd_get_sock(out);
+	struct file *f;
 	off64_t at;
 	long r;
 
+	call_enter(true);
+	f = fd_get_sock(out);
 	if (f == NULL || !(f->sock.halves & HALF_STACK) || fd_peek(in)) {
 		bool is_from_ours = fd_peek(in) && fd_peek(in)->kind == FILE_SOCK;
 
-		if (f)
-			file_put(f);
+		call_leave(f);
 		if (is_from_ours) /* the kernel takes only what can be mapped */
 			return -EINVAL;
 		return libc_result(libc.sendfile64(out, in, offset, n));
@@ -129,7 +134,7 @@ long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 		else
 			lseek64(in, at + r, SEEK_SET);
 	}
-	file_put(f);
+	call_leave(f);
 	return r;
 }
 
@@ -140,11 +145,13 @@ long on_sendfile(int out, int in, off_t *offset, size_t n)
 
 static bool has_stack_half(int fd)
 {
-	struct file *f = fd_get_sock(fd);
-	bool has = f && (f->sock.halves & HALF_STACK);
+	struct file *f;
+	bool has;
 
-	if (f)
-		file_put(f);
+	call_enter(false);
+	f = fd_get_sock(fd);
+	has = f && (f->sock.halves & HALF_STACK);
+	call_leave(f);
 	return has;
 }
 

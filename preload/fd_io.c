@@ -98,7 +98,7 @@ static ssize_t receive_now(struct file *f, int fd, const struct iovec *iov, int 
 	struct incoming *in)
 {
 	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_relaxed);
-	ssize_t r = HELD(sock_recv(s, iov, n, flags & (MSG_PEEK | MSG_TRUNC), &in->from, &in->flags));
+	ssize_t r = sock_recv(s, iov, n, flags & (MSG_PEEK | MSG_TRUNC), &in->from, &in->flags);
 
 	if (r == -EAGAIN && f->sock.is_udp && socket_ask_kernel(f))
 		return receive_kernel(fd, iov, n, flags, in);
@@ -118,7 +118,7 @@ static ssize_t receive_wait(struct file *f, int fd, struct cursor c, int flags, 
 	ssize_t r;
 	int n;
 
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER);
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
 	for (;;) {
 		r = wait_socket(&w, f, fd, EPOLLIN);
 		if (r < 0) {
@@ -194,7 +194,7 @@ long on_readv(struct file *f, int fd, const struct iovec *iov, int iovcnt)
 	struct incoming in;
 
 	if (is_kernel_only(f))
-		return libc_result(libc.readv(fd, iov, iovcnt));
+		return CALL_WAITS(f, libc.readv(fd, iov, iovcnt));
 	if (f->sock.is_dead)
 		return -EIO;
 	if (iovcnt < 0)
@@ -220,7 +220,7 @@ long on_recvfrom(struct file *f, int fd, void *buf, size_t n, int flags, struct 
 	ssize_t r;
 
 	if (is_kernel_only(f))
-		return libc_result(libc.recvfrom(fd, buf, n, flags, addr, addrlen));
+		return CALL_WAITS(f, libc.recvfrom(fd, buf, n, flags, addr, addrlen));
 	if (f->sock.is_dead)
 		return -EIO;
 	r = receive(f, fd, &iov, 1, flags, &in);
@@ -238,7 +238,7 @@ long on_recvmsg(struct file *f, int fd, struct msghdr *msg, int flags)
 	ssize_t r;
 
 	if (is_kernel_only(f))
-		return libc_result(libc.recvmsg(fd, msg, flags));
+		return CALL_WAITS(f, libc.recvmsg(fd, msg, flags));
 	if (f->sock.is_dead)
 		return -EIO;
 	r = receive(f, fd, msg->msg_iov, msg->msg_iovlen, flags, &in);
@@ -262,7 +262,7 @@ long on_recvmmsg(struct file *f, int fd, struct mmsghdr *msgs, unsigned int n, i
 	long r = 0;
 
 	if (is_kernel_only(f))
-		return libc_result(libc.recvmmsg(fd, msgs, n, flags, timeout));
+		return CALL_WAITS(f, libc.recvmmsg(fd, msgs, n, flags, timeout));
 	for (i = 0; i < n && i < IOV_MAX; i++) {
 		r = on_recvmsg(f, fd, &msgs[i].msg_hdr, flags & ~MSG_WAITFORONE);
 		if (r < 0)
@@ -300,7 +300,7 @@ static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
 	ssize_t r = 0;
 	int n;
 
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER);
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
 	while (c.n > 0) {
 		r = wait_socket(&w, f, fd, EPOLLOUT);
 		if (r < 0) {
@@ -308,7 +308,7 @@ static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
 			break;
 		}
 		iov = cursor_view(&c, &part, &n);
-		r = HELD(sock_send(s, iov, n, flags & MSG_MORE, to));
+		r = sock_send(s, iov, n, flags & MSG_MORE, to);
 		if (r == -EAGAIN)
 			continue;
 		if (r < 0)
@@ -333,7 +333,7 @@ static ssize_t transmit(struct file *f, int fd, const struct iovec *iov, size_t 
 	total = iov_total(iov, n);
 	if (total < 0)
 		return total;
-	r = HELD(sock_send(s, iov, (int)n, flags & MSG_MORE, to));
+	r = sock_send(s, iov, (int)n, flags & MSG_MORE, to);
 	if (r == total || f->sock.is_nonblock || (flags & MSG_DONTWAIT))
 		return r < 0 ? broken_pipe(f, flags, r) : r;
 	if (r < 0 && r != -EAGAIN)
@@ -379,14 +379,14 @@ long on_write(struct file *f, int fd, const void *buf, size_t n)
 	struct iovec iov = {(void *)buf, n > SSIZE_MAX ? SSIZE_MAX : n};
 
 	if (leaves_by_kernel(f, NULL, 0))
-		return libc_result(libc.write(fd, buf, n));
+		return CALL_WAITS(f, libc.write(fd, buf, n));
 	return transmit_to(f, fd, &iov, 1, 0, NULL, 0);
 }
 
 long on_writev(struct file *f, int fd, const struct iovec *iov, int iovcnt)
 {
 	if (leaves_by_kernel(f, NULL, 0))
-		return libc_result(libc.writev(fd, iov, iovcnt));
+		return CALL_WAITS(f, libc.writev(fd, iov, iovcnt));
 	return iovcnt < 0 ? -EINVAL : transmit_to(f, fd, iov, iovcnt, 0, NULL, 0);
 }
 
@@ -401,14 +401,14 @@ long on_sendto(struct file *f, int fd, const void *buf, size_t n, int flags,
 	struct iovec iov = {(void *)buf, n > SSIZE_MAX ? SSIZE_MAX : n};
 
 	if (leaves_by_kernel(f, addr, addrlen))
-		return libc_result(libc.sendto(fd, buf, n, flags, addr, addrlen));
+		return CALL_WAITS(f, libc.sendto(fd, buf, n, flags, addr, addrlen));
 	return transmit_to(f, fd, &iov, 1, flags, addr, addrlen);
 }
 
 long on_sendmsg(struct file *f, int fd, const struct msghdr *msg, int flags)
 {
 	if (leaves_by_kernel(f, msg->msg_name, msg->msg_namelen))
-		return libc_result(libc.sendmsg(fd, msg, flags));
+		return CALL_WAITS(f, libc.sendmsg(fd, msg, flags));
 	if (msg->msg_controllen > 0)
 		boot_say_once("sendmsg: control data is ignored on sockets of the stack");
 	return transmit_to(f, fd, msg->msg_iov, msg->msg_iovlen, flags, msg->msg_name,

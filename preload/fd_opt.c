@@ -132,9 +132,11 @@ static int set_fanout(int fd, const void *val, socklen_t len)
 
 long on_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
-	struct file *f = fd_get(fd);
+	struct file *f;
 	long r;
 
+	call_enter(false);
+	f = fd_get(fd);
 	if (f != NULL && f->kind == FILE_SOCK)
 		r = set_on_file(f, fd, level, name, val, len);
 	else if (f != NULL && f->kind == FILE_FREE)
@@ -144,8 +146,7 @@ long on_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 		r = set_fanout(fd, val, len);
 	else
 		r = libc_result(libc.setsockopt(fd, level, name, val, len));
-	if (f != NULL)
-		file_put(f);
+	call_leave(f);
 	return r;
 }
 
@@ -187,7 +188,7 @@ static int get_known(struct file *f, int level, int name, void *val, socklen_t *
 	case SO_ACCEPTCONN:
 		return put_int(f->sock.is_listening, val, len);
 	case SO_ERROR:
-		return put_int(HELD(sock_take_error(atomic_load(&f->sock.sock))), val, len);
+		return put_int(sock_take_error(atomic_load(&f->sock.sock)), val, len);
 	case SO_RCVTIMEO:
 		return put_timeout(f->sock.recv_timeout_ns, val, len);
 	case SO_SNDTIMEO:
@@ -211,7 +212,7 @@ long on_getsockopt(struct file *f, int fd, int level, int name, void *val, sockl
 	if ((int)*len < 0)
 		return -EINVAL;
 	r = get_known(f, level, name, val, len);
-	return r == -ENOPROTOOPT ? HELD(sock_getopt(s, level, name, val, len)) : r;
+	return r == -ENOPROTOOPT ? sock_getopt(s, level, name, val, len) : r;
 }
 
 /* --- fcntl ------------------------------------------------------------------------------------------ */
@@ -283,20 +284,24 @@ static long fcntl_kernel(int fd, int cmd, void *arg, const void *caller)
 
 long on_fcntl(int fd, int cmd, void *arg, const void *caller)
 {
-	struct file *f = fd_get(fd);
+	struct file *f;
 	long r;
 
-	if (f == NULL)
+	if (fd_peek(fd) == NULL)
 		return fcntl_kernel(fd, cmd, arg, caller);
-	if (f->kind == FILE_FREE)
-		return -EBADF;
-	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+	call_enter(false);
+	f = fd_get(fd);
+	if (f == NULL)
+		r = fcntl_kernel(fd, cmd, arg, caller);
+	else if (f->kind == FILE_FREE)
+		r = -EBADF;
+	else if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
 		r = duplicate(f, fd, cmd, arg);
 	else if (f->kind == FILE_SOCK)
 		r = fcntl_sock(f, fd, cmd, arg);
 	else
 		r = libc_result(libc.fcntl(fd, cmd, arg));
-	file_put(f);
+	call_leave(f);
 	return r;
 }
 
@@ -318,11 +323,11 @@ static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 	if (request == FIONREAD) {
 		if (f->sock.is_listening)
 			return -EINVAL;
-		*(int *)arg = HELD((int)sock_inq(s));
+		*(int *)arg = (int)sock_inq(s);
 		if (*(int *)arg == 0 && socket_has_kernel(f))
 			return libc_result(libc.ioctl(fd, request, arg));
 	} else {
-		*(int *)arg = request == SIOCOUTQ ? HELD((int)sock_outq(s)) : 0;
+		*(int *)arg = request == SIOCOUTQ ? (int)sock_outq(s) : 0;
 	}
 	return 0;
 }
@@ -337,17 +342,21 @@ long on_sockatmark(struct file *f, int fd)
 
 long on_ioctl(int fd, unsigned long request, void *arg)
 {
-	struct file *f = fd_get(fd);
+	struct file *f;
 	long r;
 
-	if (f == NULL)
+	if (fd_peek(fd) == NULL)
 		return libc_result(libc.ioctl(fd, request, arg));
-	if (f->kind == FILE_FREE)
-		return -EBADF;
-	if (f->kind == FILE_SOCK && (f->sock.halves & HALF_STACK))
+	call_enter(false);
+	f = fd_get(fd);
+	if (f == NULL)
+		r = libc_result(libc.ioctl(fd, request, arg));
+	else if (f->kind == FILE_FREE)
+		r = -EBADF;
+	else if (f->kind == FILE_SOCK && (f->sock.halves & HALF_STACK))
 		r = f->sock.is_dead ? -EIO : ioctl_sock(f, fd, request, arg);
 	else
 		r = libc_result(libc.ioctl(fd, request, arg));
-	file_put(f);
+	call_leave(f);
 	return r;
 }

@@ -7,12 +7,15 @@
  * ours are blanked out. A ready set is only needed to wait: each thread keeps one and changes just
  * what differs from its last call, because programs poll the same list again and again.
  *
- * select is poll over the bits that are set: RD = IN|HUP|ERR, WR = OUT|ERR, EX = PRI, as in the
- * kernel.
+ * What a call in progress holds is a struct poll_call: the thread's own, or one more where a handler polls
+ * on top of a poll. It is not on the stack, because a jump out of the call leaves that.
+ *
+ * select is made of the same (fd_select.c).
  */
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/epoll.h"
+#include "preload/polling.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "preload/watch.h"
@@ -20,25 +23,12 @@
 #include "stack/sock.h"
 
 #include <limits.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	ON_STACK_MAX = 64, /* descriptors of a call that needs no malloc */
-	SELECT_RD = POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR,
-	SELECT_WR = POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR,
-	SELECT_EX = POLLPRI,
-};
-
-/* One call in progress. */
-struct call {
-	struct pollfd *fds;     /* the program's */
-	nfds_t n;
-	struct file **files;    /* n entries; NULL: the kernel's. References are held */
-	struct pollfd *kernel;  /* n + WAIT_OWN_FDS entries: a copy with ours blanked out */
-	bool has_kernel;
-	uint64_t kernel_asked; /* ticks */
+	ROOM_MIN = 64,
+	ROOM_KEPT = 4096, /* larger ones are freed after the call */
 };
 
 /* The watches this thread has left in its set, in the order of its last call. */
@@ -46,11 +36,8 @@ static __thread struct {
 	struct watch_set set;
 	_Atomic(struct watch *) *watches;
 	size_t n, room;
-	bool has_destructor;
+	struct poll_call *idle; /* for the next call */
 } mine;
-
-static pthread_key_t thread_key;
-static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 
 /* --- the thread's set ------------------------------------------------------------------------------- */
 
@@ -62,17 +49,8 @@ void poll_clear(void)
 	free(mine.watches);
 	mine.watches = NULL;
 	mine.n = mine.room = 0;
-}
-
-static void thread_exit(void *arg)
-{
-	poll_clear();
-	mine.has_destructor = false;
-}
-
-static void make_key(void)
-{
-	pthread_key_create(&thread_key, thread_exit);
+	free(mine.idle);
+	mine.idle = NULL;
 }
 
 void poll_orphan(void)
@@ -85,11 +63,6 @@ static bool set_grow(size_t n)
 {
 	_Atomic(struct watch *) *grown;
 
-	if (!mine.has_destructor) {
-		pthread_once(&thread_key_once, make_key);
-		pthread_setspecific(thread_key, &mine);
-		mine.has_destructor = true;
-	}
 	if (n <= mine.room)
 		return true;
 	grown = calloc(n, sizeof(*grown));
@@ -132,7 +105,7 @@ static int set_replace(size_t i, struct file *f, int fd, uint32_t events)
 }
 
 /* Make the thread's set watch what this call watches. */
-static struct ready_set *set_prepare(const struct call *c)
+static struct ready_set *set_prepare(const struct poll_call *c)
 {
 	int r = 0;
 
@@ -164,16 +137,18 @@ static struct ready_set *set_prepare(const struct call *c)
 
 /* --- one call ------------------------------------------------------------------------------------- */
 
-static bool is_ours(int fd)
+bool poll_is_ours(int fd)
 {
 	struct file *f = fd_peek(fd);
 
 	if (f && epoll_must_nest(f)) {
+		signals_hold();
 		f = fd_get(fd);
 		if (f && epoll_must_nest(f))
 			epoll_nest(f);
 		if (f)
 			file_put(f);
+		signals_release();
 		f = fd_peek(fd);
 	}
 	return f && (f == &fd_free || f->kind == FILE_SOCK);
@@ -182,17 +157,55 @@ static bool is_ours(int fd)
 static bool any_ours(const struct pollfd *fds, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++)
-		if (is_ours(fds[i].fd))
+		if (poll_is_ours(fds[i].fd))
 			return true;
 	return false;
 }
 
-static void call_begin(struct call *c)
+struct poll_call *poll_begin(nfds_t n)
+{
+	nfds_t room = n < ROOM_MIN ? ROOM_MIN : n;
+	struct poll_call *c = mine.idle;
+
+	mine.idle = NULL;
+	if (c == NULL || c->room < n) {
+		free(c);
+		c = malloc(sizeof(*c) + room * sizeof(*c->files) +
+			(2 * room + WAIT_OWN_FDS) * sizeof(*c->fds));
+		if (c == NULL)
+			return NULL;
+		c->room = room;
+		c->files = (struct file **)(c + 1);
+		c->fds = (struct pollfd *)(c->files + room);
+		c->kernel = c->fds + room;
+	}
+	c->n = n;
+	c->n_held = 0;
+	c->has_kernel = false;
+	return c;
+}
+
+void poll_end(void *arg)
+{
+	struct poll_call *c = arg;
+
+	for (nfds_t i = 0; i < c->n_held; i++)
+		if (c->files[i])
+			file_put(c->files[i]);
+	c->n_held = 0;
+	if (mine.idle == NULL && c->room <= ROOM_KEPT)
+		mine.idle = c;
+	else
+		free(c);
+}
+
+static void take_files(struct poll_call *c)
 {
 	bool must_attach = false;
 
 	for (nfds_t i = 0; i < c->n; i++) {
 		c->files[i] = fd_get_sock(c->fds[i].fd);
+		c->n_held++;
 		must_attach = must_attach || (c->files[i] && socket_wants_stack(c->files[i]));
 	}
 	if (must_attach)
@@ -216,13 +229,6 @@ static void call_begin(struct call *c)
 	}
 }
 
-static void call_end(struct call *c)
-{
-	for (nfds_t i = 0; i < c->n; i++)
-		if (c->files[i])
-			file_put(c->files[i]);
-}
-
 static short events_of(const struct file *f, short wanted)
 {
 	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_relaxed);
@@ -241,7 +247,7 @@ static short events_of(const struct file *f, short wanted)
 }
 
 /* Fill in revents; the number of entries with some. */
-static int call_scan(struct call *c, bool ask_kernel)
+static int scan(struct poll_call *c, bool ask_kernel)
 {
 	bool has_answer = false;
 	int n = 0;
@@ -263,18 +269,24 @@ static int call_scan(struct call *c, bool ask_kernel)
 	return n;
 }
 
-static void call_sleep(struct call *c, struct ready_set *set, struct wait *w)
+/* 0 or -EBADF. */
+static int sleep_on(struct poll_call *c, struct ready_set *set, struct wait *w)
 {
 	struct ready_event stale;
+	int r;
 
 	/* wait_sleep() wants its own first. */
 	memmove(c->kernel + WAIT_OWN_FDS, c->kernel, c->n * sizeof(*c->kernel));
-	if (!wait_sleep(w, set, c->kernel, WAIT_OWN_FDS + (c->has_kernel ? c->n : 0)))
-		HELD(ready_collect(set, &stale, 1)); /* what is no longer true leaves the set */
+	r = wait_sleep(w, set, c->kernel, WAIT_OWN_FDS + (c->has_kernel ? c->n : 0));
+	if (r < 0)
+		return r;
+	if (r == 0)
+		ready_collect(set, &stale, 1); /* what is no longer true leaves the set */
 	memmove(c->kernel, c->kernel + WAIT_OWN_FDS, c->n * sizeof(*c->kernel));
+	return 0;
 }
 
-static long call_wait(struct call *c, uint64_t timeout_ns)
+static long wait_for(struct poll_call *c, uint64_t timeout_ns)
 {
 	struct ready_set *set = NULL;
 	bool ask_kernel = true;
@@ -283,9 +295,11 @@ static long call_wait(struct call *c, uint64_t timeout_ns)
 
 	boot_check_end();
 	wait_rested();
-	wait_begin(&w, timeout_ns, false);
+	wait_begin(&w, timeout_ns, false, NULL);
+	w.holds.undo = poll_end;
+	w.holds.arg = c;
 	for (;;) {
-		n = call_scan(c, ask_kernel);
+		n = scan(c, ask_kernel);
 		if (n > 0)
 			return n;
 		if (set == NULL)
@@ -294,53 +308,62 @@ static long call_wait(struct call *c, uint64_t timeout_ns)
 			return r == -ETIMEDOUT ? 0 : r;
 		if (set == NULL) /* undecided sockets only */
 			return -EAGAIN;
-		if (HELD(ready_run(set)) || timeout_ns == 0 || ready_spins(set)) {
+		if (ready_run(set) || timeout_ns == 0 || ready_spins(set)) {
 			ask_kernel = clock_ticks() - c->kernel_asked >= clock_kernel_ticks;
 		} else {
-			if (timeout_ns != 0)
-				call_sleep(c, set, &w);
+			if (timeout_ns != 0 && (r = sleep_on(c, set, &w)) < 0)
+				return r;
 			ask_kernel = true;
 		}
 	}
 }
 
-static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const sigset_t *mask)
+long poll_do(struct poll_call *c, uint64_t timeout_ns, const sigset_t *mask)
 {
-	struct file *few_files[ON_STACK_MAX];
-	struct pollfd few_fds[ON_STACK_MAX + WAIT_OWN_FDS];
-	struct call c = {.fds = fds, .n = n, .files = few_files, .kernel = few_fds};
-	struct timespec ts = wait_timespec(timeout_ns);
 	sigset_t old;
-	void *big = NULL;
 	long r;
 
-	if (n > ON_STACK_MAX) {
-		big = malloc(n * sizeof(*c.files) + (n + WAIT_OWN_FDS) * sizeof(*c.kernel));
-		if (big == NULL)
-			return -ENOMEM;
-		c.files = big;
-		c.kernel = (struct pollfd *)(c.files + n);
-	}
 	if (mask)
 		pthread_sigmask(SIG_SETMASK, mask, &old);
-	call_begin(&c);
-	r = call_wait(&c, timeout_ns);
-	call_end(&c);
+	take_files(c);
+	r = wait_for(c, timeout_ns);
 	if (mask)
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	free(big);
-	if (r == -EAGAIN)
-		r = libc_result(libc.ppoll(fds, n, timeout_ns == WAIT_FOREVER ? NULL : &ts, mask));
 	return r;
 }
 
-/* --- poll ------------------------------------------------------------------------------------------- */
-
-static bool is_valid(const struct timespec *ts)
+static long poll_kernel(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const sigset_t *mask)
 {
-	return ts == NULL ||
-		(ts->tv_sec >= 0 && ts->tv_nsec >= 0 && (uint64_t)ts->tv_nsec < NS_PER_S);
+	struct timespec ts = wait_timespec(timeout_ns);
+
+	return libc_result(libc.ppoll(fds, n, timeout_ns == WAIT_FOREVER ? NULL : &ts, mask));
 }
+
+static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const sigset_t *mask)
+{
+	struct poll_call *c;
+	long r;
+
+	call_enter(true);
+	c = poll_begin(n);
+	if (c == NULL) {
+		call_leave(NULL);
+		return -ENOMEM;
+	}
+	memcpy(c->fds, fds, n * sizeof(*fds));
+	r = poll_do(c, timeout_ns, mask);
+	if (r != -EBADF) {
+		for (nfds_t i = 0; i < n && r >= 0; i++)
+			fds[i].revents = c->fds[i].revents;
+		poll_end(c);
+	}
+	call_leave(NULL);
+	if (r == -EAGAIN)
+		return poll_kernel(fds, n, timeout_ns, mask);
+	return r == -EBADF ? -EINTR : r;
+}
+
+/* --- poll ------------------------------------------------------------------------------------------- */
 
 long on_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
@@ -354,7 +377,7 @@ long on_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 {
 	if (!any_ours(fds, n))
 		return libc_result(libc.ppoll(fds, n, timeout, mask));
-	return is_valid(timeout) ? poll_mixed(fds, n, wait_ns(timeout), mask) : -EINVAL;
+	return poll_is_valid(timeout) ? poll_mixed(fds, n, wait_ns(timeout), mask) : -EINVAL;
 }
 
 static void check_bounds(nfds_t n, size_t size)
@@ -376,111 +399,4 @@ long on___ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout
 {
 	check_bounds(n, size);
 	return on_ppoll(fds, n, timeout, mask);
-}
-
-/* --- select ------------------------------------------------------------------------------------------ */
-
-static bool has_bit(const fd_set *set, int fd)
-{
-	return set && (set->fds_bits[fd / __NFDBITS] & (1L << (fd % __NFDBITS)));
-}
-
-static void put_bit(fd_set *set, int fd)
-{
-	set->fds_bits[fd / __NFDBITS] |= 1L << (fd % __NFDBITS);
-}
-
-static void clear_bits(fd_set *set, int n)
-{
-	if (set)
-		memset(set->fds_bits, 0, ((n + __NFDBITS - 1) / __NFDBITS) * sizeof(long));
-}
-
-static bool select_any_ours(int n, const fd_set *rd, const fd_set *wr, const fd_set *ex)
-{
-	for (int fd = 0; fd < n; fd++)
-		if ((has_bit(rd, fd) || has_bit(wr, fd) || has_bit(ex, fd)) && is_ours(fd))
-			return true;
-	return false;
-}
-
-static long select_result(const struct pollfd *fds, nfds_t n_fds, int n, fd_set *rd, fd_set *wr,
-	fd_set *ex)
-{
-	long bits = 0;
-
-	for (nfds_t i = 0; i < n_fds; i++)
-		if (fds[i].revents & POLLNVAL)
-			return -EBADF;
-	clear_bits(rd, n);
-	clear_bits(wr, n);
-	clear_bits(ex, n);
-	for (nfds_t i = 0; i < n_fds; i++) {
-		short wanted = fds[i].events, got = fds[i].revents;
-
-		if ((wanted & POLLIN) && (got & SELECT_RD) && ++bits)
-			put_bit(rd, fds[i].fd);
-		if ((wanted & POLLOUT) && (got & SELECT_WR) && ++bits)
-			put_bit(wr, fds[i].fd);
-		if ((wanted & POLLPRI) && (got & SELECT_EX) && ++bits)
-			put_bit(ex, fds[i].fd);
-	}
-	return bits;
-}
-
-static long select_mixed(int n, fd_set *rd, fd_set *wr, fd_set *ex, uint64_t timeout_ns,
-	const sigset_t *mask)
-{
-	struct pollfd *fds = malloc((n ? n : 1) * sizeof(*fds));
-	nfds_t n_fds = 0;
-	long r;
-
-	if (fds == NULL)
-		return -ENOMEM;
-	for (int fd = 0; fd < n; fd++) {
-		short events = (has_bit(rd, fd) ? POLLIN : 0) | (has_bit(wr, fd) ? POLLOUT : 0) |
-			(has_bit(ex, fd) ? POLLPRI : 0);
-
-		if (events)
-			fds[n_fds++] = (struct pollfd){.fd = fd, .events = events};
-	}
-	r = poll_mixed(fds, n_fds, timeout_ns, mask);
-	if (r >= 0)
-		r = select_result(fds, n_fds, n, rd, wr, ex);
-	free(fds);
-	return r;
-}
-
-long on_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timeval *timeout)
-{
-	uint64_t ns = WAIT_FOREVER, start;
-	long r;
-
-	if (n < 0 || !select_any_ours(n, rd, wr, ex))
-		return libc_result(libc.select(n, rd, wr, ex, timeout));
-	if (timeout) {
-		struct timespec ts = {timeout->tv_sec + timeout->tv_usec / 1000000,
-			timeout->tv_usec % 1000000 * 1000};
-
-		if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
-			return -EINVAL;
-		ns = wait_ns(&ts);
-	}
-	start = clock_ns();
-	r = select_mixed(n, rd, wr, ex, ns, NULL);
-	if (timeout && ns != WAIT_FOREVER) { /* Linux leaves what is left of it */
-		uint64_t spent = clock_ns() - start, left = spent < ns ? ns - spent : 0;
-
-		timeout->tv_sec = (time_t)(left / NS_PER_S);
-		timeout->tv_usec = (suseconds_t)(left % NS_PER_S / 1000);
-	}
-	return r;
-}
-
-long on_pselect(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout,
-	const sigset_t *mask)
-{
-	if (n < 0 || !select_any_ours(n, rd, wr, ex))
-		return libc_result(libc.pselect(n, rd, wr, ex, timeout, mask));
-	return is_valid(timeout) ? select_mixed(n, rd, wr, ex, wait_ns(timeout), mask) : -EINVAL;
 }

@@ -53,7 +53,7 @@ static long socket_lazy(int domain, int type)
 	return fd;
 }
 
-long on_socket(int domain, int type, int protocol, const void *caller)
+static long open_socket(int domain, int type, int protocol, const void *caller)
 {
 	int fd;
 	struct file *f;
@@ -80,6 +80,11 @@ long on_socket(int domain, int type, int protocol, const void *caller)
 	if (r < 0)
 		file_put(f);
 	return fd;
+}
+
+long on_socket(int domain, int type, int protocol, const void *caller)
+{
+	return HELD(open_socket(domain, type, protocol, caller));
 }
 
 /* After the kernel half was bound: the program's address with the port the kernel chose. */
@@ -273,11 +278,11 @@ static int connect_wait(struct file *f, int fd, struct sock *s)
 	struct wait w;
 	int r;
 
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER);
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
 	r = wait_socket(&w, f, fd, EPOLLOUT);
 	if (r < 0)
 		return r == -ETIMEDOUT ? -EINPROGRESS : r;
-	return -HELD(sock_take_error(s));
+	return -sock_take_error(s);
 }
 
 static bool is_for_stack(const struct file *f, const struct sockaddr_in *in)
@@ -300,7 +305,7 @@ static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, 
 		socket_to_kernel(f);
 		fd_unlock();
 	}
-	return libc_result(libc.connect(fd, addr, addrlen));
+	return CALL_WAITS(f, libc.connect(fd, addr, addrlen));
 }
 
 long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
@@ -324,7 +329,7 @@ long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t a
 	socket_to_stack(f);
 	socket_leave_kernel(f);
 	fd_unlock();
-	r = HELD(sock_connect(s, &in));
+	r = sock_connect(s, &in);
 	if (r == -EISCONN && f->sock.is_connecting) {
 		f->sock.is_connecting = false; /* Linux says 0 once, then EISCONN */
 		return 0;
@@ -335,13 +340,6 @@ long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t a
 	return f->sock.is_nonblock ? r : connect_wait(f, fd, s);
 }
 
-static void refuse(struct sock *conn)
-{
-	signals_hold();
-	sock_close(conn);
-	signals_release();
-}
-
 /* A connection of the stack becomes a descriptor. */
 static long accept_install(const struct file *listener, struct sock *s, int flags)
 {
@@ -349,13 +347,13 @@ static long accept_install(const struct file *listener, struct sock *s, int flag
 	struct file *f;
 
 	if (fd < 0) {
-		refuse(s);
+		sock_close(s);
 		return fd;
 	}
 	f = file_new(FILE_SOCK);
 	if (f == NULL) {
 		fd_pool_give(fd);
-		refuse(s);
+		sock_close(s);
 		return -ENOMEM;
 	}
 	f->pooled_fd = fd;
@@ -371,15 +369,14 @@ static long accept_install(const struct file *listener, struct sock *s, int flag
 	return fd;
 }
 
-static long accept_kernel(int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
+static long accept_kernel(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen, int flags)
 {
-	int r = libc.accept4(fd, addr, addrlen, flags);
+	long r = CALL_WAITS(f, libc.accept4(fd, addr, addrlen, flags));
 
-	if (r < 0 && fd_new_can_retry(errno))
-		r = libc.accept4(fd, addr, addrlen, flags);
-	if (r < 0)
-		return -errno;
-	fd_new_keep(r);
+	if (r < 0 && fd_new_can_retry((int)-r))
+		r = CALL_WAITS(f, libc.accept4(fd, addr, addrlen, flags));
+	if (r >= 0)
+		fd_new_keep((int)r);
 	return r;
 }
 
@@ -393,7 +390,7 @@ static long accept_now(struct file *f, int fd, struct sock *s, struct sockaddr *
 
 	if (!fd_pool_has())
 		return -EMFILE;
-	r = HELD(sock_accept(s, &conn, addr ? &peer : NULL));
+	r = sock_accept(s, &conn, addr ? &peer : NULL);
 	if (r == 0) {
 		long got = accept_install(f, conn, flags);
 
@@ -402,7 +399,7 @@ static long accept_now(struct file *f, int fd, struct sock *s, struct sockaddr *
 		return got;
 	}
 	if (r == -EAGAIN && socket_ask_kernel(f))
-		return accept_kernel(fd, addr, addrlen, flags);
+		return accept_kernel(f, fd, addr, addrlen, flags);
 	return r;
 }
 
@@ -419,7 +416,7 @@ long on_accept4(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrle
 		return -EINVAL;
 	s = f->sock.is_listening ? socket_stack(f) : NULL;
 	if (s == NULL)
-		return f->sock.halves & HALF_KERNEL ? accept_kernel(fd, addr, addrlen, flags) :
+		return f->sock.halves & HALF_KERNEL ? accept_kernel(f, fd, addr, addrlen, flags) :
 						      -EINVAL;
 	r = accept_now(f, fd, s, addr, addrlen, flags);
 	if (r != -EAGAIN)
@@ -429,7 +426,7 @@ long on_accept4(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrle
 		return r;
 	}
 	timeout = f->sock.recv_timeout_ns ? f->sock.recv_timeout_ns : WAIT_FOREVER;
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER);
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
 	do {
 		r = wait_socket(&w, f, fd, EPOLLIN);
 		if (r < 0)
@@ -454,7 +451,7 @@ long on_shutdown(struct file *f, int fd, int how)
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
 	if (s)
-		r = HELD(sock_shutdown(s, how));
+		r = sock_shutdown(s, how);
 	if (f->sock.halves & HALF_KERNEL) {
 		long k = libc_result(libc.shutdown(fd, how));
 
@@ -477,7 +474,7 @@ long on_getsockname(struct file *f, int fd, struct sockaddr *addr, socklen_t *ad
 	if (s == NULL && in.sin_port == 0)
 		s = socket_stack(f);
 	if (s)
-		HELD(sock_name(s, &in));
+		sock_name(s, &in);
 	return socket_copy_addr(f, &in, addr, addrlen);
 }
 
@@ -491,7 +488,7 @@ long on_getpeername(struct file *f, int fd, struct sockaddr *addr, socklen_t *ad
 		return libc_result(libc.getpeername(fd, addr, addrlen));
 	if (s == NULL)
 		return -ENOTCONN;
-	r = HELD(sock_peer(s, &in));
+	r = sock_peer(s, &in);
 	if (r < 0)
 		return r;
 	return addr ? socket_copy_addr(f, &in, addr, addrlen) : -EFAULT;

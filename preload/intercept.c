@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The exported wrappers: look up the descriptor, call our side or libc, set errno.
+ * The exported wrappers: look up the descriptor, call our side or libc, set errno. Calls on objects of
+ * ours are sections (thread.h); those of the ANY rows that take references see to it themselves.
  *
  * They carry libc's names through asm labels only, so that libc's own prototypes (transparent
  * unions, nonnull attributes, fortified inlines) do not get in the way.
@@ -55,30 +56,40 @@ static long returned(long r)
 	}                                                                                          \
 	static inline ret body_##name params
 
-/* They decide who serves the socket, and may do without a kernel half. */
-#define DECIDES(fn)                                                                                \
-	((void (*)(void))(fn) == (void (*)(void))on_connect ||                                     \
-		(void (*)(void))(fn) == (void (*)(void))on_bind)
+/* Names are compared by the compiler, not when a call is made. */
+#define IS(name, other) (__builtin_strcmp(name, other) == 0)
 
+/* They decide who serves the socket, and may do without a kernel half. */
+#define DECIDES(name) (IS(name, "connect") || IS(name, "bind"))
+
+/* All others are cancellation points (pthreads(7)). */
+#define NEVER_WAITS(name)                                                                          \
+	(IS(name, "bind") || IS(name, "listen") || IS(name, "shutdown") ||                         \
+		IS(name, "getsockname") || IS(name, "getpeername") || IS(name, "getsockopt") ||    \
+		IS(name, "sockatmark") || IS(name, "epoll_ctl"))
+
+/* The section begins before the reference is taken, see thread.h. */
 #define DISPATCH(ret, name, params, args, number, wanted, kernels)                                 \
 	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
-		struct file *f = fd_get(number);                                                   \
+		struct file *f = fd_peek(number);                                                  \
 		if (__builtin_expect(f == NULL, 1))                                                \
 			kernels;                                                                   \
-		if (f->kind != wanted) {                                                           \
-			bool is_free = f->kind == FILE_FREE;                                       \
-			file_put(f);                                                               \
+		call_enter(!NEVER_WAITS(#name));                                                   \
+		f = fd_get_peeked(number, f);                                                      \
+		if (__builtin_expect(f == NULL || f->kind != wanted, 0)) {                         \
+			bool is_free = f == &fd_free;                                              \
+			call_leave(f);                                                             \
 			if (is_free)                                                               \
 				return (ret)returned(-EBADF);                                      \
 			kernels;                                                                   \
 		}                                                                                  \
 		long r = 0;                                                                        \
-		if (wanted == FILE_SOCK && !DECIDES(on_##name) && socket_is_lazy(f))               \
+		if (wanted == FILE_SOCK && !DECIDES(#name) && socket_is_lazy(f))                   \
 			r = socket_make_kernel(f);                                                 \
 		if (r == 0)                                                                        \
 			r = on_##name(f, CALLS_STRIP args);                                        \
-		file_put(f);                                                                       \
+		call_leave(f);                                                                     \
 		return (ret)returned(r);                                                           \
 	}
 
@@ -310,11 +321,6 @@ int wrap_daemon(int keeps_directory, int keeps_descriptors)
 	if (r == 0 && !keeps_descriptors)
 		forget_standard();
 	return r;
-}
-
-sighandler_t wrap_signal(int sig, sighandler_t handler)
-{
-	return signals_set_handler(sig, handler);
 }
 
 /* No destructor runs, but what was sent must arrive as the kernel would let it. */

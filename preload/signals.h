@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Signals must end a wait that spins in user space, as they end a system call, and must not meet
- * this thread with a lock of the stack in its hands: the program's handlers run behind a trampoline
- * that counts them per thread and puts them off where it has to.
+ * this thread in a section (thread.h): the program's handlers run behind a trampoline that counts
+ * them per thread and puts them off where it has to.
  */
 #ifndef PRELOAD_SIGNALS_H
 #define PRELOAD_SIGNALS_H
 
 #include "preload/libc.h"
+#include "preload/thread.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -24,36 +25,7 @@ struct signals_seen signals_seen(void);
 void signals_sleep_begin(int fd);
 void signals_sleep_end(void);
 
-/*
- * Between the two this thread has a lock of the stack or of ours, and a handler that calls exit(),
- * longjmp() or a socket call must not run: it runs at signals_release(). Nests; a wait is never
- * inside. HELD() is a call in between.
- */
-extern __thread volatile int signals_held __attribute__((tls_model("initial-exec")));
-extern __thread volatile int signals_deferred __attribute__((tls_model("initial-exec")));
+/* What was put off in a section runs now, see thread.h. */
 void signals_deliver(void);
-
-static inline void signals_hold(void)
-{
-	signals_held++;
-	atomic_signal_fence(memory_order_seq_cst);
-}
-
-static inline void signals_release(void)
-{
-	atomic_signal_fence(memory_order_seq_cst);
-	if (--signals_held == 0 && __builtin_expect(signals_deferred != 0, 0))
-		signals_deliver();
-}
-
-#define HELD(call)                                                                                 \
-	({                                                                                         \
-		signals_hold();                                                                    \
-		__typeof__(call) held_result = (call);                                             \
-		signals_release();                                                                 \
-		held_result;                                                                       \
-	})
-
-sighandler_t signals_set_handler(int sig, sighandler_t handler); /* signal() */
 
 #endif

@@ -37,11 +37,19 @@ struct single {
 static __thread struct {
 	struct single reading, writing;
 	unsigned int n_empty;
-	bool has_destructor;
 } mine;
 
-static pthread_key_t thread_key;
-static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
+/* A sleep in progress: not on the stack, because a jump out of it leaves that. They nest where a
+ * handler sleeps on top of a sleep. */
+struct nap {
+	struct ready_set *set;
+	struct ready_sleep sleep;
+	struct call_holds holds;
+};
+
+enum { NAPS_MAX = 8 }; /* deeper ones poll instead */
+static __thread struct nap naps[NAPS_MAX];
+static __thread int n_naps;
 
 void clock_init(void)
 {
@@ -89,11 +97,26 @@ static bool is_interrupted(const struct wait *w)
 		(!w->restarts && now.all != w->seen.all);
 }
 
+/* Let handlers run, and a cancelled thread end. */
+static int open_for_a_moment(const struct wait *w)
+{
+	uint32_t note = call_open(&w->holds);
+
+	pthread_testcancel();
+	return call_close(note) ? 0 : -EBADF;
+}
+
 int wait_check(struct wait *w)
 {
 	uint64_t now;
 
 	boot_check_end();
+	if (__builtin_expect(signals_attend() != 0, 0)) {
+		int r = open_for_a_moment(w);
+
+		if (r < 0)
+			return r;
+	}
 	if (is_interrupted(w))
 		return -EINTR;
 	if (w->timeout_ns == 0)
@@ -126,37 +149,53 @@ static struct timespec *time_left(struct wait *w, uint64_t limit_us, struct time
 	return ts;
 }
 
-bool wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t n)
+static void end_nap(struct nap *nap)
 {
-	uint32_t handled = signals_seen().all;
-	struct timespec left, *timeout;
-	struct ready_sleep s;
-
-	if (!HELD(ready_sleep_begin(set, &s)))
-		return false;
-	timeout = time_left(w, s.us, &left);
-	fds[0] = (struct pollfd){.fd = ready_fd(set), .events = POLLIN};
-	fds[1] = (struct pollfd){.fd = s.fd, .events = POLLIN};
-	signals_sleep_begin(fds[0].fd);
-	if (!is_interrupted(w) && libc.ppoll(fds, n, timeout, NULL) < 0) {
-		for (nfds_t i = 0; i < n; i++)
-			fds[i].revents = 0;
-		if (errno == EINTR && signals_seen().all == handled)
-			w->was_broken = true;
-	}
-	signals_sleep_end();
-	signals_hold();
-	ready_sleep_end(set, &s);
-	signals_release();
-	boot_check_end();
-	return true;
+	n_naps = (int)(nap - naps);
+	ready_sleep_end(nap->set, &nap->sleep);
 }
 
-void wait_disarm(struct ready_set *set)
+static void abandon_nap(void *arg)
 {
-	signals_hold();
-	ready_disarm(set);
-	signals_release();
+	struct nap *nap = arg;
+
+	signals_sleep_end();
+	end_nap(nap);
+	if (nap->holds.undo)
+		nap->holds.undo(nap->holds.arg);
+}
+
+int wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t n)
+{
+	struct nap *nap = &naps[n_naps];
+	uint32_t handled = signals_seen().all, note;
+	struct timespec left, *timeout;
+	int n_ready = 0;
+	bool is_broken;
+
+	if (n_naps == NAPS_MAX || !ready_sleep_begin(set, &nap->sleep))
+		return 0;
+	nap->set = set;
+	nap->holds = w->holds;
+	n_naps++;
+	timeout = time_left(w, nap->sleep.us, &left);
+	fds[0] = (struct pollfd){.fd = ready_fd(set), .events = POLLIN};
+	fds[1] = (struct pollfd){.fd = nap->sleep.fd, .events = POLLIN};
+	signals_sleep_begin(fds[0].fd);
+	note = call_open(&(struct call_holds){w->holds.file, abandon_nap, nap});
+	if (!is_interrupted(w))
+		n_ready = libc.ppoll(fds, n, timeout, NULL);
+	is_broken = n_ready < 0 && errno == EINTR;
+	if (!call_close(note))
+		return -EBADF;
+	signals_sleep_end();
+	end_nap(nap);
+	for (nfds_t i = 0; i < n && n_ready < 0; i++)
+		fds[i].revents = 0;
+	if (is_broken && signals_seen().all == handled)
+		w->was_broken = true;
+	boot_check_end();
+	return 1;
 }
 
 void wait_clear(void)
@@ -167,17 +206,6 @@ void wait_clear(void)
 	fd_unlock();
 }
 
-static void thread_exit(void *arg)
-{
-	wait_clear();
-	mine.has_destructor = false;
-}
-
-static void make_key(void)
-{
-	pthread_key_create(&thread_key, thread_exit);
-}
-
 /* This thread's set that watches `f`, or NULL without memory. */
 static struct ready_set *watch_single(struct file *f, int fd, uint32_t events)
 {
@@ -186,11 +214,6 @@ static struct ready_set *watch_single(struct file *f, int fd, uint32_t events)
 
 	if (w && w->file == f)
 		return atomic_load(&s->set.ready);
-	if (!mine.has_destructor) {
-		pthread_once(&thread_key_once, make_key);
-		pthread_setspecific(thread_key, &mine);
-		mine.has_destructor = true;
-	}
 	fd_lock();
 	w = atomic_load(&s->watch);
 	if (w)
@@ -220,7 +243,7 @@ static bool kernel_half_speaks(struct file *f, int fd, uint32_t events)
 int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events)
 {
 	struct sock *s = atomic_load(&f->sock.sock);
-	struct ready_set *set = NULL;
+	struct ready_set *set;
 	struct ready_event ignored;
 	struct pollfd fds[WAIT_OWN_FDS + 1] = {[WAIT_OWN_FDS] = {.fd = fd, .events = (short)events}};
 	int r;
@@ -234,14 +257,19 @@ int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events)
 		r = wait_check(w);
 		if (r < 0)
 			return r;
-		if (set == NULL)
-			set = watch_single(f, fd, events);
+		/* Again, for a handler may have waited for another socket. */
+		set = watch_single(f, fd, events);
 		if (set == NULL)
 			return -ENOBUFS;
 		if (ready_spins(set)) {
-			HELD(ready_run(set));
-		} else if (!wait_sleep(w, set, fds, WAIT_OWN_FDS + socket_has_kernel(f))) {
-			HELD(ready_collect(set, &ignored, 1)); /* stale: make it look again */
+			ready_run(set);
+			continue;
+		}
+		r = wait_sleep(w, set, fds, WAIT_OWN_FDS + socket_has_kernel(f));
+		if (r < 0)
+			return r;
+		if (r == 0) {
+			ready_collect(set, &ignored, 1); /* stale: make it look again */
 		} else if (fds[WAIT_OWN_FDS].revents && socket_has_kernel(f)) {
 			socket_kernel_spoke();
 			return 0;
@@ -257,7 +285,7 @@ void wait_nudge(struct file *f)
 		return;
 	set = watch_single(f, f->fd, EPOLLIN);
 	if (set)
-		HELD(ready_run(set));
+		ready_run(set);
 }
 
 void wait_rested(void)

@@ -64,26 +64,27 @@ struct wait {
 	uint64_t timeout_ns; /* WAIT_FOREVER, or from the first look on */
 	uint64_t deadline_ns; /* 0: the clock has not been read yet */
 	struct signals_seen seen;
+	struct call_holds holds; /* what the call that waits holds */
 	bool restarts;     /* SA_RESTART handlers do not end it */
 	bool was_broken;   /* the kernel said EINTR for a handler we do not know */
 	uint32_t n_checks;
 };
 
-static inline void wait_begin(struct wait *w, uint64_t timeout_ns, bool restarts)
+/* `f`: the file of the call, whose reference it holds; NULL: none. */
+static inline void wait_begin(struct wait *w, uint64_t timeout_ns, bool restarts, struct file *f)
 {
-	*w = (struct wait){.timeout_ns = timeout_ns, .seen = signals_seen(), .restarts = restarts};
+	*w = (struct wait){.timeout_ns = timeout_ns, .seen = signals_seen(), .restarts = restarts,
+		.holds = {.file = f}};
 }
 
-/* 0: go on; -EINTR, -ETIMEDOUT. */
+/* Handlers that were put off run here, and a cancelled thread ends. 0: go on; -EINTR, -ETIMEDOUT,
+ * -EBADF: what the call holds is lost, see call_unnote(). */
 int wait_check(struct wait *w);
 /* Sleep in the kernel until the set or one of `fds` speaks, a signal, the deadline, or until a stack
- * wants to be run. The first WAIT_OWN_FDS of the `n` are filled in here. False: something became
- * ready meanwhile, and this was no sleep. */
+ * wants to be run. The first WAIT_OWN_FDS of the `n` are filled in here. 1: slept; 0: something became
+ * ready meanwhile, and this was no sleep; -EBADF as above. */
 enum { WAIT_OWN_FDS = 2 };
-bool wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t n);
-
-/* ready_disarm(), with signals put off. */
-void wait_disarm(struct ready_set *set);
+int wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t n);
 
 /* Wait until a socket of the stack has one of `events`, or its kernel half may have: 0, -EINTR,
  * -ETIMEDOUT or another error. */

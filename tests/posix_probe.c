@@ -7,6 +7,8 @@
  *
  * Only facts that must be the same are printed: results, errno names, events, never times or ports.
  */
+#include "tests/probe.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,94 +32,6 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-
-static const char *host;
-
-struct pair {
-	int listener, client, server;
-};
-
-static void show(const char *what, long result)
-{
-	printf("%s: %ld%s%s\n", what, result, result < 0 ? " " : "",
-		result < 0 ? strerrorname_np(errno) : "");
-}
-
-#define SHOW(call) show(#call, (long)(call))
-
-static void show_events(const char *what, uint32_t e)
-{
-	printf("%s:%s%s%s%s%s%s\n", what, e & EPOLLIN ? " IN" : "", e & EPOLLOUT ? " OUT" : "",
-		e & EPOLLRDHUP ? " RDHUP" : "", e & EPOLLHUP ? " HUP" : "",
-		e & EPOLLERR ? " ERR" : "", e ? "" : " none");
-}
-
-static struct sockaddr_in address(uint16_t port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	inet_pton(AF_INET, host, &a.sin_addr);
-	return a;
-}
-
-static uint16_t port_of(int fd)
-{
-	struct sockaddr_in a;
-	socklen_t len = sizeof(a);
-
-	getsockname(fd, (struct sockaddr *)&a, &len);
-	return ntohs(a.sin_port);
-}
-
-static int listen_any_port(void)
-{
-	struct sockaddr_in a = address(0);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	bind(fd, (struct sockaddr *)&a, sizeof(a));
-	listen(fd, 8);
-	return fd;
-}
-
-static int connect_port(int fd, uint16_t port)
-{
-	struct sockaddr_in a = address(port);
-
-	return connect(fd, (struct sockaddr *)&a, sizeof(a));
-}
-
-static struct pair pair_open(void)
-{
-	struct pair p = {.listener = listen_any_port()};
-
-	p.client = socket(AF_INET, SOCK_STREAM, 0);
-	if (connect_port(p.client, port_of(p.listener)) < 0) {
-		perror("connect");
-		exit(1);
-	}
-	p.server = accept(p.listener, NULL, NULL);
-	return p;
-}
-
-static void pair_close(struct pair p)
-{
-	close(p.client);
-	close(p.server);
-	close(p.listener);
-}
-
-/* Until `fd` has one of `events`, so that nothing below depends on how long a packet takes. */
-static uint32_t settle(int fd, short events)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-
-	return poll(&p, 1, 3000) > 0 ? (uint16_t)p.revents : 0;
-}
-
-static void title(const char *name)
-{
-	printf("# %s\n", name);
-}
 
 static int so_error(int fd)
 {
@@ -588,9 +502,7 @@ static void probe_bulk(void)
 
 int main(int argc, char **argv)
 {
-	host = argc > 1 ? argv[1] : "127.0.0.1";
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	signal(SIGPIPE, SIG_IGN);
+	probe_begin(argc, argv);
 	probe_unconnected();
 	probe_refused();
 	probe_bind();

@@ -304,9 +304,6 @@ BOTH_MODES(a_handler_may_use_sockets_and_jump_out)
 	CU_ASSERT_EQUAL(recv(p.server, buf, 1, 0), 1);
 	pair_close(other);
 	pair_close(p);
-	/* The call that was left by the jump still holds its socket. */
-	CU_ASSERT_EQUAL(fake_live, 1);
-	fake_live = 0;
 }
 
 static void take_info(int sig, siginfo_t *info, void *context)
@@ -332,6 +329,85 @@ static void sigaction_reports_the_programs_own_handler(void)
 	CU_ASSERT(signal(SIGUSR1, SIG_DFL) == SIG_DFL);
 	CU_ASSERT_EQUAL(sigaction(SIGKILL, &act, NULL), -1);
 	CU_ASSERT_EQUAL(errno, EINVAL);
+}
+
+/* Old programs use them. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+/* The flags do not make a function of them. */
+static void default_and_ignore_are_no_handlers(void)
+{
+	struct sigaction act = {.sa_flags = SA_SIGINFO}, old;
+
+	act.sa_handler = SIG_IGN;
+	CU_ASSERT_EQUAL(sigaction(SIGUSR1, &act, NULL), 0);
+	raise(SIGUSR1);
+	CU_ASSERT_EQUAL(sigaction(SIGUSR1, NULL, &old), 0);
+	CU_ASSERT(old.sa_handler == SIG_IGN && (old.sa_flags & SA_SIGINFO));
+	act.sa_handler = SIG_DFL;
+	CU_ASSERT_EQUAL(sigaction(SIGCHLD, &act, NULL), 0);
+	raise(SIGCHLD);
+	CU_ASSERT(signal(SIGUSR1, SIG_ERR) == SIG_ERR);
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	CU_ASSERT(sigset(SIGUSR1, count_signal) == SIG_IGN);
+	CU_ASSERT(sigset(SIGUSR1, SIG_HOLD) == count_signal);
+	CU_ASSERT(sigset(SIGUSR1, SIG_DFL) == SIG_HOLD);
+}
+
+/* Put off or not: it runs once, and then the kernel has SIG_DFL. */
+BOTH_MODES(one_shot_handlers_run_once)
+{
+	struct pair p = pair_open();
+	struct sigaction old;
+	char c;
+
+	on_alarm(SA_RESETHAND);
+	CU_ASSERT_EQUAL(sigaction(SIGALRM, NULL, &old), 0);
+	CU_ASSERT(old.sa_handler == count_signal && (old.sa_flags & SA_RESETHAND));
+	CU_ASSERT_EQUAL(recv(p.server, &c, 1, 0), -1);
+	CU_ASSERT_EQUAL(errno, EINTR);
+	CU_ASSERT_EQUAL(n_signals, 1);
+	CU_ASSERT_EQUAL(sigaction(SIGALRM, NULL, &old), 0);
+	CU_ASSERT(old.sa_handler == SIG_DFL);
+	n_signals = 0;
+	CU_ASSERT(sysv_signal(SIGUSR1, count_signal) == SIG_DFL);
+	raise(SIGUSR1);
+	CU_ASSERT(sysv_signal(SIGUSR1, SIG_DFL) == SIG_DFL);
+	CU_ASSERT_EQUAL(n_signals, 1);
+	signal(SIGUSR1, count_signal);
+	siginterrupt(SIGUSR1, 1);
+	sigaction(SIGUSR1, NULL, &old);
+	CU_ASSERT(old.sa_handler == count_signal && !(old.sa_flags & SA_RESTART));
+	siginterrupt(SIGUSR1, 0);
+	signal(SIGUSR1, SIG_DFL);
+	pair_close(p);
+}
+
+static void *receive_forever(void *arg)
+{
+	char c;
+
+	while (recv(*(int *)arg, &c, 1, 0) == 1)
+		;
+	return NULL;
+}
+
+/* fake_live tells that no reference is lost. */
+BOTH_MODES(a_cancelled_thread_leaves_nothing)
+{
+	for (int i = 0; i < 50; i++) {
+		struct pair p = pair_open();
+		pthread_t t;
+		void *result;
+
+		pthread_create(&t, NULL, receive_forever, &p.server);
+		send(p.client, "xyz", 3, 0);
+		usleep((useconds_t)(i % 5) * 1000);
+		pthread_cancel(t);
+		pthread_join(t, &result);
+		CU_ASSERT(result == PTHREAD_CANCELED);
+		pair_close(p);
+	}
 }
 
 BOTH_MODES(options_are_kept_and_answered)
@@ -482,6 +558,9 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_broken_pipe_raises_sigpipe),
 	CUNIT_TEST(a_signal_interrupts_unless_its_handler_restarts),
 	CUNIT_TEST(a_handler_may_use_sockets_and_jump_out),
+	CUNIT_TEST(default_and_ignore_are_no_handlers),
+	CUNIT_TEST(one_shot_handlers_run_once),
+	CUNIT_TEST(a_cancelled_thread_leaves_nothing),
 	CUNIT_TEST(sigaction_reports_the_programs_own_handler),
 	CUNIT_TEST(options_are_kept_and_answered),
 	CUNIT_TEST(sendfile_copies_and_moves_the_offset),

@@ -8,18 +8,29 @@ from cases import BOTH, case
 from harness import FAR, NEAR, PEER, Failure, sh
 
 
-@case(modes=BOTH, kernel=False, seconds=90)
-def posix_probe(bed):
-    """The probe's observations, server and client threads in one process, line by line."""
-    probe = str(bed.build / "tests" / "posix_probe")
-    kernel = sh("ip", "netns", "exec", bed.far_ns, probe, FAR).splitlines()
-    stack = bed.run_near([probe, NEAR], timeout=60).splitlines()
+def compare(bed, program, least, *args):
+    """A probe prints the same on the kernel and on the stack; on the kernel `least` lines or more."""
+    probe = str(bed.build / "tests" / program)
+    kernel = sh("ip", "netns", "exec", bed.far_ns, probe, FAR, *args, timeout=60).splitlines()
+    stack = bed.run_near([probe, NEAR, *args], timeout=60).splitlines()
     stack = [line for line in stack if not line.startswith(("gazelle:", "==>"))]
-    if len(kernel) < 100:
+    if len(kernel) < least:
         raise Failure(f"the probe says only {len(kernel)} lines on the kernel")
     different = list(difflib.unified_diff(kernel, stack, "kernel", "stack", lineterm="", n=0))
     if different:
         raise Failure("\n".join(different[:20]))
+
+
+@case(modes=BOTH, kernel=False, seconds=90)
+def posix_probe(bed):
+    """The probe's observations, server and client threads in one process, line by line."""
+    compare(bed, "posix_probe", 100)
+
+
+@case(modes=BOTH, kernel=False, seconds=90)
+def cancel_probe(bed):
+    """Cancelled threads and handlers that jump out of calls leave nothing behind."""
+    compare(bed, "cancel_probe", 400, "30")
 
 
 SLOW_READER = """

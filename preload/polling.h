@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * poll and select over both worlds: what they have in common.
+ */
+#ifndef PRELOAD_POLLING_H
+#define PRELOAD_POLLING_H
+
+#include "preload/wait.h"
+
+#include <poll.h>
+#include <signal.h>
+
+/* One call in progress. */
+struct poll_call {
+	nfds_t n, room;
+	struct pollfd *fds;    /* what the program asks */
+	struct file **files;   /* n entries; NULL: the kernel's. References are held */
+	struct pollfd *kernel; /* n + WAIT_OWN_FDS entries: a copy with ours blanked out */
+	nfds_t n_held;         /* entries of `files` that are filled in */
+	bool has_kernel;
+	uint64_t kernel_asked; /* ticks */
+};
+
+/* Does a call with this descriptor need us? */
+bool poll_is_ours(int fd);
+
+static inline bool poll_is_valid(const struct timespec *ts)
+{
+	return ts == NULL ||
+		(ts->tv_sec >= 0 && ts->tv_nsec >= 0 && (uint64_t)ts->tv_nsec < NS_PER_S);
+}
+
+/* These in a section. */
+/* A call for `n` descriptors whose `fds` the caller fills in, or NULL without memory. */
+struct poll_call *poll_begin(nfds_t n);
+/* Wait for what `c` asks, and give the answer there. -EAGAIN: nothing of the stack is in it, the
+ * kernel can do all; -EBADF: `c` is gone (an answer of poll() never is). */
+long poll_do(struct poll_call *c, uint64_t timeout_ns, const sigset_t *mask);
+void poll_end(void *call);
+
+#endif
