@@ -182,6 +182,11 @@ struct ctl_conns {
 	X(tcp_engine_resets)                                                                       \
 	X(tcp_abort_on_memory)                                                                     \
 	X(tcp_abort_on_timeout)                                                                    \
+	X(tcp_listen_overflows)                                                                    \
+	X(tcp_reqq_full_do_cookies)                                                                \
+	X(syncookies_sent)                                                                         \
+	X(syncookies_recv)                                                                         \
+	X(syncookies_failed)                                                                       \
 	X(icmp_in_msgs)                                                                            \
 	X(icmp_in_errors)                                                                          \
 	X(icmp_in_echos)                                                                           \

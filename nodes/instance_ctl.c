@@ -223,6 +223,11 @@ fill_snmp(struct ctl_snmp_stack *to, const struct stack_snmp *from)
 	to->tcp_engine_resets = from->tcp_engine_resets;
 	to->tcp_abort_on_memory = from->tcp_abort_on_memory;
 	to->tcp_abort_on_timeout = from->tcp_abort_on_timeout;
+	to->tcp_listen_overflows = from->tcp_listen_overflows;
+	to->tcp_reqq_full_do_cookies = from->tcp_reqq_full_do_cookies;
+	to->syncookies_sent = from->syncookies_sent;
+	to->syncookies_recv = from->syncookies_recv;
+	to->syncookies_failed = from->syncookies_failed;
 	to->icmp_in_msgs = from->icmp_in_msgs;
 	to->icmp_in_errors = from->icmp_in_errors;
 	to->icmp_in_echos = from->icmp_in_echos;

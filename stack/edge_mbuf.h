@@ -20,6 +20,9 @@ mbuf_pkt(struct rte_mbuf *m)
 	return rte_mbuf_to_priv(m);
 }
 
+/* edge_tx.c: is there room in the queue to the port; `half`: in the first half of it? */
+bool edge_tx_room(struct stack *st, bool half);
+bool edge_tx_push(struct stack *st, struct rte_mbuf *m); /* m is gone in any case; false: no room */
 /* edge_tx.c: lwIP's way out, netif->output */
 err_t edge_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *next);
 

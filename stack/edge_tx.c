@@ -28,8 +28,8 @@ stack_tx_pending(const struct stack *st)
 	return st->txq_head != st->txq_tail;
 }
 
-static bool
-txq_push(struct stack *st, struct rte_mbuf *m)
+bool
+edge_tx_push(struct stack *st, struct rte_mbuf *m)
 {
 	if (st->txq_tail - st->txq_head == STACK_TXQ) {
 		rte_pktmbuf_free(m);
@@ -204,6 +204,12 @@ txq_is_full(struct stack *st)
 	return st->txq_tail - st->txq_head >= st->txq_max;
 }
 
+bool
+edge_tx_room(struct stack *st, bool half)
+{
+	return !txq_is_full(st) && (!half || (st->txq_tail - st->txq_head) * 2 < st->txq_max);
+}
+
 /* netif->output: lwIP's packet becomes an mbuf in the tx queue. The pbufs stay lwIP's. */
 err_t
 edge_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *next)
@@ -232,7 +238,7 @@ edge_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *next)
 	if (st->cur != NULL && st->cur->pcb != NULL && (m->ol_flags & RTE_MBUF_F_TX_L4_MASK) ==
 			RTE_MBUF_F_TX_TCP_CKSUM)
 		sample_rtt(st, m);
-	return txq_push(st, m) ? ERR_OK : ERR_MEM;
+	return edge_tx_push(st, m) ? ERR_OK : ERR_MEM;
 }
 
 uint16_t

@@ -23,6 +23,7 @@
 #include "stack/ready.h"
 #include "stack/sock.h"
 #include "stack/stack.h"
+#include "stack/tcp_syn_queue.h"
 #include "stack/wheel.h"
 
 #define CACHE_LINE 64
@@ -87,7 +88,8 @@ struct stack {
 	uint32_t old_mask, moved;
 	struct port_link **tcp_ports;  /* 65536: listeners and bound sockets by local port */
 	struct port_link **udp_ports;  /* 65536 */
-	uint16_t *port_refs;           /* 65536: connections per local port, for choosing one */
+	uint32_t *port_refs;           /* 65536: connections per local port, for choosing one */
+	struct tcp_syn_queue syn;      /* connections that are not there yet */
 	struct wheel wheel;
 	struct ready_set *wakes[STACK_WAKES];
 	unsigned int n_wakes;
@@ -218,7 +220,9 @@ uint16_t table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport);
 
 /* --- share.c: sockets that others must know of (struct stack_sharing) --------------------------------- */
 
-void share_connection(struct stack *st, const struct sock *s, bool is_there); /* there is sharing */
+/* The next two: only where there is sharing. */
+void share_connection(struct stack *st, const struct sock *s, bool is_there);
+void share_handshake(struct stack *st, const struct tcp_handshake *h, bool is_there);
 /* May `s` listen on its port, or have it (UDP)? 0 or -EADDRINUSE; may wait, takes no lock. */
 int share_claim(const struct sock *s);
 /* Something about the sockets on this port has changed: show them, or hide the port. Holder. */
@@ -230,7 +234,7 @@ void share_port(struct stack *st, enum sock_kind kind, uint16_t lport);
 
 /* --- tcp.c, tcp_timer.c: connections; holder ---------------------------------------------------------- */
 
-int tcp_sock_listen(struct stack *st, struct sock *s);
+void tcp_sock_listen(struct stack *st, struct sock *s);
 int tcp_sock_connect(struct stack *st, struct sock *s);
 void tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons);
 void tcp_sock_abort(struct stack *st, struct sock *s, int err);
@@ -299,6 +303,23 @@ void edge_limit_caches(const struct stack *st); /* once, when the pool is known 
 uint64_t edge_tsc_hz(void);
 int edge_attach(struct stack *st); /* lwIP image, netif */
 void edge_detach(struct stack *st);
+
+#define EDGE_BARE_NO_SCALE 0xff
+
+/* A TCP segment without data that is not lwIP's. Addresses and ports in network byte order. */
+struct edge_bare {
+	uint32_t raddr;
+	uint16_t rport, lport;
+	uint32_t seq, ack;
+	uint16_t wnd; /* as it is written */
+	uint8_t flags, ttl, tos;
+	uint16_t mss;  /* 0: no options at all */
+	uint8_t scale; /* EDGE_BARE_NO_SCALE: none */
+	bool sack;
+	bool stranger; /* the peer may be an invention: only while the queue to the port is half empty */
+};
+
+void edge_send_bare(struct stack *st, const struct edge_bare *b); /* lost where there is no room */
 
 /* --- ready.c ---------------------------------------------------------------------------------------------------- */
 

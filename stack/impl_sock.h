@@ -23,6 +23,7 @@ struct stack_group;
 struct tcp_loss;
 struct tcp_ooo;
 struct tcp_pcb;
+struct tcp_request;
 struct tcp_seg;
 struct udp_pcb;
 
@@ -139,11 +140,16 @@ enum sock_dirty { /* reasons for the holder to serve a socket, struct sock.dirty
 	SD_MEM = 1 << 5,   /* a send found no packet: tell later */
 };
 
-/* A socket's place in one stack's port table; also lwIP's handle of the listener there. */
+/* A socket's place in one stack's port table. */
 struct port_link {
 	struct sock *sock;
 	struct stack *stack;
 	struct port_link *next;
+	/* holder; of listeners, see tcp_syn.c */
+	struct tcp_request *requests;
+	uint32_t cookie_ms; /* the last SYN cookie */
+	bool cookies;       /* there has been one lately */
+	bool listening;
 };
 
 /* A set's interest in a socket, see ready.c. One cache line of what an event touches, then the rest. */
@@ -254,7 +260,6 @@ struct sock {
 
 	/* listener */
 	_Atomic uint32_t refs;        /* listeners: owner + connections that point here */
-	struct tcp_pcb **listen_pcbs; /* per stack; holder of each */
 	struct sock *listener;        /* that the connection came to; kept until it is closed */
 	_Atomic bool accepted;        /* app: and taken from */
 	struct port_link *links;      /* bound: one per stack, in the stacks' port tables */
@@ -262,7 +267,7 @@ struct sock {
 	struct sock *acc_next;
 	struct sock *acc_head, *acc_tail; /* app under rx_lock */
 	_Atomic uint32_t acc_n;           /* established and waiting */
-	_Atomic uint32_t embryonic_n;
+	_Atomic uint32_t embryonic_n;     /* requests, on all stacks */
 	uint32_t backlog;
 
 	/* UDP */

@@ -37,6 +37,26 @@ fill(struct stack *st, struct sock *s, struct stack_conn_info *i)
 }
 
 static void
+fill_request(const struct stack *st, const struct tcp_request *q, struct stack_conn_info *i)
+{
+	memset(i, 0, sizeof(*i));
+	i->fd = -1;
+	i->local.sin_family = i->peer.sin_family = AF_INET;
+	i->local.sin_addr.s_addr = st->group->params.addr;
+	i->local.sin_port = q->h.lport;
+	i->peer.sin_addr.s_addr = q->h.raddr;
+	i->peer.sin_port = q->h.rport;
+	i->state = "SYN_RECVD";
+	i->mss = q->h.opt.mss;
+	i->snd_wnd = q->h.wnd;
+	i->retransmits = q->tries;
+	i->rto_ms = tcp_syn_timeout_ms(q->tries);
+	i->snd_nxt = q->h.iss + 1;
+	i->lastack = q->h.iss;
+	i->rcv_nxt = q->h.irs + 1;
+}
+
+static void
 op_conns(struct stack *st, void *arg)
 {
 	struct conns_request *r = arg;
@@ -45,6 +65,13 @@ op_conns(struct stack *st, void *arg)
 		if (r->n < r->max)
 			fill(st, s, &r->out[r->n]);
 		r->n++;
+	}
+	for (unsigned int i = 0; i <= TCP_SYN_TRIES; i++) {
+		for (const struct tcp_request *q = st->syn.wait[i].first; q != NULL; q = q->next) {
+			if (r->n < r->max)
+				fill_request(st, q, &r->out[r->n]);
+			r->n++;
+		}
 	}
 }
 
@@ -84,6 +111,11 @@ op_snmp(struct stack *st, void *arg)
 	o->tcp_engine_resets = st->engine_resets;
 	o->tcp_abort_on_memory = st->abort_on_memory;
 	o->tcp_abort_on_timeout = st->abort_on_timeout;
+	o->tcp_listen_overflows = st->syn.overflows;
+	o->tcp_reqq_full_do_cookies = st->syn.full;
+	o->syncookies_sent = st->syn.cookies_sent;
+	o->syncookies_recv = st->syn.cookies_recv;
+	o->syncookies_failed = st->syn.cookies_failed;
 	o->tcp_refused = st->rst_out;
 	o->tcp_curr_estab = st->counters.conns;
 	o->udp_in_datagrams = m->udpindatagrams;

@@ -19,7 +19,6 @@
 struct lwip_image {
 	/* globals: exactly one pcb is on these lists while lwIP runs (stack/tcp.c) */
 	struct tcp_pcb **active_pcbs, **tw_pcbs, **bound_pcbs;
-	union tcp_listen_pcbs_t *listen_pcbs;
 	struct udp_pcb **udp_pcbs;
 	struct tcp_pcb **input_pcb; /* the one that tcp_input() is working for */
 	u32_t *ticks; /* ms; we are lwIP's clock */
@@ -35,7 +34,6 @@ struct lwip_image {
 
 	struct tcp_pcb *(*tcp_new)(void);
 	err_t (*tcp_bind)(struct tcp_pcb *pcb, const ip_addr_t *ip, u16_t port);
-	struct tcp_pcb *(*listen)(struct tcp_pcb *pcb, u8_t backlog, err_t *err);
 	err_t (*tcp_connect)(struct tcp_pcb *pcb, const ip_addr_t *ip, u16_t port,
 		tcp_connected_fn fn);
 	err_t (*tcp_write)(struct tcp_pcb *pcb, const void *data, u16_t len, u8_t flags);
@@ -48,7 +46,6 @@ struct lwip_image {
 	void (*tcp_rst)(const struct tcp_pcb *pcb, u32_t seqno, u32_t ackno, const ip_addr_t *local_ip,
 		const ip_addr_t *remote_ip, u16_t local_port, u16_t remote_port);
 	void (*tcp_arg)(struct tcp_pcb *pcb, void *arg);
-	void (*tcp_accept)(struct tcp_pcb *pcb, tcp_accept_fn fn);
 	void (*tcp_recv)(struct tcp_pcb *pcb, tcp_recv_fn fn);
 	void (*tcp_sent)(struct tcp_pcb *pcb, tcp_sent_fn fn);
 	void (*tcp_err)(struct tcp_pcb *pcb, tcp_err_fn fn);

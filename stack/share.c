@@ -23,6 +23,18 @@ share_connection(struct stack *st, const struct sock *s, bool is_there)
 		sharing->hide(sharing->arg, st->index, &shown);
 }
 
+void
+share_handshake(struct stack *st, const struct tcp_handshake *h, bool is_there)
+{
+	const struct stack_sharing *sharing = st->wiring.sharing;
+	struct stack_shown shown = {.raddr = h->raddr, .rport = h->rport, .lport = h->lport};
+
+	if (is_there)
+		sharing->show(sharing->arg, st->index, &shown);
+	else
+		sharing->hide(sharing->arg, st->index, &shown);
+}
+
 static struct stack_shown
 port_of(const struct sock *s)
 {

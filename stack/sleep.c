@@ -154,12 +154,15 @@ watch(struct sleeper *sl, const int *fds, int n)
 static bool
 is_quiet(struct stack *st, uint64_t *until_us)
 {
-	uint32_t ms;
+	uint32_t ms, syn_ms;
 
 	if (stack_run_locked(st) || st->op_fifo != NULL || st->dirty_fifo != NULL ||
 		stack_tx_pending(st))
 		return false;
 	ms = wheel_next_ms(&st->wheel, st->now_ms);
+	syn_ms = tcp_syn_next_ms(st);
+	if (syn_ms < ms)
+		ms = syn_ms;
 	if (ms != UINT32_MAX && ms * UINT64_C(1000) < *until_us)
 		*until_us = ms * UINT64_C(1000);
 	return ms != 0;

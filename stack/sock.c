@@ -79,7 +79,6 @@ sock_free(struct sock *s)
 	free_list(atomic_exchange(&s->tx_in, NULL));
 	free_list(s->tx_head);
 	free(s->links);
-	free(s->listen_pcbs);
 	slab_give(&socks, s);
 }
 

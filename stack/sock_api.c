@@ -175,8 +175,8 @@ op_listen(struct stack *st, void *arg)
 {
 	struct request *r = arg;
 
-	r->result = tcp_sock_listen(st, r->s);
-	if (r->result == 0 && st == r->s->stack)
+	tcp_sock_listen(st, r->s);
+	if (st == r->s->stack)
 		sock_all_add(st, r->s);
 }
 
@@ -203,7 +203,7 @@ listens_everywhere(const struct sock *s)
 	       (sock_flags(s) & SF_REUSEPORT) == 0;
 }
 
-static int
+static void
 listen_on_stacks(struct sock *s)
 {
 	struct request r = {.s = s};
@@ -215,10 +215,7 @@ listen_on_stacks(struct sock *s)
 		if (!listens_everywhere(s) && st != s->stack)
 			continue;
 		stack_call(st, op_listen, &r);
-		if (r.result != 0)
-			return r.result;
 	}
-	return 0;
 }
 
 int
@@ -231,7 +228,7 @@ sock_listen(struct sock *s, int backlog)
 		return -EOPNOTSUPP;
 	if (f & (SF_CONNECTED | SF_CONNECTING))
 		return -EINVAL;
-	s->backlog = backlog < 0 || backlog > 65535 ? 65535 : backlog < 8 ? 8 : backlog;
+	s->backlog = backlog < 0 || backlog > 65535 ? 65535 : backlog;
 	if (f & SF_LISTEN)
 		return 0;
 	rc = bind_implicitly(s);
@@ -240,15 +237,10 @@ sock_listen(struct sock *s, int backlog)
 	rc = share_claim(s);
 	if (rc != 0)
 		return rc;
-	s->listen_pcbs = calloc(s->group->n, sizeof(*s->listen_pcbs));
-	if (s->listen_pcbs == NULL)
-		return -ENOMEM;
 	sock_flag_set(s, SF_LISTEN);
-	rc = listen_on_stacks(s);
-	if (rc != 0)
-		sock_flag_clear(s, SF_LISTEN);
+	listen_on_stacks(s);
 	stack_call(&s->group->stacks[0], op_share, s);
-	return rc;
+	return 0;
 }
 
 static struct sock *

@@ -15,6 +15,7 @@
  */
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
+#include "stack/siphash.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -272,8 +273,10 @@ stack_run_locked(struct stack *st)
 	mem_check(st);
 	run_ops(st, rpc != 0 ? rpc : UINT32_MAX);
 	stack_serve_dirty(st);
-	if (st->wheel.now_ms != st->now_ms)
+	if (st->wheel.now_ms != st->now_ms) {
 		wheel_advance(&st->wheel, st->now_ms, &timer_calls, st);
+		tcp_syn_timer(st);
+	}
 	st->wiring.walk(st->wiring.walk_arg);
 	if (st->n_wakes > 0)
 		ready_flush_wakes(st);
@@ -340,7 +343,11 @@ stack_init(struct stack *st, struct stack_group *g, unsigned int index)
 	st->wait_tail = &st->wait;
 	stack_link_init(st);
 	st->lw = lwip_images[g->first_image + index];
-	rc = table_init(st);
+	rc = stack_secrets_init();
+	if (rc == 0)
+		rc = table_init(st);
+	if (rc == 0)
+		rc = tcp_syn_init(st);
 	if (rc == 0)
 		rc = edge_attach(st);
 	if (rc != 0)
@@ -358,6 +365,7 @@ group_free(struct stack_group *g)
 			continue;
 		edge_detach(&g->stacks[i]);
 		wheel_fini(&g->stacks[i].wheel);
+		tcp_syn_fini(&g->stacks[i]);
 		table_fini(&g->stacks[i]);
 	}
 	sleep_fini(g);

@@ -126,6 +126,9 @@ struct stack_snmp {
 	uint64_t tcp_act_open, tcp_passive_open, tcp_attempt_fail, tcp_estab_rst;
 	uint64_t tcp_in_seg, tcp_out_seg, tcp_retran_seg, tcp_in_err, tcp_out_rst;
 	uint64_t tcp_listen_drops, tcp_refused, tcp_curr_estab;
+	/* Linux's ListenOverflows, TCPReqQFullDoCookies, SyncookiesSent, -Recv, -Failed */
+	uint64_t tcp_listen_overflows, tcp_reqq_full_do_cookies;
+	uint64_t syncookies_sent, syncookies_recv, syncookies_failed;
 	/* Linux's TCPAbortOnMemory (orphans beyond the limit), TCPAbortOnTimeout */
 	uint64_t tcp_abort_on_memory, tcp_abort_on_timeout;
 	uint64_t tcp_engine_resets; /* connections given up for a failed assertion of lwIP */

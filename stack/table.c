@@ -6,19 +6,17 @@
  */
 #include "stack/impl.h"
 #include "stack/mix.h"
+#include "stack/siphash.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 
 #define BUCKETS_FIRST 4096
 #define MOVE_STEP 16 /* old buckets per new connection */
 #define HUGE_BYTES (2u * 1024 * 1024)
 #define PORTS 65536
 #define EPHEMERAL_N 28232 /* from STACK_PORT_FIRST, like Linux: 32768 .. 60999 */
-
-static uint64_t hash_key[2];
 
 static struct sock **
 buckets_alloc(uint32_t n)
@@ -48,8 +46,6 @@ buckets_free(struct sock **b, uint32_t n)
 int
 table_init(struct stack *st)
 {
-	if (hash_key[0] == 0 && getrandom(hash_key, sizeof(hash_key), 0) != sizeof(hash_key))
-		return -EIO;
 	st->bucket_mask = BUCKETS_FIRST - 1;
 	st->buckets = calloc(BUCKETS_FIRST, sizeof(*st->buckets));
 	st->tcp_ports = calloc(PORTS, sizeof(*st->tcp_ports));
@@ -79,7 +75,7 @@ table_fini(struct stack *st)
 uint32_t
 table_hash(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t lport)
 {
-	return mix((((uint64_t)raddr << 32) | ((uint32_t)rport << 16) | lport) ^ hash_key[0]);
+	return mix((((uint64_t)raddr << 32) | ((uint32_t)rport << 16) | lport) ^ stack_secrets.table[0]);
 }
 
 struct sock *
@@ -178,10 +174,9 @@ table_remove(struct stack *st, struct sock *s)
  * stay there.
  */
 static inline bool
-listens_here(const struct stack *st, const struct sock *s, uint32_t flags)
+listens_here(const struct port_link *l, uint32_t flags)
 {
-	return s->listen_pcbs != NULL && s->listen_pcbs[st->index] != NULL &&
-	       (sock_flags(s) & flags) == flags;
+	return l->listening && (sock_flags(l->sock) & flags) == flags;
 }
 
 static struct sock *
@@ -191,12 +186,12 @@ one_of_listeners(const struct stack *st, uint16_t lport, uint32_t hash, uint32_t
 	unsigned int n = 0;
 
 	for (l = st->tcp_ports[lport]; l != NULL; l = l->next)
-		n += listens_here(st, l->sock, flags);
+		n += listens_here(l, flags);
 	if (n == 0)
 		return NULL;
 	n = (hash >> 16) % n;
 	for (l = st->tcp_ports[lport]; l != NULL; l = l->next) {
-		if (listens_here(st, l->sock, flags) && n-- == 0)
+		if (listens_here(l, flags) && n-- == 0)
 			return l->sock;
 	}
 	return NULL; /* one has only now begun to be used */

@@ -7,8 +7,9 @@
  * it off after (tcp_leave). So every walk inside lwIP sees one pcb. An entry is: an input segment,
  * a timer, or an operation of the program. Callbacks never touch another pcb.
  *
- * Birth and death. passive_open() is called for every pcb a SYN makes, destroyed() for every pcb
- * that lwIP frees; no path escapes these two, so the table never points to freed memory.
+ * Birth and death. A pcb is made by connect() (tcp_ops.c) or at the end of a handshake that a peer has
+ * begun (tcp_syn.c, tcp_open.c); lwIP itself never makes one. destroyed() is called for every pcb that
+ * lwIP frees; no path escapes it, so the table never points to freed memory.
  *
  * Sending is in tcp_tx.c, segments from the wire in tcp_rx.c (those before their turn: tcp_rx_ooo.c),
  * the program's calls in tcp_ops.c, time in tcp_timer.c. Congestion control and everything that is
@@ -50,7 +51,6 @@ tcp_lists_clear(struct stack *st)
 	*st->lw->active_pcbs = NULL;
 	*st->lw->tw_pcbs = NULL;
 	*st->lw->bound_pcbs = NULL;
-	st->lw->listen_pcbs->pcbs = NULL;
 	st->cur = NULL;
 }
 
@@ -260,30 +260,6 @@ tcp_listener_put(struct sock *l)
 		sock_free(l);
 }
 
-err_t
-tcp_on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
-{
-	struct sock *s = arg, *l, *old;
-
-	if (err != ERR_OK || pcb == NULL || s == NULL)
-		return ERR_VAL;
-	l = s->listener;
-	if (l == NULL || (sock_flags(l) & SF_DEAD) != 0)
-		return ERR_VAL; /* lwIP resets the connection */
-	s->iw_pending = true;
-	sock_flag_set(s, SF_CONNECTED);
-	s->stack->counters.conns++;
-	atomic_fetch_sub(&l->embryonic_n, 1);
-	atomic_fetch_add(&l->acc_n, 1);
-	old = atomic_load_explicit(&l->acc_in, memory_order_relaxed);
-	do {
-		s->acc_next = old;
-	} while (!atomic_compare_exchange_weak_explicit(&l->acc_in, &old, s, memory_order_release,
-		memory_order_relaxed));
-	sock_notify(l, EPOLLIN);
-	return ERR_OK;
-}
-
 /* --- birth and death of a pcb ------------------------------------------------------------------- */
 
 void
@@ -320,69 +296,12 @@ tcp_options_apply(struct sock *s)
 	pcb->ttl = s->ttl;
 }
 
-static void
-options_inherit(struct sock *s, const struct sock *l)
-{
-	sock_flag_set(s, sock_flags(l) & (SF_NODELAY | SF_KEEPALIVE));
-	s->keep_idle_s = l->keep_idle_s;
-	s->keep_intvl_s = l->keep_intvl_s;
-	s->keep_cnt = l->keep_cnt;
-	s->tos = l->tos;
-	s->ttl = l->ttl;
-	s->sndbuf = l->sndbuf;
-	s->sndbuf_fixed = l->sndbuf_fixed;
-	s->rcvbuf = l->rcvbuf;
-	s->linger_s = l->linger_s;
-	s->user_timeout_ms = l->user_timeout_ms;
-}
-
-/* A SYN has made `pcb`: give it a socket, or refuse it. */
-static err_t
-on_passive_open(u8_t id, struct tcp_pcb_listen *lpcb, struct tcp_pcb *pcb)
-{
-	const struct port_link *link = lpcb->callback_arg;
-	struct stack *st = link->stack;
-	struct sock *l = link->sock;
-	struct sock *s;
-
-	if (st->n_conns >= st->group->params.conn_max ||
-	    atomic_load(&l->acc_n) + atomic_load(&l->embryonic_n) >= l->backlog) {
-		st->listen_drops++;
-		return ERR_MEM;
-	}
-	s = sock_alloc(st->group, SOCK_TCP);
-	if (s != NULL)
-		s->timer = wheel_add(&st->wheel, s);
-	if (s == NULL || s->timer == 0) {
-		st->counters.alloc_fail++;
-		if (s != NULL)
-			sock_free(s);
-		return ERR_MEM;
-	}
-	tcp_pcb_adopt(st, s, pcb);
-	options_inherit(s, l);
-	tcp_options_apply(s);
-	s->listener = l;
-	atomic_fetch_add(&l->refs, 1);
-	atomic_fetch_add(&l->embryonic_n, 1);
-	s->raddr = ip_2_ip4(&pcb->remote_ip)->addr;
-	s->laddr = ip_2_ip4(&pcb->local_ip)->addr;
-	s->rport = lwip_htons(pcb->remote_port);
-	s->lport = lwip_htons(pcb->local_port);
-	sock_flag_set(s, SF_BOUND);
-	sock_all_add(st, s);
-	table_insert(st, s);
-	st->cur = s; /* the SYN|ACK goes out in this entry */
-	return ERR_OK;
-}
-
 /* lwIP frees the pcb of `data`; the socket may live on for the program. */
 static void
 on_destroyed(u8_t id, void *data)
 {
 	struct sock *s = data;
 	struct stack *st;
-	bool unaccepted;
 
 	if (s == NULL)
 		return;
@@ -393,20 +312,13 @@ on_destroyed(u8_t id, void *data)
 	tcp_orphan_gone(st, s);
 	wheel_drop(&st->wheel, s->timer);
 	s->timer = 0;
-	unaccepted = s->listener != NULL && (sock_flags(s) & SF_CONNECTED) == 0;
 	if (sock_flags(s) & SF_CONNECTED)
 		st->counters.conns--;
 	tcp_tx_drop(s);
 	tcp_loss_free(s);
 	tcp_rx_ooo_free(st, s);
-	if (unaccepted) {
-		atomic_fetch_sub(&s->listener->embryonic_n, 1);
-		tcp_listener_put(s->listener);
-		s->listener = NULL;
-		sock_retire(st, s); /* the program never saw it */
-	} else if (s->closed) {
+	if (s->closed)
 		sock_retire(st, s);
-	}
 }
 
 void
@@ -424,7 +336,6 @@ tcp_sock_lost(struct stack *st, struct sock *s, int err)
 
 const struct tcp_ext_arg_callbacks tcp_ext_callbacks = {
 	.destroy = on_destroyed,
-	.passive_open = on_passive_open,
 };
 
 /* --- what others may see ------------------------------------------------------------------------- */

@@ -26,7 +26,6 @@ struct tcp_gate_conn {
 	uint32_t snd_una, snd_nxt;
 	uint32_t snd_wnd_max; /* largest window the peer has announced */
 	bool syn_sent;        /* SYN_SENT: lwIP checks the ACK of the SYN itself */
-	bool syn_rcvd;
 };
 
 struct tcp_gate_segment {
@@ -47,13 +46,8 @@ tcp_gate(const struct tcp_gate_conn *c, const struct tcp_gate_segment *g)
 
 	if (c->syn_sent)
 		return TCP_GATE_PASS;
-	if (g->flags & TCP_GATE_SYN) {
-		/* Another copy of the peer's SYN: lwIP answers with its SYN|ACK again. A SYN|ACK
-		 * there would be taken for data (fixed upstream in adbc5b5f). */
-		if (c->syn_rcvd)
-			return g->flags & TCP_GATE_ACK ? TCP_GATE_DROP : TCP_GATE_PASS;
+	if (g->flags & TCP_GATE_SYN)
 		return TCP_GATE_DROP_ACK; /* RFC 5961 4.2 */
-	}
 	/* RFC 9293 3.10.7.4, first: sequence number. One octet before the window is a keepalive. */
 	if (tcp_gate_seq_lt(g->seq + g->len, c->rcv_nxt - 1 - c->rcv_wnd) ||
 	    tcp_gate_seq_lt(right, g->seq))
@@ -66,8 +60,6 @@ tcp_gate(const struct tcp_gate_conn *c, const struct tcp_gate_segment *g)
 	/* Fifth: a segment without ACK is dropped; RFC 5961 5.2 bounds the ACK on both sides. */
 	if ((g->flags & TCP_GATE_ACK) == 0)
 		return TCP_GATE_DROP;
-	if (c->syn_rcvd)
-		return TCP_GATE_PASS; /* lwIP resets a wrong ACK of our SYN|ACK */
 	if (tcp_gate_seq_lt(g->ack, c->snd_una - c->snd_wnd_max) ||
 	    tcp_gate_seq_lt(c->snd_nxt, g->ack))
 		return TCP_GATE_DROP_ACK;

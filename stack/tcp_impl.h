@@ -13,7 +13,6 @@ struct stack;
 /* tcp.c */
 void tcp_rtt_sample(struct stack *st, struct sock *s); /* the segment being timed has arrived */
 extern const struct tcp_ext_arg_callbacks tcp_ext_callbacks; /* birth and death of pcbs */
-err_t tcp_on_accept(void *arg, struct tcp_pcb *pcb, err_t err);
 err_t tcp_on_connected(void *arg, struct tcp_pcb *pcb, err_t err);
 void tcp_lists_clear(struct stack *st);
 void tcp_listener_put(struct sock *l);

@@ -6,59 +6,26 @@
 
 #include <errno.h>
 
-int
+void
 tcp_sock_listen(struct stack *st, struct sock *s)
 {
-	const struct lwip_image *lw = st->lw;
-	ip_addr_t any = {0};
-	struct tcp_pcb *pcb, *lpcb;
-	err_t err;
+	struct port_link *link = &s->links[st->index];
 
-	if (s->listen_pcbs[st->index] != NULL)
-		return 0;
-	tcp_lists_clear(st);
-	pcb = lw->tcp_new();
-	if (pcb == NULL)
-		return -ENOMEM;
-	lw->ext_arg_set_callbacks(pcb, st->ext_id, &tcp_ext_callbacks);
-	lw->ext_arg_set(pcb, st->ext_id, NULL);
-	lw->tcp_arg(pcb, &s->links[st->index]);
-	ip_set_option(pcb, SOF_REUSEADDR);
-	lw->tcp_bind(pcb, &any, lwip_ntohs(s->lport));
-	lpcb = lw->listen(pcb, 255, &err);
-	tcp_lists_clear(st);
-	if (lpcb == NULL) {
-		lw->tcp_close(pcb);
-		tcp_lists_clear(st);
-		return -ENOMEM;
-	}
-	lw->tcp_accept(lpcb, tcp_on_accept);
-	s->listen_pcbs[st->index] = lpcb;
-	st->counters.listeners++;
-	return 0;
+	st->counters.listeners += !link->listening;
+	link->listening = true;
 }
 
-/* Embryonic connections of the listener on this stack are reset, as Linux does. */
+/* Its requests are forgotten; an ACK of one that comes now is answered with a reset. */
 void
 tcp_listener_close(struct stack *st, struct sock *l)
 {
-	struct tcp_pcb *lpcb = l->listen_pcbs[st->index];
-	struct sock *s, *next;
+	struct port_link *link = &l->links[st->index];
 
-	if (lpcb == NULL)
+	if (!link->listening)
 		return;
-	for (s = st->all; s != NULL; s = next) {
-		next = s->all_next;
-		if (s->listener == l && s->pcb != NULL && s->pcb->state == SYN_RCVD)
-			tcp_sock_abort(st, s, ECONNABORTED);
-	}
-	l->listen_pcbs[st->index] = NULL;
-	tcp_lists_clear(st);
-	lpcb->next = NULL;
-	st->lw->listen_pcbs->pcbs = lpcb;
-	st->lw->tcp_close(lpcb);
-	tcp_lists_clear(st);
+	link->listening = false;
 	st->counters.listeners--;
+	tcp_syn_forget(st, link);
 }
 
 struct connect {
@@ -217,7 +184,7 @@ bool
 tcp_unsettled(const struct stack *st, bool with_fin)
 {
 	for (const struct sock *s = st->all; s != NULL; s = s->all_next) {
-		if (s->kind != SOCK_TCP || s->pcb == NULL || s->pcb->state == SYN_RCVD)
+		if (s->kind != SOCK_TCP || s->pcb == NULL)
 			continue;
 		if (is_owed(s) || (with_fin && s->pcb->state == FIN_WAIT_2))
 			return true;

@@ -105,7 +105,6 @@ gate(const struct sock *s, const struct tcp_gate_segment *g)
 		.snd_nxt = pcb->snd_nxt,
 		.snd_wnd_max = pcb->snd_wnd_max,
 		.syn_sent = pcb->state == SYN_SENT,
-		.syn_rcvd = pcb->state == SYN_RCVD,
 	};
 
 	return tcp_gate(&c, g);
@@ -178,7 +177,7 @@ rx_header(struct stack *st, struct sock *s, const struct pbuf *pb, const void *i
 	struct tcp_gate_segment bare = *g;
 	struct pbuf *copy;
 
-	if (s->pcb->state != SYN_RCVD && s->pcb->unacked == NULL && s->pcb->unsent == NULL &&
+	if (s->pcb->unacked == NULL && s->pcb->unsent == NULL &&
 	    s->tx_feed == NULL)
 		return;
 	copy = st->lw->pbuf_alloc(PBUF_RAW, TCPH_HDRLEN_BYTES(h), PBUF_RAM);
@@ -221,21 +220,6 @@ rx_closed_port(struct stack *st, struct pbuf *pb, const void *ip)
 	st->lw->tcp_input(pb, st->netif, ip); /* sends the reset, or ignores one */
 }
 
-static void
-rx_listen(struct stack *st, struct sock *l, struct pbuf *pb, const void *ip)
-{
-	struct tcp_pcb *lpcb = l->listen_pcbs[st->index];
-
-	tcp_make_room(st);
-	tcp_lists_clear(st);
-	lpcb->next = NULL;
-	st->lw->listen_pcbs->pcbs = lpcb;
-	st->lw->tcp_input(pb, st->netif, ip);
-	if (st->cur != NULL)
-		tcp_leave(st, st->cur);
-	tcp_lists_clear(st);
-}
-
 /*
  * TIME_WAIT ends early for a SYN beyond the old connection, which may reuse its 4-tuple (RFC 6191 in
  * spirit), and for a reset with exactly the number we expect: the answer of a peer who has sent a
@@ -250,6 +234,29 @@ ends_time_wait(const struct sock *s, const struct tcp_gate_segment *g)
 		return g->seq == s->pcb->rcv_nxt;
 	return (g->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
 	       (int32_t)(g->seq - s->pcb->rcv_nxt) > 0;
+}
+
+/* The connection that the segment has made; NULL: it has been dealt with. */
+static struct sock *
+rx_no_connection(struct stack *st, struct pbuf *pb, const void *ip, uint32_t hash,
+	const struct tcp_gate_segment *g, uint64_t *counts)
+{
+	const struct tcp_hdr *h = pb->payload;
+	struct sock *l = table_listener(st, h->dest, hash), *made = NULL;
+
+	if (l != NULL &&
+	    tcp_syn_input(st, l, pb, ((const struct ip_hdr *)ip)->src.addr, hash, g, &made)) {
+		if (made != NULL)
+			return made;
+		counts[STACK_ACCEPTED]++;
+		st->lw->mib2->tcpinsegs++;
+		st->lw->pbuf_free(pb);
+		return NULL;
+	}
+	counts[l != NULL ? STACK_ACCEPTED : STACK_NO_SOCKET]++;
+	st->rst_out += l == NULL && (g->flags & TCP_RST) == 0;
+	rx_closed_port(st, pb, ip);
+	return NULL;
 }
 
 void
@@ -270,16 +277,9 @@ tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, u
 		s = NULL;
 	}
 	if (s == NULL) {
-		s = table_listener(st, dport, hash);
-		if (s == NULL) {
-			counts[STACK_NO_SOCKET]++;
-			st->rst_out += (g.flags & TCP_RST) == 0;
-			rx_closed_port(st, pb, ip);
+		s = rx_no_connection(st, pb, ip, hash, &g, counts);
+		if (s == NULL)
 			return;
-		}
-		counts[STACK_ACCEPTED]++;
-		rx_listen(st, s, pb, ip);
-		return;
 	}
 	if (s->pcb->state != TIME_WAIT) {
 		enum tcp_gate_verdict v = gate(s, &g);

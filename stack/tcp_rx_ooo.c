@@ -21,7 +21,7 @@ tcp_rx_is_early(const struct sock *s, const struct tcp_gate_segment *g)
 	if (!tcp_gate_seq_lt(pcb->rcv_nxt, g->seq) || (g->flags & (TCP_RST | TCP_SYN)) != 0 ||
 	    (g->len == 0 && (g->flags & TCP_FIN) == 0))
 		return false;
-	return pcb->state >= SYN_RCVD && pcb->state <= FIN_WAIT_2;
+	return pcb->state >= ESTABLISHED && pcb->state <= FIN_WAIT_2;
 }
 
 /* What the next empty ACK reports; `duplicate` may be NULL. */

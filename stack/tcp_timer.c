@@ -10,7 +10,7 @@
  *   reordering      a packet that others have overtaken has had its time: RFC 8985 6.2
  *   persist         window closed, nothing in flight: RTO doubled per probe, at most 60 s
  *   delayed ACK     40 ms at most (RFC 9293 3.8.6.3 allows 500)
- *   keepalive, SYN_RECVD, TIME_WAIT, abandoned out-of-order data
+ *   keepalive, TIME_WAIT, abandoned out-of-order data
  *   orphan          closed by the program and without progress: tcp_orphan.c
  *   memory          1 ms after a send or a segment found no packet
  *
@@ -26,7 +26,6 @@
 #define ACK_DELAY_MS 40
 #define PERSIST_MAX_MS 60000
 #define TIME_WAIT_MS 60000
-#define SYN_RCVD_MS 63000
 #define OOO_MS 30000
 #define MEMORY_MS 1
 #define DATA_TRIES 15 /* Linux: tcp_retries2 */
@@ -102,8 +101,6 @@ state_deadline(const struct sock *s, uint32_t far)
 	switch (pcb->state) {
 	case TIME_WAIT:
 		return pcb->tmr + TIME_WAIT_MS;
-	case SYN_RCVD:
-		return pcb->tmr + SYN_RCVD_MS;
 	default:
 		if (s->orphan)
 			return tcp_orphan_deadline(s);
@@ -257,8 +254,7 @@ fire_state(struct stack *st, struct sock *s)
 {
 	struct tcp_pcb *pcb = s->pcb;
 
-	if (pcb->state == TIME_WAIT || pcb->state == SYN_RCVD ||
-	    (s->orphan && pcb->state == FIN_WAIT_2))
+	if (pcb->state == TIME_WAIT || (s->orphan && pcb->state == FIN_WAIT_2))
 		st->lw->tcp_abandon(pcb, 0);
 	else if (s->orphan)
 		give_up(st, s, true);

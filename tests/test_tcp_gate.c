@@ -75,22 +75,6 @@ zero_window_takes_acks_and_answers_probes(void)
 }
 
 static void
-syn_received_wants_its_ack_or_the_same_syn(void)
-{
-	struct tcp_gate_conn c = open;
-	struct tcp_gate_segment g = {.seq = NXT - 1, .flags = TCP_GATE_SYN};
-
-	c.syn_rcvd = true;
-	CU_ASSERT_EQUAL(tcp_gate(&c, &g), TCP_GATE_PASS);
-	g.flags = TCP_GATE_SYN | A;
-	CU_ASSERT_EQUAL(tcp_gate(&c, &g), TCP_GATE_DROP);
-	g.flags = A;
-	g.seq = NXT;
-	g.ack = SND + 77;
-	CU_ASSERT_EQUAL(tcp_gate(&c, &g), TCP_GATE_PASS); /* lwIP answers with a reset */
-}
-
-static void
 syn_sent_is_left_to_lwip(void)
 {
 	struct tcp_gate_conn c = open;
@@ -103,7 +87,6 @@ syn_sent_is_left_to_lwip(void)
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(segments_on_an_open_connection),
 	CUNIT_TEST(zero_window_takes_acks_and_answers_probes),
-	CUNIT_TEST(syn_received_wants_its_ack_or_the_same_syn),
 	CUNIT_TEST(syn_sent_is_left_to_lwip),
 };
 CUNIT_MAIN("tcp_gate", tests, NULL, NULL)
