@@ -192,6 +192,7 @@ static void start(void)
 	int r;
 
 	inside++;
+	own_fds_reserve();
 	low_fds_take(&low);
 	own_fds_begin(low.floor);
 	r = instance_start(&boot.conf, attach_sockets, NULL, &boot.instance, err, sizeof(err));
@@ -308,6 +309,7 @@ static void __attribute__((constructor)) boot_init(void)
 		boot_say("no memory; the program runs on the kernel's sockets");
 		return;
 	}
+	own_fds_reserve();
 	atomic_store(&boot_state, BOOT_IDLE);
 }
 

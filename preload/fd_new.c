@@ -18,7 +18,16 @@ int fd_new_slow(int fd, const void *caller)
 	return fd;
 }
 
-static void new_in_message(struct msghdr *msg)
+void fd_new_keep_slow(int fd)
+{
+	int err = errno;
+
+	fd_forget(fd);
+	own_fds_forget(fd);
+	errno = err;
+}
+
+static void new_in_message(struct msghdr *msg, bool is_library)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		size_t n = c->cmsg_len < CMSG_LEN(0) ? 0 : (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -30,17 +39,19 @@ static void new_in_message(struct msghdr *msg)
 
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
 			fd_new_keep(fd);
+			if (is_library)
+				own_fds_protect(fd);
 		}
 	}
 }
 
-void fd_new_messages(const struct mmsghdr *msgs, int n)
+void fd_new_messages(const struct mmsghdr *msgs, int n, const void *caller)
 {
 	for (int i = 0; i < n; i++) {
 		struct msghdr msg = msgs[i].msg_hdr;
 
 		if (msg.msg_controllen > 0)
-			new_in_message(&msg);
+			new_in_message(&msg, atomic_load(&own_fds_exist) && own_fds_calls(caller));
 	}
 }
 

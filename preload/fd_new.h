@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 int fd_new_slow(int fd, const void *caller);
+void fd_new_keep_slow(int fd);
 
 /* `fd`, or -1 where the call failed; `caller`: who asked for it. Returns the number it has then. */
 static inline int fd_new(int fd, const void *caller)
@@ -25,10 +26,12 @@ static inline int fd_new(int fd, const void *caller)
 	return fd;
 }
 
-/* The same for a descriptor that is part of something and has to keep its number. */
+/* The same for a descriptor that is part of something (a stream) and has to keep its number. It is not
+ * taken for the library's own: nobody would hear of its end. */
 static inline void fd_new_keep(int fd)
 {
-	fd_new(fd, NULL);
+	if (fd_peek(fd) != NULL || own_fds_has(fd))
+		fd_new_keep_slow(fd);
 }
 
 static inline void fd_new_pair(int *a, int *b, const void *caller)
@@ -38,7 +41,7 @@ static inline void fd_new_pair(int *a, int *b, const void *caller)
 }
 
 /* Those that came in control messages (SCM_RIGHTS). */
-void fd_new_messages(const struct mmsghdr *msgs, int n);
+void fd_new_messages(const struct mmsghdr *msgs, int n, const void *caller);
 
 /* A call failed with `err`; have numbers been freed that make it worth another try? */
 bool fd_new_can_retry(int err);

@@ -127,12 +127,7 @@ static int make_seed(struct stale *s)
 	fd = libc.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	high = libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor());
-	if (high < 0)
-		high = libc.fcntl(fd, F_DUPFD_CLOEXEC, LOWEST);
-	libc.close(fd);
-	if (high < 0)
-		return -errno;
+	high = own_fds_move(fd);
 	if (fstat(high, &st) < 0) {
 		libc.close(high);
 		return -EBADF;
@@ -274,6 +269,7 @@ long on_getrlimit(int resource, struct rlimit *lim)
 
 	if (r < 0 || resource != RLIMIT_NOFILE || !boot_takes_thread())
 		return r;
+	own_fds_show_limit(lim);
 	fd_pool_lock();
 	if (pool.base == 0)
 		own_init();
@@ -304,7 +300,9 @@ long on_setrlimit(int resource, const struct rlimit *want)
 		own_init();
 	if (pool.own == NULL || want->rlim_max > boot_conf()->descriptor_limit) {
 		fd_pool_unlock();
-		return libc_result(libc.setrlimit(resource, want));
+		lim = *want;
+		own_fds_take_limit(&lim);
+		return libc_result(libc.setrlimit(resource, &lim));
 	}
 	if (want->rlim_cur > (rlim_t)pool.base)
 		pool.limit = (int)want->rlim_cur;
@@ -312,6 +310,7 @@ long on_setrlimit(int resource, const struct rlimit *want)
 		pool.limit = pool.base;
 	fd_pool_unlock();
 	lim.rlim_cur = want->rlim_cur < lim.rlim_max ? want->rlim_cur : lim.rlim_max;
+	own_fds_take_limit(&lim);
 	return libc_result(libc.setrlimit(resource, &lim));
 }
 

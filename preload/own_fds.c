@@ -30,6 +30,7 @@ static struct {
 } code[CODE_MAX];
 static _Atomic int n_code;
 static _Atomic int floor_number = STDERR_FILENO + 1;
+static _Atomic rlim_t reserved_hard; /* the hard limit with a reserve; 0: there is none */
 static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool is_known(uintptr_t from)
@@ -77,7 +78,8 @@ static int add_code(struct dl_phdr_info *info, size_t size, void *arg)
 void own_fds_begin(int floor)
 {
 	dl_iterate_phdr(add_code, NULL);
-	atomic_store(&floor_number, floor);
+	if (reserved_hard == 0)
+		atomic_store(&floor_number, floor);
 	atomic_store(&own_fds_exist, true);
 }
 
@@ -87,6 +89,47 @@ void own_fds_end(void)
 	for (size_t i = 0; i < FD_MAX / OWN_FDS_WORD; i++)
 		if (own_fds_bits[i])
 			atomic_store(&own_fds_bits[i], 0);
+}
+
+void own_fds_reserve(void)
+{
+	struct rlimit lim;
+	int reserve;
+
+	if (libc.getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_max > OWN_FDS_LOW_LIMIT) {
+		atomic_store(&reserved_hard, 0);
+		return;
+	}
+	reserve = lim.rlim_max / 8 < OWN_FDS_RESERVE ? (int)lim.rlim_max / 8 : OWN_FDS_RESERVE;
+	atomic_store(&floor_number, (int)lim.rlim_max - reserve);
+	atomic_store(&reserved_hard, lim.rlim_max);
+	if (lim.rlim_cur > (rlim_t)own_fds_floor()) {
+		lim.rlim_cur = own_fds_floor();
+		libc.setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
+void own_fds_show_limit(struct rlimit *lim)
+{
+	rlim_t hard = atomic_load(&reserved_hard), floor = own_fds_floor();
+
+	if (hard == 0 || lim->rlim_max != hard)
+		return;
+	lim->rlim_max = floor;
+	if (lim->rlim_cur > floor)
+		lim->rlim_cur = floor;
+}
+
+void own_fds_take_limit(struct rlimit *lim)
+{
+	rlim_t hard = atomic_load(&reserved_hard), floor = own_fds_floor();
+
+	if (hard == 0 || lim->rlim_max > hard)
+		return;
+	if (lim->rlim_max >= floor)
+		lim->rlim_max = hard;
+	if (lim->rlim_cur > floor)
+		lim->rlim_cur = floor;
 }
 
 int own_fds_floor(void)
@@ -129,18 +172,28 @@ static int move_up(int fd)
 	return high;
 }
 
-int own_fds_keep(int fd)
+int own_fds_move(int fd)
 {
 	int high = fd < own_fds_floor() ? move_up(fd) : -1;
 
-	if (high >= 0) {
-		libc.close(fd);
-		fd = high;
-		fd_forget(fd);
-	}
-	if (fd < FD_MAX)
-		atomic_fetch_or(&own_fds_bits[fd / OWN_FDS_WORD], 1ul << (fd % OWN_FDS_WORD));
+	if (high < 0)
+		return fd;
+	libc.close(fd);
+	return high;
+}
+
+int own_fds_keep(int fd)
+{
+	fd = own_fds_move(fd);
+	fd_forget(fd);
+	own_fds_protect(fd);
 	return fd;
+}
+
+void own_fds_protect(int fd)
+{
+	if (fd >= 0 && fd < FD_MAX)
+		atomic_fetch_or(&own_fds_bits[fd / OWN_FDS_WORD], 1ul << (fd % OWN_FDS_WORD));
 }
 
 void own_fds_forget(int fd)

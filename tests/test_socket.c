@@ -299,7 +299,7 @@ BOTH_MODES(a_handler_may_use_sockets_and_jump_out)
 	}
 	setitimer(ITIMER_REAL, &never, NULL);
 	n = recv(other.server, buf, sizeof(buf), MSG_DONTWAIT);
-	CU_ASSERT_EQUAL(n, 50);
+	CU_ASSERT_EQUAL(n, n_signals); /* 50, or one more that came before the timer stopped */
 	CU_ASSERT_EQUAL(send(p.client, "x", 1, 0), 1);
 	CU_ASSERT_EQUAL(recv(p.server, buf, 1, 0), 1);
 	pair_close(other);
