@@ -24,6 +24,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+enum { TAKEN_MAX = 1024 };
+
 int __open_2(const char *path, int flags);
 
 /* --- syscall() ---------------------------------------------------------------------------------------- */
@@ -425,6 +427,7 @@ static int fill_below(int fd, int *taken)
 {
 	int n = 0, next;
 
+	CU_ASSERT_FATAL(fd < TAKEN_MAX);
 	while ((next = (int)raw_syscall(SYS_fcntl, STDERR_FILENO, F_DUPFD, 3, 0, 0)) < fd)
 		taken[n++] = next;
 	raw_syscall(SYS_close, next, 0, 0, 0, 0);
@@ -434,7 +437,7 @@ static int fill_below(int fd, int *taken)
 static void number_comes_back(size_t i)
 {
 	struct pair p = pair_open();
-	int taken[1024], n = fill_below(p.server, taken), fd;
+	int taken[TAKEN_MAX], n = fill_below(p.server, taken), fd;
 	char c;
 
 	CU_ASSERT_EQUAL(raw_syscall(SYS_close, p.server, 0, 0, 0, 0), 0);
@@ -476,14 +479,27 @@ static void a_number_that_the_kernel_hands_out_again_is_the_new_files(void)
 	close(passed_by);
 }
 
+static int lowest_waiting(void)
+{
+	int fd = 3;
+
+	while (fd < TAKEN_MAX && fd_peek(fd) != &fd_free)
+		fd++;
+	return fd;
+}
+
 /* A pool whose placeholders were closed unseen is noticed with the first number that comes back. */
 static void placeholders_that_were_closed_unseen_are_not_used(void)
 {
 	struct pair p = pair_open(), q;
-	int waiting = 3, taken[1024], n, file;
+	int more = -1, waiting, taken[TAKEN_MAX], n, file;
 
-	while (fd_peek(waiting) != &fd_free)
-		waiting++;
+	waiting = lowest_waiting();
+	if (waiting == TAKEN_MAX) { /* the pool was empty: another socket fills it */
+		more = socket(AF_INET, SOCK_STREAM, 0);
+		waiting = lowest_waiting();
+	}
+	CU_ASSERT_FATAL(waiting < TAKEN_MAX);
 	n = fill_below(waiting, taken);
 	for (int fd = waiting; fd < waiting + 200; fd++)
 		if (fd_peek(fd) == &fd_free)
@@ -496,6 +512,8 @@ static void placeholders_that_were_closed_unseen_are_not_used(void)
 	CU_ASSERT(raw_syscall(SYS_fcntl, q.server, F_GETFD, 0, 0, 0) >= 0);
 	CU_ASSERT_EQUAL(write(q.client, "x", 1), 1);
 	close(file);
+	if (more >= 0)
+		close(more);
 	while (n > 0)
 		raw_syscall(SYS_close, taken[--n], 0, 0, 0, 0);
 	pair_close(p);
