@@ -145,7 +145,9 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 		.max = 100000000, .unit = "packets",
 		.absent = "tcp_conn_count x mbuf_count_per_conn if that is given, else from the queue "
 			  "sizes and the memory DPDK was given",
-		.help = "Packet buffers of all stacks together."},
+		.help = "Packet buffers of all stacks together. They are the budget of what peers can "
+			"make a stack keep: from half of its part on each connection is held to a "
+			"share, and an eighth of all is kept for ACKs, handshakes and the ports' rings."},
 	[KEY_DESCRIPTOR_LIMIT] = {"descriptor_limit", NULL, CONF_UINT, AT(descriptor_limit),
 		.min = 1024, .max = 1048576, .unit = "descriptors",
 		.absent = "RLIMIT_NOFILE",

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Peers that take packet memory: others go on, and no byte is lost."""
+
+import re
+
+from cases import case
+from cases_ltran import TWO, ltran_case
+from harness import NEAR, PYTHON, ROOT, Failure, sh
+from ltran_bed import Ltran
+
+MEMORY_PEER = [PYTHON, str(ROOT / "tests" / "system" / "memory_peer.py")]
+SMALL = ("--dpdk-arg", "-m", "--dpdk-arg", "64")  # of packet memory: 16,000 packets
+PAUSE_MS = 500  # with a whole pool taken it was seconds; two cores shared with others need some
+
+
+def check_others(output):
+    before, during, pause = map(int, re.search(
+        r"before (\d+)/s during (\d+)/s pause (\d+) ms", output).groups())
+    if during < before / 3 or pause > PAUSE_MS:
+        raise Failure(f"others: {before}/s before, {during}/s during, a pause of {pause} ms")
+
+
+def show(ctl, pid, name):
+    """A figure of `lstack show`."""
+    return int(re.search(rf"\b{name}: (\d+)", ctl("lstack", "show", pid)).group(1))
+
+
+def check_pool(ctl, pid):
+    """An eighth of the pool is nobody's."""
+    free, total = map(int, re.search(r"mbuf_pool_freecnt: (\d+) of (\d+)",
+                                     ctl("lstack", "show", pid)).groups())
+    if free < total / 8:
+        raise Failure(f"{free} of {total} packets are free")
+
+
+def attack(bed, ctl, pid, host, *argv):
+    """The client's attack; what the pool has while it lasts."""
+    client = bed.far(MEMORY_PEER + [argv[0], host, "7000", *argv[1:]])
+    bed.until(lambda _argv, timeout, expect: re.search("during", client.output()) or wait(client),
+              None, None, seconds=30)
+    if bed.wire != "kernel":
+        check_pool(ctl, pid)
+        if show(ctl, pid, "mem_kb") > show(ctl, pid, "mem_high_kb") * 1.1:
+            raise Failure(ctl("lstack", "show", pid))
+    check_others(bed.finish(client, expect=r"\bok\b"))
+
+
+def wait(client):
+    """Not yet; or never."""
+    if client.popen.poll() not in (None, 0):
+        raise Failure(client.output()[-400:])
+    raise Failure("the client has not finished its attack")
+
+
+@case()
+def memory_tiny(bed):
+    """Unread segments of one byte share packets."""
+    sh("ip", "netns", "exec", bed.far_ns, "sysctl", "-qw", "net.ipv4.tcp_autocorking=0")
+    server = bed.near(MEMORY_PEER + ["server", "7000"], *SMALL)
+    attack(bed, bed.ctl, server.pid, NEAR, "tiny", "20000")
+    if bed.wire == "kernel":
+        return
+    segments = bed.counters(server.pid)["tcp-to-lwip"]
+    if show(bed.ctl, server.pid, "mem_pressure") or segments < 2000:
+        raise Failure(f"{segments} segments for 20,000 bytes, or they were pressure")
+
+
+@case()
+def memory_unread(bed):
+    """200 clients that do not read 256 KB each: the server's sends wait, others do not."""
+    server = bed.near(MEMORY_PEER + ["server", "7000"], *SMALL)
+    attack(bed, bed.ctl, server.pid, NEAR, "unread", "200")
+    if bed.wire != "kernel" and not show(bed.ctl, server.pid, "mem_pressure"):
+        raise Failure("there was no pressure: the test tests nothing")
+
+
+@ltran_case()
+def ltran_memory_unread(bed):
+    """The same behind ltran, whose ring takes its packets from the instance's pool."""
+    net = Ltran(bed)
+    server = net.instance(MEMORY_PEER + ["server", "7000"], TWO)
+    net.wait_members(1)
+    attack(bed, net.ctl, server.pid, TWO, "unread", "200")
+    if not show(net.ctl, server.pid, "mem_pressure"):
+        raise Failure("there was no pressure: the test tests nothing")

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Peers that take a host's packet memory, a server that lets them, and one who measures.
+
+    memory_peer.py server PORT            PORT echoes; what PORT + 1 gets waits until "drain" comes to
+                                          PORT; PORT + 2 sends GIVEN bytes to whoever connects
+    memory_peer.py tiny HOST PORT N       N segments of one byte that nobody reads
+    memory_peer.py unread HOST PORT N     N clients that do not read what is sent to them
+
+A client prints how others fared meanwhile: "before ECHOES/s during ECHOES/s pause MILLISECONDS", and
+ends with "ok" when no byte was lost.
+"""
+
+import selectors
+import socket
+import sys
+import threading
+import time
+
+from peer import connect, listen, receive_exactly
+
+GIVEN = 256 * 1024
+BEFORE_S = DURING_S = 2
+CHECKED = 8  # one of so many clients reads in the end
+PATTERN = bytes(i * 7 & 255 for i in range(GIVEN))
+
+
+class Server:
+    """One thread, three ports."""
+
+    def __init__(self, port):
+        self.sel = selectors.DefaultSelector()
+        self.unread = []
+        for offset, accepted in enumerate((self.echo, self.unread.append, self.give)):
+            server = listen(port + offset, 1024)
+            server.setblocking(False)
+            self.sel.register(server, selectors.EVENT_READ,
+                              lambda s, a=accepted: self.accept(s, a))
+
+    def run(self):
+        while True:
+            for key, _ in self.sel.select():
+                try:
+                    key.data(key.fileobj)
+                except ConnectionError:
+                    self.sel.unregister(key.fileobj)
+                    key.fileobj.close()
+
+    @staticmethod
+    def accept(server, accepted):
+        conn, _ = server.accept()
+        conn.setblocking(False)
+        accepted(conn)
+
+    def echo(self, conn):
+        self.sel.register(conn, selectors.EVENT_READ, self.answer)
+
+    def answer(self, conn):
+        data = conn.recv(65536)
+        if not data:
+            self.sel.unregister(conn)
+            conn.close()
+        elif data == b"drain":
+            conn.sendall(b"%8d" % sum(self.drain(c) for c in self.unread))
+        else:
+            conn.sendall(data)
+
+    @staticmethod
+    def drain(conn):
+        total = 0
+        while True:
+            try:
+                data = conn.recv(65536)
+            except (BlockingIOError, ConnectionError):
+                return total
+            if not data:
+                return total
+            total += len(data)
+
+    def give(self, conn):
+        left = [memoryview(PATTERN)]
+
+        def more(sock):
+            left[0] = left[0][sock.send(left[0]):]
+            if not left[0]:
+                self.sel.unregister(sock)
+                self.unread.append(sock)
+
+        self.sel.register(conn, selectors.EVENT_WRITE, more)
+
+
+class Others(threading.Thread):
+    """Somebody else's ping-pong: echoes so far, and the longest pause."""
+
+    def __init__(self, host, port):
+        super().__init__(daemon=True)
+        self.sock = connect(host, port)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.echoes, self.pause = 0, 0.0
+
+    def run(self):
+        while True:
+            started = time.monotonic()
+            self.sock.sendall(b"ping")
+            receive_exactly(self.sock, 4)
+            self.pause = max(self.pause, time.monotonic() - started)
+            self.echoes += 1
+
+    def rate(self, seconds):
+        before = self.echoes
+        time.sleep(seconds)
+        return (self.echoes - before) / seconds
+
+
+def under_attack(host, port, attack):
+    """What `attack` returns, after a look at how others fare."""
+    others = Others(host, port)
+    others.start()
+    before = others.rate(BEFORE_S)
+    result = attack()
+    others.pause = 0.0
+    during = others.rate(DURING_S)
+    print(f"before {before:.0f}/s during {during:.0f}/s pause {others.pause * 1000:.0f} ms",
+          flush=True)
+    return result
+
+
+def cmd_server(port):
+    Server(int(port)).run()
+
+
+def cmd_tiny(host, port, count):
+    sock = connect(host, int(port) + 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def attack():
+        for _ in range(int(count)):
+            sock.send(b"x")
+
+    under_attack(host, int(port), attack)
+    with connect(host, int(port)) as ask:
+        ask.sendall(b"drain")
+        got = int(receive_exactly(ask, 8))
+    if got != int(count):
+        raise ValueError(f"{got} of {count} bytes arrived")
+
+
+def cmd_unread(host, port, count):
+    def attack():
+        socks = []
+        for _ in range(int(count)):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(20)
+            sock.connect((host, int(port) + 2))
+            socks.append(sock)
+        return socks
+
+    for number, sock in enumerate(under_attack(host, int(port), attack)[::CHECKED]):
+        if receive_exactly(sock, GIVEN) != PATTERN:
+            raise ValueError(f"client {number} got other bytes")
+
+
+def main():
+    try:
+        globals()["cmd_" + sys.argv[1]](*sys.argv[2:])
+    except (OSError, ValueError, EOFError) as error:
+        sys.exit(f"{sys.argv[1]}: {type(error).__name__}: {error}")
+    print("ok")
+
+
+if __name__ == "__main__":
+    main()
