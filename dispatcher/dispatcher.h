@@ -54,9 +54,10 @@ struct registry;
 #define NODE_REASS_TIMER "reass-timer"
 
 #define MEMBERS_MAX 1024    /* instances; librte_vhost has 1024 devices */
-#define SLEEP_FDS (4 * MEMBERS_MAX)
+#define SLEEP_FDS (MEMBERS_MAX + 3) /* kicks, NIC, tap, end of sleep */
 #define MEMBER_NONE UINT16_MAX
 #define LTRAN_PORTS_MAX 8
+#define BELL_FALSE_MAX 256  /* kicks of an instance without a packet; then it is not listened to */
 #define CONTROL_RING 4096   /* packets between the control thread and worker 0 */
 #define CONTROL_ROOM 64     /* bytes of the largest frame the control thread makes */
 
@@ -93,6 +94,13 @@ struct member {
 	rte_spinlock_t tx_lock[LTRAN_QUEUES_MAX]; /* several workers fill a ring */
 	struct member_stats *stats;      /* one per worker, written by it */
 
+	/* doorbells (bell.h) */
+	const uint32_t *asleep;          /* of its stacks, in the head of its table; NULL: no table */
+	uint32_t called[LTRAN_QUEUES_MAX]; /* value of asleep[] that it has been called for */
+	int call_fd[LTRAN_QUEUES_MAX];   /* the first n_queues; -1: none */
+	int kick_fd;
+	unsigned int n_false_kicks;      /* in a row, without a packet; its worker */
+
 	/* control thread */
 	uint32_t mask, gateway;
 	pid_t pid;
@@ -103,6 +111,8 @@ struct member {
 	int fd;               /* registration; -1: it is being cleaned up */
 	char program[16];
 	char path[LTRAN_PATH_MAX];
+	int bell_fds[LTRAN_FDS_MAX]; /* the instance's ends of its doorbells, until it has got them */
+	int n_bell_fds;
 	void *table_map;      /* mapping behind `tables`, with its size */
 	size_t table_bytes;
 	int table_fd;
@@ -137,7 +147,9 @@ struct dispatch_worker {
 	uint64_t walks, idle_walks, sleeps;
 	uint64_t seen[SEEN_KINDS]; /* packets the NIC brought, for `ltran show` */
 	struct pollfd fds[SLEEP_FDS]; /* of this sleep, see sleep.c */
-	unsigned int n_fds;
+	unsigned int n_fds, n_kicks; /* the first n_kicks are instances' */
+	uint16_t kick_of[MEMBERS_MAX]; /* index of the instance */
+	int n_ready;           /* what poll() has said */
 	int wake_fd;           /* eventfd that ends its sleep */
 	_Atomic bool asleep;
 	int cpu;               /* pinned to, or -1 */
@@ -167,6 +179,8 @@ struct ltran {
 	struct rte_ring *heard;     /* ARP replies for the control thread: workers are the producers */
 	_Atomic bool hearing;       /* it waits for some: copies of all replies, whoever they are for */
 	int kernel_fd;              /* tap, or -1 */
+	struct ltran_awake *awake;  /* which workers sleep: a page that instances read; workers */
+	int awake_fd;
 	_Atomic bool stop;
 	struct registry *registry;
 	struct policer *policers;   /* list, police.c; control thread */

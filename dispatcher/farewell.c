@@ -399,6 +399,7 @@ farewell_start(struct farewells *f, struct member *m, uint64_t now_us)
 	w->table.table_fd = m->table_fd;
 	w->n_slots = (size_t)m->n_queues * m->n_slots;
 	m->tables = NULL;
+	m->asleep = NULL;
 	m->table_map = NULL;
 	m->table_fd = -1;
 	w->next = f->list;

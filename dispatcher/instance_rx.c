@@ -39,6 +39,8 @@ take(struct dispatch_worker *dw, struct member *mb, struct rte_mbuf **pkts, uint
 			pkts[n + i]->port = MEMBER_PORT | mb->index;
 		n += got;
 	}
+	if (unlikely(mb->n_false_kicks > 0) && n > 0)
+		mb->n_false_kicks = 0;
 	return n;
 }
 

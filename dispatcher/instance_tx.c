@@ -10,6 +10,7 @@
  */
 #include <rte_vhost.h>
 
+#include "dispatcher/bell.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/measure.h"
 #include "nodes/nodes.h"
@@ -43,6 +44,20 @@ fill_ring(struct dispatch_worker *dw, struct member *mb, int vid, uint16_t q, st
 	return sent;
 }
 
+/* The stack may sleep: it has said so before it looked into its ring for the last time. */
+static inline void
+wake(struct member *mb, uint16_t q)
+{
+	uint32_t count;
+
+	if (unlikely(mb->asleep == NULL))
+		return;
+	rte_atomic_thread_fence(__ATOMIC_SEQ_CST);
+	count = __atomic_load_n(&mb->asleep[q], __ATOMIC_RELAXED);
+	if (unlikely((count & 1) != 0 && count != mb->called[q]))
+		bell_call(mb, q, count);
+}
+
 /* `n` packets for one ring. */
 static void
 deliver(struct rte_node *node, struct dispatch_worker *dw, uint32_t dest, struct rte_mbuf **pkts,
@@ -60,6 +75,7 @@ deliver(struct rte_node *node, struct dispatch_worker *dw, uint32_t dest, struct
 		return;
 	}
 	sent = fill_ring(dw, mb, vid, dest & UINT16_MAX, pkts, n);
+	wake(mb, dest & UINT16_MAX);
 	if (measure_is_on(dw))
 		measure_out(dw, mb, pkts, sent);
 	for (uint16_t i = 0; i < sent; i++)

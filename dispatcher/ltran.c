@@ -18,6 +18,7 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
+#include "dispatcher/bell.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/kernel_path.h"
 #include "dispatcher/log.h"
@@ -221,6 +222,8 @@ ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t e
 	if (ret == 0)
 		ret = create_shared(lt);
 	if (ret == 0)
+		ret = bells_start(lt);
+	if (ret == 0)
 		ret = shape_graph(lt, info.tx_offloads);
 	if (ret == 0)
 		ret = kernel_path_open(lt, err, err_len);
@@ -251,6 +254,7 @@ ltran_free(struct ltran *lt)
 	map_free((struct map *)atomic_load(&lt->map));
 	for (unsigned int i = 0; i < lt->n_workers; i++)
 		free(lt->workers[i]);
+	bells_stop(lt);
 	rte_ring_free(lt->control);
 	rte_ring_free(lt->heard);
 	rte_free(lt->rcu);

@@ -211,6 +211,8 @@ control_thread(void *arg)
 
 			if (c == NULL)
 				accept_client(r);
+			else if ((void *)c == r->lt)
+				rings_serve(registry_now_us());
 			else if ((void *)c != r && !c->is_closed)
 				read_client(r, c);
 		}
@@ -247,15 +249,17 @@ free_registry(struct registry *r)
 static int
 open_fds(struct registry *r)
 {
-	/* Marks: NULL is the socket, the registry itself the end. */
+	/* Marks: NULL is the socket, the registry itself the end, ltran the rings. */
 	struct epoll_event accepts = {.events = EPOLLIN, .data.ptr = NULL};
 	struct epoll_event stops = {.events = EPOLLIN, .data.ptr = r};
+	struct epoll_event rings = {.events = EPOLLIN, .data.ptr = r->lt};
 
 	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	r->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->epoll_fd < 0 || r->stop_fd < 0 ||
 		epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->listen_fd, &accepts) < 0 ||
-		epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->stop_fd, &stops) < 0)
+		epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->stop_fd, &stops) < 0 || rings_fd() < 0 ||
+		epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, rings_fd(), &rings) < 0)
 		return -errno;
 	return 0;
 }

@@ -118,7 +118,8 @@ bool registry_peer_of(int fd, struct registry_peer *peer);
 /* One message into `buf`; its first descriptor into *fd (-1: none), others are closed. What recvmsg()
  * returns; a message longer than `len` is as long as `len` + 1. */
 ssize_t registry_receive(int from, void *buf, size_t len, int *fd);
-bool registry_send(int to, const void *message, size_t len);
+/* With `n` descriptors. */
+bool registry_send(int to, const void *message, size_t len, const int *fds, unsigned int n);
 
 /* --- registry_names.c -------------------------------------------------------------------------------- */
 
@@ -158,6 +159,8 @@ void registry_leave(struct registry *r, struct member *m);
 bool registry_settle(struct registry *r);
 /* Addresses without instances whose time is over. */
 void registry_forget_gone(struct registry *r, uint64_t now_us);
+/* The instance has got its ends, or will not. */
+void registry_close_bells(struct member *m);
 struct member *registry_member_with(const struct registry *r, const char *path);
 void registry_free_members(struct registry *r);
 

@@ -147,7 +147,7 @@ check_table_file(int fd, struct stat *st, char *text)
 static int
 map_table(struct member *m, int fd, char *text)
 {
-	struct ltran_table_head head;
+	struct ltran_table_head head; /* what is not the flags of sleepers */
 	struct stat st;
 	int ret = check_table_file(fd, &st, text);
 
@@ -170,6 +170,7 @@ map_table(struct member *m, int fd, char *text)
 		return refuse(text, -ENOMEM, "ltran has no memory for the socket table");
 	}
 	m->tables = (const struct ltran_slot *)((char *)m->table_map + LTRAN_TABLE_OFFSET);
+	m->asleep = ((const struct ltran_table_head *)m->table_map)->asleep;
 	m->n_slots = head.n_slots;
 	m->table_fd = fd;
 	return 0;
@@ -195,4 +196,5 @@ registry_unmap_table(struct member *m)
 	m->table_map = NULL;
 	m->table_fd = -1;
 	m->tables = NULL;
+	m->asleep = NULL;
 }

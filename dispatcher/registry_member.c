@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/bell.h"
 #include "dispatcher/farewell.h"
 #include "dispatcher/registry.h"
 
@@ -24,12 +25,22 @@ registry_member_with(const struct registry *r, const char *path)
 	return NULL;
 }
 
+void
+registry_close_bells(struct member *m)
+{
+	for (int i = 0; i < m->n_bell_fds; i++)
+		close(m->bell_fds[i]);
+	m->n_bell_fds = 0;
+}
+
 static void
 free_member(struct member *m)
 {
 	if (m == NULL)
 		return;
 	registry_unmap_table(m);
+	registry_close_bells(m);
+	bell_close(m);
 	free(m->stats);
 	free(m);
 }
@@ -96,7 +107,7 @@ create_member(struct registry *r, const struct ltran_register *q, const struct r
 
 	if (m == NULL)
 		return NULL;
-	m->table_fd = -1;
+	m->table_fd = m->kick_fd = -1;
 	m->stats = aligned_alloc(RTE_CACHE_LINE_SIZE, n);
 	if (m->stats == NULL) {
 		free(m);
@@ -117,8 +128,10 @@ create_member(struct registry *r, const struct ltran_register *q, const struct r
 	m->since_us = registry_now_us();
 	m->fd = fd;
 	copy_name(m->program, q->program);
-	for (unsigned int i = 0; i < LTRAN_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < LTRAN_QUEUES_MAX; i++) {
 		rte_spinlock_init(&m->tx_lock[i]);
+		m->call_fd[i] = -1;
+	}
 	return m;
 }
 
@@ -167,10 +180,27 @@ drop_gone(struct registry *r, uint32_t addr)
 }
 
 static int
+open_bells(struct registry *r, struct member *m, char *text)
+{
+	int n = r->lt->awake != NULL ? bell_open(r->lt, m, m->bell_fds) : 0;
+
+	if (n < 0) {
+		snprintf(text, LTRAN_TEXT_MAX, "ltran has no descriptors for doorbells: %s",
+			strerror(-n));
+		return n;
+	}
+	m->n_bell_fds = n;
+	return 0;
+}
+
+static int
 admit(struct registry *r, struct member *m, const struct ltran_register *q, char *text)
 {
 	int ret = give_names(r, m, q, text);
 
+	if (ret < 0)
+		return ret;
+	ret = open_bells(r, m, text);
 	if (ret < 0)
 		return ret;
 	m->policer = policer_get(r->lt, m->addr);

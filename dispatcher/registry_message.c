@@ -20,15 +20,25 @@ answer_registration(struct registry *r, struct registry_client *c, int status, c
 	struct ltran_registered a = {.header = {.magic = LTRAN_MAGIC, .version = LTRAN_VERSION,
 		.type = LTRAN_REGISTER, .status = status}};
 
+	const int *fds = NULL;
+	unsigned int n_fds = 0;
+	bool is_sent;
+
 	snprintf(a.text, sizeof(a.text), "%s", text);
 	if (c->m != NULL) {
+		fds = c->m->bell_fds;
+		n_fds = c->m->n_bell_fds;
+		a.worker = c->m->worker;
 		memcpy(a.mac, r->lt->mac.addr_bytes, sizeof(a.mac));
 		a.mtu = r->lt->mtu;
 		a.queue_size = REGISTRY_QUEUE_SIZE;
 		memcpy(a.blocks, c->m->blocks, sizeof(a.blocks));
 		memcpy(a.path, c->m->path, sizeof(a.path));
 	}
-	if (!registry_send(c->fd, &a, sizeof(a)) || status < 0)
+	is_sent = registry_send(c->fd, &a, sizeof(a), fds, n_fds);
+	if (c->m != NULL)
+		registry_close_bells(c->m);
+	if (!is_sent || status < 0)
 		registry_close_client(r, c, "it does not take our answer");
 }
 
@@ -100,7 +110,7 @@ handle_listen(struct registry *r, struct registry_client *c, struct ltran_listen
 {
 	q->pid = 0;
 	q->header.status = registry_may_listen(r, c, q, &q->pid);
-	if (!registry_send(c->fd, q, sizeof(*q)))
+	if (!registry_send(c->fd, q, sizeof(*q), NULL, 0))
 		registry_close_client(r, c, "it does not take our answers");
 }
 
@@ -114,7 +124,7 @@ handle_ports(struct registry *r, struct registry_client *c, struct ltran_ports *
 	pthread_mutex_unlock(&r->lock);
 	q->header.status = n > 0 ? 0 : -ENOSPC;
 	memcpy(q->blocks, c->m->blocks, sizeof(q->blocks));
-	if (!registry_send(c->fd, q, sizeof(*q)))
+	if (!registry_send(c->fd, q, sizeof(*q), NULL, 0))
 		registry_close_client(r, c, "it does not take our answers");
 }
 

@@ -187,7 +187,20 @@ registry_receive(int from, void *buf, size_t len, int *fd)
 }
 
 bool
-registry_send(int to, const void *message, size_t len)
+registry_send(int to, const void *message, size_t len, const int *fds, unsigned int n)
 {
-	return send(to, message, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(LTRAN_FDS_MAX * sizeof(int))];
+	} control = {.head = {.cmsg_len = CMSG_LEN(n * sizeof(int)), .cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)message, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (n > 0) {
+		memcpy(CMSG_DATA(&control.head), fds, n * sizeof(int));
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+	}
+	return sendmsg(to, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
 }

@@ -2,15 +2,17 @@
 /*
  * Rings: one vhost device per instance, over librte_vhost.
  *
- * The instance is the server of the socket, we are the client. DPDK would try a server that is not
- * there yet once a second; so it is never asked to, and the control thread looks every few milliseconds
- * instead (ring_connect()). A ring that the instance hung up is taken down and made again.
+ * The instance is the server of the socket, ltran is the client. The control thread looks for it every few
+ * milliseconds (ring_connect()) and gives librte_vhost one end of a socket pair; what the instance says
+ * goes through ring_link.c, which the control thread serves (rings_serve()). A ring that the instance
+ * hung up is taken down and made again.
  *
- * Three threads meet here. The control thread opens, connects and closes. DPDK's vhost thread reads
- * the instance's messages and calls back; new_connection() comes from the control thread, out of
- * rte_vhost_driver_start(). Workers use member.vid. `lock` guards the slots; a device lives at least as
- * long as the `vid` in its slot, so whoever holds the lock may use that. destroy_device() returns
- * when no worker is inside the device any more, without the lock: workers never wait for this file.
+ * Three threads meet here. The control thread opens, connects, serves and closes. DPDK's vhost thread
+ * reads the messages that the control thread hands it and calls back; new_connection() comes from the
+ * control thread, out of rte_vhost_driver_start(). Workers use member.vid, which is -1 while a message
+ * changes something (pause()). `lock` guards the slots; a device lives at least as long as the `vid` in
+ * its slot, so whoever holds the lock may use that. destroy_device() returns when no worker is inside the
+ * device any more, without the lock: workers never wait for this file.
  *
  * Flags of packets are librte_vhost's older kind (no RTE_VHOST_USER_NET_COMPLIANT_OL_FLAGS): a
  * checksum or segmentation that the instance left to its device comes out as TX_* flags, with
@@ -18,36 +20,33 @@
  */
 #include "dispatcher/ring.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <rte_log.h>
 #include <rte_vhost.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/ring_link.h"
 #include "dispatcher/sigbus.h"
 
 /* What an instance may not ask for: nothing of it is used, and some of it writes elsewhere. */
 #define FEATURES_OFF                                                                               \
-	(1ULL << VIRTIO_F_RING_PACKED | 1ULL << VHOST_F_LOG_ALL |                                  \
+	(1ULL << VIRTIO_F_RING_PACKED | 1ULL << VHOST_F_LOG_ALL | 1ULL << VIRTIO_F_IN_ORDER |      \
+		1ULL << VIRTIO_RING_F_EVENT_IDX | 1ULL << VIRTIO_NET_F_MTU |                       \
 		1ULL << VIRTIO_NET_F_GUEST_ANNOUNCE | 1ULL << VIRTIO_NET_F_HOST_UFO |              \
 		1ULL << VIRTIO_NET_F_GUEST_UFO | 1ULL << VIRTIO_NET_F_HOST_TSO6 |                  \
 		1ULL << VIRTIO_NET_F_GUEST_TSO6)
 #define PROTOCOL_FEATURES                                                                          \
 	(1ULL << VHOST_USER_PROTOCOL_F_MQ | 1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK |              \
 		1ULL << VHOST_USER_PROTOCOL_F_STATUS)
-#define SET_MEM_TABLE 5 /* numbers of messages, first word of all; vhost-user protocol */
-#define SET_VRING_CALL 13
-#define MESSAGE_WAIT_MS 200 /* for the second half of a message, or for room for an answer */
+#define SET_MEM_TABLE 5 /* number of a message, its first word; vhost-user protocol */
+#define EVENTS 64
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t looked = PTHREAD_COND_INITIALIZER;
@@ -55,13 +54,18 @@ static pthread_cond_t looked = PTHREAD_COND_INITIALIZER;
 static struct ring {
 	struct ltran *lt;
 	struct member *m; /* NULL: free slot */
-	int vid;          /* of the connection, -1: none */
+	int vid;          /* of the device that runs, -1: none */
+	int connection;   /* vid of the connection, -1: none */
 	bool is_registered; /* DPDK knows the path */
 	bool is_lost;     /* the instance hung up */
-	bool is_connected; /* and it is the instance who listens there */
+	bool is_paused;   /* librte_vhost has a message that changes something */
 	bool is_looked_at; /* by ring_is_broken(), without the lock: the device has to stay */
 	uint64_t since_us, next_us;
+	struct ring_link link; /* control thread */
+	char why[RING_TEXT_MAX]; /* it is broken; control thread */
 } rings[MEMBERS_MAX];
+
+static int epoll_fd = -1; /* both ends of all links, by index of the ring; control thread */
 
 /* The ring of device `vid`, by the path that DPDK has; with the lock held. */
 static struct ring *
@@ -76,45 +80,6 @@ ring_of(int vid)
 			return &rings[i];
 	}
 	return NULL;
-}
-
-/* DPDK does not show its socket: it is the one of ours that is connected to `path`. */
-static int
-find_socket(const char *path)
-{
-	DIR *d = opendir("/proc/self/fd");
-	struct dirent *e;
-	int found = -1;
-
-	while (d != NULL && found < 0 && (e = readdir(d)) != NULL) {
-		struct sockaddr_un peer = {0};
-		socklen_t len = sizeof(peer) - 1;
-		int fd;
-
-		if (sscanf(e->d_name, "%d", &fd) == 1 && getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
-			peer.sun_family == AF_UNIX && strcmp(peer.sun_path, path) == 0)
-			found = fd;
-	}
-	if (d != NULL)
-		closedir(d);
-	return found;
-}
-
-/* Is it the instance who listens? Its messages must not hold DPDK's thread, which serves all. */
-static bool
-tame_connection(const struct member *m)
-{
-	struct timeval wait = {.tv_usec = MESSAGE_WAIT_MS * 1000};
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	int fd = find_socket(m->path);
-
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
-		return false;
-	if (peer.pid != m->pid || peer.uid != m->uid)
-		return false;
-	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == 0 &&
-	       setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0;
 }
 
 /* With the lock held, by the thread that reads the instance's messages. */
@@ -133,32 +98,6 @@ watch_memory(struct ring *r, int vid)
 	}
 	sigbus_watch(r - rings, regions, n, &r->m->broken);
 	free(mem);
-}
-
-/*
- * Workers write to what the instance wants to be called by: an eventfd that does not block them.
- * False: something else, or more of them than it has queues.
- */
-static bool
-tame_calls(const struct member *m, int vid)
-{
-	int n = rte_vhost_get_vring_num(vid);
-
-	for (int i = 0; i < n; i++) {
-		struct rte_vhost_vring v;
-		char link[32], target[32];
-		ssize_t len;
-
-		if (rte_vhost_get_vhost_vring(vid, i, &v) < 0 || v.callfd < 0)
-			continue;
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", v.callfd);
-		len = readlink(link, target, sizeof(target) - 1);
-		target[RTE_MAX(len, 0)] = '\0';
-		if (strcmp(target, "anon_inode:[eventfd]") != 0 ||
-			fcntl(v.callfd, F_SETFL, O_NONBLOCK) < 0)
-			return false;
-	}
-	return n <= 2 * m->n_queues;
 }
 
 static enum rte_vhost_msg_result
@@ -184,8 +123,6 @@ after_message(int vid, void *msg)
 	r = ring_of(vid);
 	if (r != NULL && request == SET_MEM_TABLE)
 		watch_memory(r, vid);
-	if (r != NULL && request == SET_VRING_CALL && !tame_calls(r->m, vid))
-		atomic_store(&r->m->broken, true);
 	sigbus_expect(NULL);
 	pthread_mutex_unlock(&lock);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -204,10 +141,10 @@ new_connection(int vid)
 
 	pthread_mutex_lock(&lock);
 	r = ring_of(vid);
-	if (r != NULL && tame_connection(r->m))
-		ret = rte_vhost_extern_callback_register(vid, &message_ops, NULL);
 	if (r != NULL)
-		r->is_connected = ret == 0;
+		ret = rte_vhost_extern_callback_register(vid, &message_ops, NULL);
+	if (ret == 0)
+		r->connection = vid;
 	pthread_mutex_unlock(&lock);
 	return ret;
 }
@@ -221,6 +158,7 @@ destroy_connection(int vid)
 	r = ring_of(vid);
 	if (r != NULL) {
 		r->is_lost = true;
+		r->connection = -1;
 		sigbus_forget(r - rings); /* DPDK unmaps it now, and others may get the place */
 	}
 	sigbus_expect(NULL);
@@ -238,7 +176,8 @@ new_device(int vid)
 	if (r != NULL) {
 		lt = r->lt;
 		r->vid = vid;
-		atomic_store_explicit(&r->m->vid, vid, memory_order_release);
+		if (!r->is_paused)
+			atomic_store_explicit(&r->m->vid, vid, memory_order_release);
 	}
 	pthread_mutex_unlock(&lock);
 	if (lt == NULL)
@@ -276,18 +215,98 @@ static const struct rte_vhost_device_ops device_ops = {
 	.destroy_connection = destroy_connection,
 };
 
+/* --- the control thread --------------------------------------------------------------------------- */
+
+static void
+pause_ring(void *arg)
+{
+	struct ring *r = arg;
+	bool was_used;
+
+	pthread_mutex_lock(&lock);
+	r->is_paused = true;
+	was_used = atomic_exchange(&r->m->vid, -1) >= 0;
+	pthread_mutex_unlock(&lock);
+	if (was_used)
+		workers_synchronize(r->lt);
+}
+
+/* The driver's own notifications are never waited for: it need not write any. */
+static void
+silence_driver(const struct ring *r)
+{
+	for (uint16_t i = 0; i < 2 * r->m->n_queues && r->connection >= 0; i++)
+		rte_vhost_enable_guest_notification(r->connection, i, 0);
+}
+
+static void
+resume_ring(void *arg)
+{
+	struct ring *r = arg;
+
+	silence_driver(r);
+	pthread_mutex_lock(&lock);
+	r->is_paused = false;
+	atomic_store_explicit(&r->m->vid, r->vid, memory_order_release);
+	pthread_mutex_unlock(&lock);
+	workers_kick(r->lt);
+}
+
+static const struct ring_link_ops link_ops = {.pause = pause_ring, .resume = resume_ring};
+
+static void
+serve(struct ring *r, uint64_t now_us)
+{
+	char why[VHOST_WHY_MAX] = "";
+
+	if (r->m == NULL || r->link.vhost_fd < 0)
+		return;
+	switch (ring_link_serve(&r->link, &link_ops, r, now_us, why)) {
+	case RING_LINK_OPEN:
+		return;
+	case RING_LINK_REFUSED:
+		snprintf(r->why, sizeof(r->why), "%s", why);
+		atomic_store(&r->m->broken, true);
+		/* fallthrough */
+	case RING_LINK_ENDED:
+		ring_link_close(&r->link); /* librte_vhost sees the end, and destroy_connection() follows */
+		return;
+	}
+}
+
+int
+rings_fd(void)
+{
+	if (epoll_fd < 0)
+		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	return epoll_fd;
+}
+
+void
+rings_serve(uint64_t now_us)
+{
+	struct epoll_event events[EVENTS];
+	int n = epoll_wait(epoll_fd, events, EVENTS, 0);
+
+	for (int i = 0; i < n; i++)
+		serve(&rings[events[i].data.u32], now_us);
+}
+
 int
 ring_open(struct ltran *lt, struct member *m, char *err, size_t err_len)
 {
-	int ret = sigbus_install();
+	int ret = rings_fd() < 0 ? -errno : sigbus_install();
 
 	if (ret < 0) {
-		snprintf(err, err_len, "handler of SIGBUS: %s", strerror(-ret));
+		snprintf(err, err_len, "rings: %s", strerror(-ret));
 		return ret;
 	}
+	/* What an instance does wrong is said by us, once, with its name. */
+	rte_log_set_level_pattern("lib.vhost*", RTE_LOG_CRIT);
 	atomic_store(&m->vid, -1);
 	pthread_mutex_lock(&lock);
-	rings[m->index] = (struct ring){.lt = lt, .m = m, .vid = -1};
+	rings[m->index] = (struct ring){.lt = lt, .m = m, .vid = -1, .connection = -1,
+		.link = {.instance_fd = -1, .vhost_fd = -1}};
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
@@ -296,9 +315,10 @@ ring_open(struct ltran *lt, struct member *m, char *err, size_t err_len)
 static void
 disconnect(struct ring *r)
 {
+	ring_link_close(&r->link);
 	if (r->is_registered)
 		rte_vhost_driver_unregister(r->m->path);
-	r->is_registered = false;
+	r->is_registered = r->is_paused = false;
 }
 
 static bool
@@ -309,11 +329,35 @@ start_driver(struct ring *r)
 	if (rte_vhost_driver_register(path, RTE_VHOST_USER_CLIENT | RTE_VHOST_USER_NO_RECONNECT) < 0)
 		return false;
 	r->is_registered = true;
-	r->is_lost = r->is_connected = false;
+	r->is_lost = false;
 	return rte_vhost_driver_disable_features(path, FEATURES_OFF) == 0 &&
 	       rte_vhost_driver_set_protocol_features(path, PROTOCOL_FEATURES) == 0 &&
 	       rte_vhost_driver_callback_register(path, &device_ops) == 0 &&
-	       rte_vhost_driver_start(path) == 0 && r->is_connected;
+	       rte_vhost_driver_start(path) == 0;
+}
+
+static bool
+watch(const struct ring *r, int fd)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u32 = (uint32_t)(r - rings)};
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0;
+}
+
+static bool
+connect_ring(struct ring *r)
+{
+	const struct member *m = r->m;
+	bool is_started;
+	int vhost_end;
+
+	if (ring_link_open(&r->link, m->path, m->pid, m->uid, m->n_queues, &vhost_end) < 0)
+		return false;
+	vhost_connect_give(vhost_end);
+	is_started = start_driver(r);
+	vhost_connect_give(-1);
+	close(vhost_end);
+	return is_started && r->connection >= 0 && watch(r, r->link.instance_fd) && watch(r, r->link.vhost_fd);
 }
 
 bool
@@ -323,11 +367,15 @@ ring_connect(struct member *m, uint64_t now_us)
 	bool is_lost;
 	struct stat st;
 
+	if (atomic_load(&m->broken))
+		return true; /* it is about to be cut off */
 	pthread_mutex_lock(&lock);
 	is_lost = r->is_lost;
 	pthread_mutex_unlock(&lock);
-	if (r->is_registered && !is_lost)
+	if (r->is_registered && !is_lost) {
+		serve(r, now_us);
 		return true;
+	}
 	if (r->is_registered) {
 		disconnect(r);
 		r->since_us = now_us;
@@ -340,7 +388,7 @@ ring_connect(struct member *m, uint64_t now_us)
 								       : RING_RETRY_SLOWLY_US);
 	if (lstat(m->path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != m->uid)
 		return false;
-	if (start_driver(r))
+	if (connect_ring(r))
 		return true;
 	disconnect(r);
 	return false;
@@ -374,11 +422,12 @@ ring_is_broken(struct member *m, char why[RING_TEXT_MAX])
 	int vid;
 
 	if (atomic_load(&m->broken)) {
-		snprintf(why, RING_TEXT_MAX, "its ring is not what was agreed, or its memory has gone");
+		snprintf(why, RING_TEXT_MAX, "%s", r->why[0] != '\0' ? r->why :
+			"its memory has gone");
 		return true;
 	}
 	pthread_mutex_lock(&lock);
-	vid = r->vid;
+	vid = r->is_paused ? -1 : r->vid;
 	r->is_looked_at = vid >= 0;
 	pthread_mutex_unlock(&lock);
 	if (vid < 0)
@@ -398,7 +447,8 @@ ring_close(struct ltran *lt, struct member *m)
 
 	disconnect(r);
 	pthread_mutex_lock(&lock);
-	*r = (struct ring){.vid = -1};
+	*r = (struct ring){.vid = -1, .connection = -1,
+		.link = {.instance_fd = -1, .vhost_fd = -1}};
 	pthread_mutex_unlock(&lock);
 	sigbus_forget(m->index);
 }

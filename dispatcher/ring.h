@@ -16,6 +16,10 @@ struct member;
 /* Connect if the instance listens by now, or again after it hung up. True: connected. */
 bool ring_connect(struct member *m, uint64_t now_us);
 
+/* Readable when an instance or librte_vhost has said something: rings_serve() hands it on. -1: none. */
+int rings_fd(void);
+void rings_serve(uint64_t now_us);
+
 /* What is wrong with the ring, in `why`; false: nothing. */
 bool ring_is_broken(struct member *m, char why[RING_TEXT_MAX]);
 

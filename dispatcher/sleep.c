@@ -2,9 +2,9 @@
 /*
  * Sleep: a worker that has found nothing for a moment waits in poll() for
  *
- *   its instances' rings  each has an eventfd that the instance writes to when asked to
- *                         (rte_vhost_enable_guest_notification()); the set is read anew for each
- *                         sleep, because rings come and go
+ *   its instances         each has an eventfd that the instance writes to when it sees that the worker
+ *                         sleeps (bell.h); the set is read anew for each sleep, because instances
+ *                         come and go
  *   the NIC               see nodes/port_wake.h
  *   the tap device, and the eventfd of sleep_end()
  *
@@ -14,74 +14,57 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
-#include <rte_vhost.h>
 
+#include "dispatcher/bell.h"
 #include "nodes/bond.h"
 #include "nodes/port_wake.h"
 
 #define TICK_MS 500
 #define FDS_FIXED 3
 
-/* Take what an instance has written into its ring's descriptor. The descriptor is the instance's own
- * choice, so this must not block, whatever it is. */
+/* The kicks of this worker's instances. They are open as long as their member is in the map. */
 static void
-drain(const struct dispatch_worker *dw, int fd)
-{
-	uint64_t count;
-	struct iovec iov = {&count, sizeof(count)};
-
-	for (unsigned int i = 0; i < dw->n_fds; i++)
-		if (dw->fds[i].fd == fd && dw->fds[i].revents != 0) {
-			if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) < 0)
-				return; /* taken back, or no eventfd: it wakes us for nothing */
-			return;
-		}
-}
-
-/* Ask a ring for word. */
-static void
-ask_ring(struct dispatch_worker *dw, int vid, uint16_t q)
-{
-	struct rte_vhost_vring ring;
-
-	if (dw->n_fds == SLEEP_FDS - FDS_FIXED ||
-		rte_vhost_enable_guest_notification(vid, q, 1) < 0 ||
-		rte_vhost_get_vhost_vring(vid, q, &ring) < 0 || ring.kickfd < 0)
-		return;
-	dw->fds[dw->n_fds++] = (struct pollfd){.fd = ring.kickfd, .events = POLLIN};
-}
-
-/* The ring may be another one than before the sleep: only what it has now counts. */
-static void
-release_ring(struct dispatch_worker *dw, int vid, uint16_t q)
-{
-	struct rte_vhost_vring ring;
-
-	rte_vhost_enable_guest_notification(vid, q, 0);
-	if (rte_vhost_get_vhost_vring(vid, q, &ring) == 0 && ring.kickfd >= 0)
-		drain(dw, ring.kickfd);
-}
-
-static void
-each_ring(struct dispatch_worker *dw, void (*fn)(struct dispatch_worker *, int, uint16_t))
+watch_kicks(struct dispatch_worker *dw)
 {
 	const struct map *map = worker_map(dw); /* until the end of this function */
 
 	for (uint16_t i = 0; i < map->n_members; i++) {
-		struct member *mb = map->members[i];
-		int vid;
+		const struct member *mb = map->members[i];
 
-		if (mb == NULL || mb->worker != dw->w.index ||
-			atomic_load_explicit(&mb->broken, memory_order_relaxed))
+		if (mb == NULL || mb->worker != dw->w.index || mb->kick_fd < 0 ||
+			mb->n_false_kicks > BELL_FALSE_MAX || dw->n_fds == SLEEP_FDS - FDS_FIXED)
 			continue;
-		vid = atomic_load_explicit(&mb->vid, memory_order_acquire);
-		for (uint16_t q = 0; vid >= 0 && q < mb->n_queues; q++)
-			fn(dw, vid, 2 * q + 1);
+		dw->kick_of[dw->n_fds] = i;
+		dw->fds[dw->n_fds++] = (struct pollfd){.fd = mb->kick_fd, .events = POLLIN};
 	}
+}
+
+/* Instances may have come and gone during the sleep: only one that is there now is touched, and if it
+ * is another one than before, that costs a look at its ring. */
+static void
+take_kicks(struct dispatch_worker *dw)
+{
+	const struct map *map = worker_map(dw); /* until the end of this function */
+
+	for (unsigned int i = 0; i < dw->n_kicks; i++) {
+		uint16_t index = dw->kick_of[i];
+		struct member *mb = index < map->n_members ? map->members[index] : NULL;
+
+		if (dw->fds[i].revents != 0 && mb != NULL && mb->kick_fd == dw->fds[i].fd)
+			bell_take(mb);
+	}
+}
+
+static void
+show_asleep(struct dispatch_worker *dw, uint32_t asleep)
+{
+	atomic_store(&dw->asleep, asleep);
+	if (dw->lt->awake != NULL)
+		__atomic_store_n(&dw->lt->awake->worker[dw->w.index].asleep, asleep,
+			__ATOMIC_SEQ_CST);
 }
 
 bool
@@ -96,9 +79,10 @@ sleep_arm(struct dispatch_worker *dw)
 		if (fd < 0)
 			return false; /* a port that has to be asked keeps its worker awake */
 	}
-	atomic_store(&dw->asleep, true);
+	show_asleep(dw, 1);
 	dw->n_fds = 0;
-	each_ring(dw, ask_ring);
+	watch_kicks(dw);
+	dw->n_kicks = dw->n_fds;
 	dw->fds[dw->n_fds++] = (struct pollfd){.fd = dw->wake_fd, .events = POLLIN};
 	if (fd >= 0)
 		dw->fds[dw->n_fds++] = (struct pollfd){.fd = fd, .events = POLLIN};
@@ -128,7 +112,8 @@ sleep_wait(struct dispatch_worker *dw)
 
 	rte_rcu_qsbr_thread_offline(dw->lt->rcu, dw->w.index);
 	dw->sleeps++;
-	if (poll(dw->fds, dw->n_fds, sleep_ms(dw)) > 0)
+	dw->n_ready = poll(dw->fds, dw->n_fds, sleep_ms(dw));
+	if (dw->n_ready > 0)
 		for (unsigned int i = 0; i < dw->n_fds; i++)
 			if (dw->fds[i].fd == dw->wake_fd && dw->fds[i].revents != 0 &&
 				read(dw->wake_fd, &count, sizeof(count)) < 0)
@@ -139,8 +124,10 @@ sleep_wait(struct dispatch_worker *dw)
 void
 sleep_disarm(struct dispatch_worker *dw)
 {
-	atomic_store(&dw->asleep, false);
-	each_ring(dw, release_ring);
+	show_asleep(dw, 0);
+	if (dw->n_ready > 0)
+		take_kicks(dw);
+	dw->n_ready = 0;
 	if (dw->w.rxq != WORKER_NO_PORT)
 		port_wake_disarm(&dw->w);
 }

@@ -236,6 +236,15 @@ instance_ltran_sharing(const struct instance *in)
 }
 
 void
+instance_ltran_bells(const struct instance *in, struct worker *w)
+{
+	struct ltran_table_head *head = in->ltran->map;
+
+	w->bells = ltran_link_bells(in->ltran->link);
+	w->asleep = &head->asleep[w->index];
+}
+
+void
 instance_ltran_stop(struct instance *in)
 {
 	struct instance_ltran *lt = in->ltran;

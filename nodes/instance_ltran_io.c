@@ -57,14 +57,44 @@ ltran_io_send(int fd, const void *message, size_t len, int pass_fd)
 	return syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL) == (long)len ? 0 : -errno;
 }
 
-int
-ltran_io_receive(int fd, uint16_t type, void *message, size_t len, uint64_t deadline)
+/* Takes the descriptors of a message; *n is the room before, their number afterwards. */
+static void
+take_fds(struct msghdr *m, int *fds, unsigned int *n)
 {
+	unsigned int room = *n, got = 0;
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+
+	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	*n = got < room ? got : room;
+	for (unsigned int i = 0; i < got; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+		if (i < *n)
+			fds[i] = fd;
+		else
+			syscall(SYS_close, fd);
+	}
+}
+
+int
+ltran_io_receive(int fd, uint16_t type, void *message, size_t len, uint64_t deadline, int *fds,
+	unsigned int *n_fds)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(LTRAN_FDS_MAX * sizeof(int))];
+	} control;
+	struct iovec iov = {message, len};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct ltran_header h;
 	long n;
 
 	for (;;) {
-		n = syscall(SYS_recvfrom, fd, message, len, MSG_DONTWAIT | MSG_TRUNC, NULL, NULL);
+		m.msg_control = n_fds != NULL ? &control : NULL;
+		m.msg_controllen = n_fds != NULL ? sizeof(control) : 0;
+		n = syscall(SYS_recvmsg, fd, &m, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
 		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
 			break;
 		if (ltran_io_now_ms() >= deadline)
@@ -73,10 +103,14 @@ ltran_io_receive(int fd, uint16_t type, void *message, size_t len, uint64_t dead
 	}
 	if (n <= 0)
 		return -EPIPE;
+	if (n_fds != NULL)
+		take_fds(&m, fds, n_fds);
 	if (n != (long)len)
 		return -EPROTO;
 	memcpy(&h, message, sizeof(h));
-	return h.magic == LTRAN_MAGIC && h.version == LTRAN_VERSION && h.type == type ? 0 : -EPROTO;
+	if (h.magic != LTRAN_MAGIC || h.version != LTRAN_VERSION || h.type != type)
+		return -EPROTO;
+	return n_fds != NULL && (m.msg_flags & MSG_CTRUNC) ? -EMFILE : 0;
 }
 
 int

@@ -21,8 +21,10 @@ int ltran_io_wait(int fd, short events, int fd2, uint64_t deadline, short *reven
 int ltran_io_send(int fd, const void *message, size_t len, int pass_fd);
 
 /* One message of type `type` and `len` bytes before `deadline`. 0; -EAGAIN: none came; -EPROTO: it
- * is another one; -EPIPE: the connection is at its end. */
-int ltran_io_receive(int fd, uint16_t type, void *message, size_t len, uint64_t deadline);
+ * is another one; -EPIPE: the connection is at its end; -EMFILE: no room for its descriptors. With
+ * `fds`: *n of them at most, and as many as have come. */
+int ltran_io_receive(int fd, uint16_t type, void *message, size_t len, uint64_t deadline, int *fds,
+	unsigned int *n_fds);
 
 /* A number out of the program's way (preload/low_fds.h) for `fd`: at least `wish`, if there is one. */
 int ltran_io_move_up(int fd, int wish);

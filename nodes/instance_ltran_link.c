@@ -29,6 +29,7 @@
 
 #include "common/say.h"
 #include "ctl/path.h"
+#include "nodes/instance_ltran_bells.h"
 #include "nodes/instance_ltran_io.h"
 
 struct ltran_link {
@@ -37,6 +38,7 @@ struct ltran_link {
 	struct ltran_register request;  /* `resumes`, `path`, `blocks` after the first time */
 	struct ltran_registered grant;  /* of the first time */
 	_Atomic uint64_t blocks[LTRAN_BLOCK_WORDS];
+	struct ltran_bells bells;
 
 	int table_fd; /* the caller's */
 	pthread_t thread;
@@ -110,6 +112,26 @@ take_blocks(struct ltran_link *l, const uint64_t *blocks)
 		atomic_store_explicit(&l->blocks[i], blocks[i], memory_order_relaxed);
 }
 
+/* ltran's answer, with its doorbells if it is a good one. */
+static int
+receive_grant(struct ltran_link *l, struct ltran_registered *a)
+{
+	unsigned int n = LTRAN_FDS_MAX;
+	int fds[LTRAN_FDS_MAX];
+	int ret;
+
+	ret = ltran_io_receive(l->fd, LTRAN_REGISTER, a, sizeof(*a),
+		ltran_io_now_ms() + 5 * LTRAN_ANSWER_MS, fds, &n);
+	if (ret == -EAGAIN || ret == -EPIPE)
+		return ret; /* no message: no descriptors */
+	if (ret == 0 && !is_usable(a))
+		ret = -EPROTO;
+	if (ret == 0 && a->header.status == 0)
+		return ltran_bells_take(&l->bells, a->worker, fds, n);
+	ltran_bells_drop(fds, n);
+	return ret;
+}
+
 /* Connect and register. 0; -ECONNREFUSED: a->header.status and a->text say why; any other -errno:
  * ltran is not there (yet). */
 static int
@@ -122,10 +144,7 @@ enter(struct ltran_link *l, struct ltran_registered *a)
 	if (ret == 0)
 		ret = ltran_io_send(l->fd, &l->request, sizeof(l->request), l->table_fd);
 	if (ret == 0)
-		ret = ltran_io_receive(l->fd, LTRAN_REGISTER, a, sizeof(*a),
-			ltran_io_now_ms() + 5 * LTRAN_ANSWER_MS);
-	if (ret == 0 && !is_usable(a))
-		ret = -EPROTO;
+		ret = receive_grant(l, a);
 	if (ret == 0 && a->header.status < 0)
 		ret = -ECONNREFUSED;
 	else if (ret == -ECONNREFUSED)
@@ -217,7 +236,7 @@ exchange(struct ltran_link *l, const void *request, void *answer, size_t len, ui
 		return -EAGAIN;
 	for (l->n_late++; l->n_late > 0; l->n_late--) {
 		/* An answer of another type can only be a late one, and so may one of the same. */
-		ret = ltran_io_receive(l->fd, h->type, answer, len, deadline);
+		ret = ltran_io_receive(l->fd, h->type, answer, len, deadline, NULL, NULL);
 		if (ret == -EAGAIN || ret == -EPIPE)
 			return -EAGAIN;
 	}
@@ -289,6 +308,12 @@ const struct ltran_registered *
 ltran_link_grant(const struct ltran_link *l)
 {
 	return &l->grant;
+}
+
+const struct ltran_bells *
+ltran_link_bells(const struct ltran_link *l)
+{
+	return &l->bells;
 }
 
 const _Atomic uint64_t *
@@ -416,6 +441,7 @@ ltran_link_open(const struct ltran_link_params *p, struct ltran_link **out, char
 	}
 	l->fd = l->first_fd = -1;
 	l->table_fd = p->table_fd;
+	ltran_bells_init(&l->bells, p->n_queues);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_mutex_init(&l->fd_lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -457,6 +483,7 @@ ltran_link_close(struct ltran_link *l)
 		pthread_join(l->thread, NULL);
 	}
 	drop_connection(l);
+	ltran_bells_close(&l->bells);
 	if (l->wake_fd >= 0)
 		syscall(SYS_close, l->wake_fd);
 	pthread_cond_destroy(&l->changed);
@@ -479,6 +506,7 @@ ltran_link_after_fork(struct ltran_link *l, bool is_child)
 			syscall(SYS_close, l->fd);
 		l->fd = -1;
 		syscall(SYS_close, l->wake_fd);
+		ltran_bells_close(&l->bells);
 	}
 	pthread_mutex_unlock(&l->fd_lock);
 }

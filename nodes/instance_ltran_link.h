@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "nodes/ltran_abi.h"
+#include "nodes/ltran_bells.h"
 
 #define LTRAN_RETRY_MS 100  /* between attempts of a start that waits for ltran */
 #define LTRAN_RESUME_MS 50  /* the same when ltran has gone */
@@ -47,6 +47,9 @@ void ltran_link_close(struct ltran_link *l); /* ltran forgets the instance; NULL
 const struct ltran_registered *ltran_link_grant(const struct ltran_link *l);
 /* Masks of the local ports that are ours (LTRAN_BLOCK_WORDS); they may grow at any time. */
 const _Atomic uint64_t *ltran_link_ports(const struct ltran_link *l);
+
+/* The doorbells; as long as the link. */
+const struct ltran_bells *ltran_link_bells(const struct ltran_link *l);
 
 /* Any thread. 0 or -EADDRINUSE, with the pid of the instance that has the port (0: not known).
  * While ltran does not answer the question is answered with 0, after LTRAN_ANSWER_MS. */

@@ -133,7 +133,7 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 		.n_txd = in->conf->nic_txqueue_size,
 		.mtu = in->mtu,
 		.pool = in->pool,
-		.rx_interrupts = in->conf->low_power_mode,
+		.rx_interrupts = in->conf->low_power_mode && in->ltran == NULL, /* it has bells */
 	};
 	struct port_info got;
 	int ret;

@@ -67,6 +67,8 @@ struct instance {
 /* Each: 0, or -errno with one line for people in `err`; undone by its pair, also half-done. */
 int instance_ltran_start(struct instance *in, char *err, size_t err_len);
 void instance_ltran_stop(struct instance *in);
+/* How `w` and ltran wake each other. */
+void instance_ltran_bells(const struct instance *in, struct worker *w);
 const struct stack_sharing *instance_ltran_sharing(const struct instance *in); /* NULL: no ltran */
 int instance_eal_start(struct instance *in, char *err, size_t err_len);
 void instance_eal_stop(struct instance *in);

@@ -12,6 +12,7 @@
 
 #include "nodes/arp.h"
 #include "nodes/bond.h"
+#include "nodes/ltran_bells.h"
 #include "nodes/port_wake.h"
 #include "nodes/reass.h"
 
@@ -22,7 +23,9 @@ void
 instance_sleep_prepare(const struct instance *in, struct worker *w)
 {
 	w->rx_fd = -1;
-	if (in->conf->low_power_mode)
+	if (in->ltran != NULL)
+		instance_ltran_bells(in, w);
+	else if (in->conf->low_power_mode)
 		port_wake_prepare(w, in->has_rx_interrupts);
 }
 
@@ -43,6 +46,16 @@ lower_to_tsc(uint64_t *until_us, uint64_t due_tsc)
 			(due_tsc - now) / (rte_get_tsc_hz() / 1000000) + 1 : 0);
 }
 
+/* The ring to ltran is armed by a word in memory that ltran looks at after each packet. */
+static int
+arm_port(struct worker *w)
+{
+	if (w->bells == NULL)
+		return port_wake_arm(w);
+	ltran_bells_sleep(w->asleep);
+	return w->bells->call_fd[w->index];
+}
+
 int
 instance_sleep_arm(void *worker, int *fds, uint64_t *until_us)
 {
@@ -52,10 +65,11 @@ instance_sleep_arm(void *worker, int *fds, uint64_t *until_us)
 	if (w->tx_backlog.n > 0)
 		return -EBUSY;
 	if (w->rxq != WORKER_NO_PORT) {
-		fd = port_wake_arm(w);
+		fd = arm_port(w);
 		if (fd >= 0)
 			fds[n++] = fd;
-		lower(until_us, fd < 0 ? BLIND_US : w->has_rx_interrupt ? PEER_US : UINT64_MAX);
+		lower(until_us, fd < 0 ? BLIND_US : w->has_rx_interrupt || w->bells != NULL ?
+			PEER_US : UINT64_MAX);
 	}
 	if (w->bond != NULL && w->index == 0)
 		lower_to_tsc(until_us, bond_due(w->bond));
@@ -70,5 +84,12 @@ instance_sleep_arm(void *worker, int *fds, uint64_t *until_us)
 void
 instance_sleep_disarm(void *worker)
 {
-	port_wake_disarm(worker);
+	struct worker *w = worker;
+
+	if (w->bells == NULL) {
+		port_wake_disarm(w);
+		return;
+	}
+	ltran_bells_wake(w->asleep);
+	ltran_bells_hear(w->bells, w->index);
 }

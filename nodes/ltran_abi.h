@@ -14,6 +14,17 @@
  *    killed, and knows everything again after its own restart. ltran maps it read only and believes
  *    nothing in it: a wrong table costs its owner (and those who share the address with it) packets.
  *    It must be sealed against growing and shrinking (F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_SEAL).
+ * 4. The doorbells. Whoever sleeps is woken by the other one, by descriptors that ltran makes and sends
+ *    with its answer to LTRAN_REGISTER; ltran never uses a descriptor that an instance has made:
+ *
+ *	LTRAN_FD_AWAKE      a page of ltran's, read only: struct ltran_awake
+ *	LTRAN_FD_KICK       eventfd: the instance writes to it what wakes ltran
+ *	LTRAN_FD_CALL + q   socket: readable when ltran wants stack q to wake up; n_queues of them
+ *
+ *    Who wants to sleep says so in memory that the other one reads (struct ltran_awake, the field
+ *    `asleep` of the socket table's head), looks once more for packets, and sleeps. Who has put
+ *    packets into a ring looks there afterwards (with a full barrier between) and rings. virtio's own
+ *    notifications are off in both directions.
  */
 #ifndef NODES_LTRAN_ABI_H
 #define NODES_LTRAN_ABI_H
@@ -24,7 +35,7 @@
 #define LTRAN_SOCKET "ltran_client.sock" /* behind unix_prefix, in the run directory */
 #define LTRAN_RING_FORMAT "ltran_%d_%u.vhost" /* behind unix_prefix: pid, counter */
 #define LTRAN_MAGIC 0x4e52544cu /* "LTRN" */
-#define LTRAN_VERSION 1
+#define LTRAN_VERSION 2
 #define LTRAN_QUEUES_MAX 64
 #define LTRAN_PATH_MAX 108
 #define LTRAN_TEXT_MAX 256
@@ -73,7 +84,8 @@ struct ltran_registered {
 	uint8_t mac[6]; /* of the NIC; the only source address ltran lets through */
 	uint16_t mtu;   /* of the NIC: the instance uses the smaller one */
 	uint16_t queue_size; /* descriptors of each ring */
-	uint16_t pad[3];
+	uint16_t worker;     /* polls the rings: index into struct ltran_awake */
+	uint16_t pad[2];
 	uint64_t blocks[LTRAN_BLOCK_WORDS];
 	char path[LTRAN_PATH_MAX]; /* to listen on; absolute */
 	char text[LTRAN_TEXT_MAX];
@@ -111,7 +123,21 @@ struct ltran_table_head {
 	uint16_t n_tables; /* = n_queues */
 	uint32_t n_slots;  /* of one table; power of two */
 	uint32_t pad;
+	uint32_t asleep[LTRAN_QUEUES_MAX]; /* of stack i, written by its holder: odd while it sleeps;
+					    * goes up by one at each change */
 };
+
+/* What LTRAN_FD_AWAKE shows: the workers of ltran, each in a cache line of its own. */
+#define LTRAN_WORKERS_MAX 64
+struct ltran_awake {
+	struct {
+		uint32_t asleep; /* 1: it sleeps, or is about to */
+		uint32_t pad[15];
+	} worker[LTRAN_WORKERS_MAX];
+};
+
+enum ltran_fd { LTRAN_FD_AWAKE, LTRAN_FD_KICK, LTRAN_FD_CALL };
+#define LTRAN_FDS_MAX (LTRAN_FD_CALL + LTRAN_QUEUES_MAX)
 
 /* Writers: `info`, then `key` (release); to free: key = LTRAN_SLOT_FREED. Readers: key (acquire),
  * info, key again. */
@@ -132,5 +158,7 @@ _Static_assert(sizeof(struct ltran_registered) == 16 + 16 + 16 + 108 + 256 + 4, 
 _Static_assert(sizeof(struct ltran_listen) == 32, "wire layout");
 _Static_assert(sizeof(struct ltran_ports) == 32, "wire layout");
 _Static_assert(sizeof(struct ltran_slot) == 16, "wire layout");
+_Static_assert(sizeof(struct ltran_awake) == 4096, "a page");
+_Static_assert(sizeof(struct ltran_table_head) <= LTRAN_TABLE_OFFSET, "fits before the tables");
 
 #endif

@@ -23,6 +23,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "nodes/ltran_bells.h"
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
 
@@ -114,6 +115,8 @@ send_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 	} while (taken > 0 && sent < n);
 	if (w->tx_lock != NULL)
 		rte_spinlock_unlock(w->tx_lock);
+	if (w->bells != NULL && sent > 0)
+		ltran_bells_kick(w->bells);
 	return sent;
 }
 

@@ -18,6 +18,7 @@ struct arp_table;
 struct bond;
 struct graph;
 struct loss;
+struct ltran_bells;
 struct reass;
 struct stack;
 
@@ -57,6 +58,8 @@ struct worker {
 	int rx_fd;                 /* readable when the port has packets: the driver's socket, or -1 */
 	bool has_rx_interrupt;     /* the driver makes one readable on request */
 	bool counts_interrupts;    /* it is an eventfd; else the queue itself */
+	const struct ltran_bells *bells; /* of a ring to ltran (ltran_bells.h); NULL: another port */
+	uint32_t *asleep;          /* with `bells`: says to ltran that this core sleeps */
 
 	/* tables of single nodes, made by their init() */
 	struct arp_table *arp;

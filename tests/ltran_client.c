@@ -37,7 +37,8 @@ ltran_client_connect(const char *dir, const char *prefix)
 int
 ltran_client_table(uint16_t n_tables, uint32_t n_slots)
 {
-	struct ltran_table_head head = { LTRAN_MAGIC, LTRAN_VERSION, n_tables, n_slots, 0 };
+	struct ltran_table_head head = { .magic = LTRAN_MAGIC, .version = LTRAN_VERSION,
+		.n_tables = n_tables, .n_slots = n_slots };
 	off_t bytes = LTRAN_TABLE_OFFSET +
 		(off_t)n_tables * n_slots * (off_t)sizeof(struct ltran_slot);
 	int fd = memfd_create("ltran-table", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
@@ -98,6 +99,49 @@ ltran_client_receive(int fd, void *message, size_t len, int timeout_ms)
 	return n < 0 ? -errno : (int)n;
 }
 
+static int kick_fd = -1;
+
+int
+ltran_client_kick(void)
+{
+	return kick_fd;
+}
+
+/* The answer with its doorbells, of which the kick alone is kept. */
+static int
+receive_answer(int fd, struct ltran_registered *answer)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(LTRAN_FDS_MAX * sizeof(int))];
+	} control = { 0 };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct iovec io = { answer, sizeof(*answer) };
+	struct msghdr msg = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control,
+		.msg_controllen = sizeof(control) };
+	ssize_t n = poll(&p, 1, ANSWER_MS);
+	size_t n_fds = 0;
+
+	if (n == 0)
+		return -ETIMEDOUT;
+	if (n > 0)
+		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return -errno;
+	if (CMSG_FIRSTHDR(&msg) != NULL)
+		n_fds = (control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (size_t i = 0; i < n_fds; i++) {
+		int got;
+
+		memcpy(&got, CMSG_DATA(&control.head) + i * sizeof(got), sizeof(got));
+		if (i == LTRAN_FD_KICK)
+			kick_fd = got;
+		else
+			close(got);
+	}
+	return (int)n;
+}
+
 int
 ltran_client_register(int fd, const struct ltran_register *r, struct ltran_registered *answer)
 {
@@ -110,7 +154,7 @@ ltran_client_register(int fd, const struct ltran_register *r, struct ltran_regis
 	close(table);
 	if (ret < 0)
 		return ret;
-	ret = ltran_client_receive(fd, answer, sizeof(*answer), ANSWER_MS);
+	ret = receive_answer(fd, answer);
 	if (ret < 0)
 		return ret;
 	return ret == sizeof(*answer) ? answer->header.status : -ECONNRESET;

@@ -18,6 +18,8 @@ void ltran_client_fill(struct ltran_register *r, uint32_t addr, uint32_t mask, u
 int ltran_client_send(int fd, const void *message, size_t len, int pass);
 /* The next message. Its length, 0 when ltran has closed the connection, or -errno. */
 int ltran_client_receive(int fd, void *message, size_t len, int timeout_ms);
+/* What ltran_client_register() has got last: the eventfd that wakes ltran; -1: none. */
+int ltran_client_kick(void);
 /* Asks and waits; 0, or what ltran said, or -errno. The table is made and closed here. */
 int ltran_client_register(int fd, const struct ltran_register *r, struct ltran_registered *answer);
 

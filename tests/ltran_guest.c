@@ -218,6 +218,7 @@ start(struct guest *g)
 		g->answer.path);
 	ret = guest_device_open(&g->device, g->answer.path, g->request.n_queues,
 		g->answer.queue_size);
+	guest_device_set_bell(&g->device, ltran_client_kick());
 	if (ret == 0)
 		ret = guest_device_accept(&g->device, ACCEPT_MS);
 	if (ret < 0) {

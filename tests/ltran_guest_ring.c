@@ -74,7 +74,7 @@ lay_out_ring(struct guest_device *d, struct guest_ring *r, uint16_t size, size_t
 {
 	size_t rings = ring_bytes(size) - (size_t)size * GUEST_BUFFER;
 
-	*r = (struct guest_ring){ .buffers = offset + rings, .kick = eventfd(0, EFD_NONBLOCK),
+	*r = (struct guest_ring){ .bell = -1, .buffers = offset + rings, .kick = eventfd(0, EFD_NONBLOCK),
 		.call = eventfd(0, EFD_NONBLOCK) };
 	vring_init(&r->vring, size, d->memory + offset, PAGE);
 	for (uint16_t i = 0; i < size; i++) {
@@ -241,6 +241,13 @@ guest_device_accept(struct guest_device *d, int timeout_ms)
 	return ret;
 }
 
+void
+guest_device_set_bell(struct guest_device *d, int bell)
+{
+	for (unsigned int i = 0; i < d->n_rings; i++)
+		d->rings[i].bell = bell;
+}
+
 bool
 guest_device_is_connected(const struct guest_device *d)
 {
@@ -276,9 +283,8 @@ guest_ring_send(struct guest_device *d, struct guest_ring *r, const void *frame,
 void
 guest_ring_kick(struct guest_ring *r)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!(r->vring.used->flags & VRING_USED_F_NO_NOTIFY))
-		eventfd_write(r->kick, 1);
+	if (r->bell >= 0)
+		eventfd_write(r->bell, 1);
 }
 
 uint8_t *

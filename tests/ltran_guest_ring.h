@@ -23,7 +23,8 @@ struct guest_ring {
 	struct vring vring;
 	uint64_t buffers;      /* offset of the first one in the memory; `vring.num` of them */
 	uint16_t avail, used;  /* what we have offered; what we have seen back */
-	int kick, call;        /* eventfds: we wake ltran, ltran wakes us */
+	int kick, call;        /* eventfds of our own, which ltran is told of and must not use */
+	int bell;              /* wakes ltran: what it has sent with its answer, or -1 */
 };
 
 struct guest_device {
@@ -36,6 +37,8 @@ struct guest_device {
 
 /* Makes the memory and listens on `path`. 0 or -errno. */
 int guest_device_open(struct guest_device *d, const char *path, uint16_t n_pairs, uint16_t size);
+/* guest_ring_kick() writes to `bell`. Without it ltran may take its time. */
+void guest_device_set_bell(struct guest_device *d, int bell);
 /* Waits for ltran and tells it of memory and rings. 0 or -errno. */
 int guest_device_accept(struct guest_device *d, int timeout_ms);
 /* Whether ltran still holds the connection. */

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -75,6 +76,19 @@ void
 ring_close(struct ltran *l, struct member *m)
 {
 	n_rings--;
+}
+
+int
+rings_fd(void)
+{
+	static int fd = -1;
+
+	return fd < 0 ? fd = epoll_create1(EPOLL_CLOEXEC) : fd;
+}
+
+void
+rings_serve(uint64_t now_us)
+{
 }
 
 bool

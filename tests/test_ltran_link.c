@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -30,7 +31,11 @@ static struct {
 	struct ltran_registered answer;
 	struct ltran_register asked;
 	bool had_table;
+	int awake_fd, kick_fd, call[2][2]; /* doorbells; of `call` the second ends are given away */
+	bool has_no_bells;
 } ltran;
+
+static void open_bells(void), close_bells(void);
 
 static void
 open_ltran(void)
@@ -72,12 +77,15 @@ setup(void)
 		.header = {.magic = LTRAN_MAGIC, .version = LTRAN_VERSION, .type = LTRAN_REGISTER},
 		.mac = {2, 0, 0, 0, 0, 9}, .mtu = 1400, .queue_size = 256, .blocks = {5, 0},
 		.path = RING};
+	ltran.has_no_bells = false;
+	open_bells();
 	open_ltran();
 }
 
 static void
 teardown(void)
 {
+	close_bells();
 	close_ltran();
 	close(table_fd);
 	CU_ASSERT_EQUAL(rmdir(dir), 0);
@@ -116,10 +124,44 @@ await_register(void)
 	}
 }
 
+/* With doorbells for two queues, if it is a good one. */
 static void
 answer_register(void)
 {
-	send(ltran.fd, &ltran.answer, sizeof(ltran.answer), MSG_NOSIGNAL);
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(4 * sizeof(int))];
+	} control = {.head = {.cmsg_len = CMSG_LEN(4 * sizeof(int)), .cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = &ltran.answer, .iov_len = sizeof(ltran.answer)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	int fds[4] = {ltran.awake_fd, ltran.kick_fd, ltran.call[0][1], ltran.call[1][1]};
+
+	memcpy(CMSG_DATA(&control.head), fds, sizeof(fds));
+	if (ltran.answer.header.status == 0 && !ltran.has_no_bells) {
+		m.msg_control = control.room;
+		m.msg_controllen = sizeof(control.room);
+	}
+	sendmsg(ltran.fd, &m, MSG_NOSIGNAL);
+}
+
+static void
+open_bells(void)
+{
+	ltran.awake_fd = memfd_create("awake", MFD_CLOEXEC);
+	CU_ASSERT_EQUAL(ftruncate(ltran.awake_fd, sizeof(struct ltran_awake)), 0);
+	ltran.kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	for (int q = 0; q < 2; q++)
+		CU_ASSERT_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ltran.call[q]), 0);
+}
+
+static void
+close_bells(void)
+{
+	close(ltran.awake_fd);
+	close(ltran.kick_fd);
+	for (int i = 0; i < 4; i++)
+		close(ltran.call[i / 2][i % 2]);
 }
 
 static void *

@@ -8,14 +8,17 @@
 #include "tests/cunit_main.h"
 #include "tests/eal.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
 #include <rte_malloc.h>
-#include <rte_vhost.h>
 
+#include "dispatcher/bell.h"
 #include "dispatcher/dispatcher.h"
 #include "nodes/bond.h"
 #include "nodes/nodes.h"
@@ -32,6 +35,7 @@
 static struct ltran *lt;
 static struct ltran_conf conf = {.dispatch_subnet = RTE_BE32(0xc6120000), .dispatch_subnet_length = 8,
 	.low_power_mode = true};
+static int kicks[MEMBERS]; /* the instances' ends */
 static _Atomic unsigned int n_strange; /* members that a worker saw and that were none */
 
 /* --- doubles --------------------------------------------------------------------------------------- */
@@ -41,21 +45,6 @@ look_at(int vid)
 {
 	if (vid != VID)
 		atomic_fetch_add(&n_strange, 1);
-}
-
-int
-rte_vhost_enable_guest_notification(int vid, uint16_t queue_id, int enable)
-{
-	look_at(vid);
-	rte_delay_us_block(WALK_US); /* it may have to wait for the ring's lock */
-	return -1;
-}
-
-int
-rte_vhost_get_vhost_vring(int vid, uint16_t queue_id, struct rte_vhost_vring *vring)
-{
-	look_at(vid);
-	return -1;
 }
 
 uint64_t
@@ -109,12 +98,19 @@ DOUBLE(drop_node, NODE_DROP, false, process_nothing)
 static struct member *
 new_member(uint16_t index)
 {
+	int fds[LTRAN_FDS_MAX];
 	struct member *m = calloc(1, sizeof(*m));
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	atomic_init(&m->vid, VID);
-	m->index = index;
 	m->n_queues = 1;
+	CU_ASSERT_TRUE_FATAL(bell_open(lt, m, fds) == LTRAN_FD_CALL + 1);
+	close(fds[LTRAN_FD_AWAKE]);
+	close(fds[LTRAN_FD_CALL]);
+	if (kicks[index] > 0)
+		close(kicks[index]);
+	kicks[index] = fds[LTRAN_FD_KICK];
+	m->index = index;
 	m->worker = index % WORKERS;
 	m->addr = RTE_BE32(0xc6120001 + index);
 	return m;
@@ -124,6 +120,7 @@ new_member(uint16_t index)
 static void
 free_member(struct member *m)
 {
+	bell_close(m);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	free(m);
 #else
@@ -147,6 +144,7 @@ setup(void)
 	lt->rcu = rte_zmalloc(NULL, rte_rcu_qsbr_get_memsize(WORKERS), RTE_CACHE_LINE_SIZE);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(lt->rcu);
 	CU_ASSERT_EQUAL_FATAL(rte_rcu_qsbr_init(lt->rcu, WORKERS), 0);
+	CU_ASSERT_EQUAL_FATAL(bells_start(lt), 0);
 	atomic_store(&lt->map, map_create(&conf, NULL, 0, NULL, 0));
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		struct dispatch_worker *dw = aligned_alloc(RTE_CACHE_LINE_SIZE,
@@ -168,6 +166,12 @@ teardown(void)
 	map_free((struct map *)atomic_load(&lt->map));
 	for (unsigned int i = 0; i < WORKERS; i++)
 		free(lt->workers[i]);
+	for (unsigned int i = 0; i < MEMBERS; i++) {
+		if (kicks[i] > 0)
+			close(kicks[i]);
+		kicks[i] = 0;
+	}
+	bells_stop(lt);
 	rte_free(lt->rcu);
 	free(lt);
 }
@@ -184,6 +188,8 @@ change_for(struct member **members, double seconds)
 		members[i] = new_member(i);
 		map_publish(lt, map_create(&conf, members, MEMBERS, NULL, 0));
 		free_member(leaving);
+		if (rand() % 4 == 0)
+			eventfd_write(kicks[rand() % MEMBERS], 1);
 		if (i % 2 == 0) /* a pause in which they fall asleep, or are about to */
 			usleep(rand() % PAUSE_US);
 	}
@@ -213,7 +219,130 @@ instances_come_and_go_while_workers_sleep_and_wake(void)
 		free_member(members[i]);
 }
 
+static struct member *
+only_member(void)
+{
+	struct member *m = new_member(0);
+
+	map_publish(lt, map_create(&conf, &m, 1, NULL, 0));
+	return m;
+}
+
+static void
+no_member(struct member *m)
+{
+	map_publish(lt, map_create(&conf, NULL, 0, NULL, 0));
+	free_member(m);
+}
+
+/* Whether worker 0 has slept once more than `before`, in half a tick of its own. */
+static bool
+sleeps_again(uint64_t before, unsigned int ms)
+{
+	for (; ms > 0 && *(volatile uint64_t *)&lt->workers[0]->sleeps <= before; ms--)
+		usleep(1000);
+	return ms > 0;
+}
+
+static void
+kick_ends_the_sleep_of_its_worker(void)
+{
+	struct member *m = only_member();
+	char err[128] = "";
+	uint64_t n;
+
+	CU_ASSERT_EQUAL_FATAL(workers_start(lt, err, sizeof(err)), 0);
+	CU_ASSERT_TRUE(sleeps_again(0, 1000));
+	for (unsigned int i = 0; i < 20; i++) {
+		n = *(volatile uint64_t *)&lt->workers[0]->sleeps;
+		eventfd_write(kicks[0], 1);
+		CU_ASSERT_TRUE(sleeps_again(n, 200)); /* it slept for 500 ms otherwise */
+	}
+	workers_stop(lt);
+	CU_ASSERT_TRUE(m->n_false_kicks >= 10);
+	no_member(m);
+}
+
+/* It has the eventfd, and may do with it what it likes. */
+static void
+instance_that_only_kicks_keeps_nobody_awake(void)
+{
+	struct member *m = only_member();
+	char err[128] = "";
+	uint64_t n;
+
+	m->n_false_kicks = BELL_FALSE_MAX + 1;
+	CU_ASSERT_EQUAL_FATAL(workers_start(lt, err, sizeof(err)), 0);
+	CU_ASSERT_TRUE(sleeps_again(0, 1000));
+	n = *(volatile uint64_t *)&lt->workers[0]->sleeps;
+	for (unsigned int i = 0; i < 20; i++) {
+		eventfd_write(kicks[0], 1);
+		usleep(1000);
+	}
+	CU_ASSERT_TRUE(*(volatile uint64_t *)&lt->workers[0]->sleeps <= n + 1);
+	workers_stop(lt);
+	no_member(m);
+}
+
+static void
+kick_that_would_block_does_not(void)
+{
+	struct member *m = only_member();
+
+	fcntl(kicks[0], F_SETFL, 0); /* the flags are those of our descriptor as well */
+	bell_take(m);                /* and there is nothing to take */
+	eventfd_write(kicks[0], 0xfffffffffffffffe);
+	bell_take(m);
+	no_member(m);
+}
+
+static void
+call_to_an_instance_that_does_not_listen_does_not_wait(void)
+{
+	struct member *m = new_member(0);
+	int fds[LTRAN_FDS_MAX], n;
+	char byte;
+
+	bell_close(m);
+	n = bell_open(lt, m, fds);
+	CU_ASSERT_EQUAL_FATAL(n, LTRAN_FD_CALL + 1);
+	fcntl(fds[LTRAN_FD_CALL], F_SETFL, 0);
+	for (uint32_t i = 1; i < 100000; i += 2)
+		bell_call(m, 0, i);
+	CU_ASSERT_EQUAL(recv(fds[LTRAN_FD_CALL], &byte, 1, MSG_DONTWAIT), 1);
+	/* Nothing can be sent to ltran this way, no descriptor above all. */
+	CU_ASSERT_EQUAL(send(fds[LTRAN_FD_CALL], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL), -1);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	bell_call(m, 0, 1);
+	map_publish(lt, map_create(&conf, NULL, 0, NULL, 0));
+	free_member(m);
+}
+
+static void
+instance_cannot_change_who_sleeps(void)
+{
+	struct member *m = new_member(0);
+	int fds[LTRAN_FDS_MAX], n;
+
+	bell_close(m);
+	n = bell_open(lt, m, fds);
+	CU_ASSERT_PTR_EQUAL(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+		fds[LTRAN_FD_AWAKE], 0), MAP_FAILED);
+	CU_ASSERT_EQUAL(ftruncate(fds[LTRAN_FD_AWAKE], 0), -1);
+	CU_ASSERT_EQUAL(fallocate(fds[LTRAN_FD_AWAKE], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		0, 4096), -1);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	free_member(m);
+}
+
 static const struct cunit_test tests[] = {
+	CUNIT_TEST(kick_ends_the_sleep_of_its_worker),
+	CUNIT_TEST(instance_that_only_kicks_keeps_nobody_awake),
+	CUNIT_TEST(kick_that_would_block_does_not),
+	CUNIT_TEST(call_to_an_instance_that_does_not_listen_does_not_wait),
+	CUNIT_TEST(instance_cannot_change_who_sleeps),
 	CUNIT_TEST(instances_come_and_go_while_workers_sleep_and_wake),
 };
 
