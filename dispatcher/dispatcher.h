@@ -282,6 +282,8 @@ void ring_close(struct ltran *lt, struct member *m);
 
 /* The policer of `addr` by rate_limit, shared by all who ask for that address; NULL: no limit. */
 struct policer *policer_get(struct ltran *lt, uint32_t addr);
+/* A frame of ltran's own in the name of the policer's address: may it pass? NULL: yes. Any thread. */
+bool policer_pass(struct policer *p, uint32_t bytes);
 void policer_free_all(struct ltran *lt);
 
 /* --- ltran_ctl.c ------------------------------------------------------------------------------- */

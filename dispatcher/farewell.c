@@ -12,12 +12,18 @@
  * its answers; send. Then twice more, for what was lost. A peer that another instance here is needs no
  * ARP. Every run is bounded, so that registrations do not wait; what the control ring has no room for
  * goes in the next run.
+ *
+ * Who registers and leaves again and again, each time with a table full of connections that never were,
+ * must not make ltran large or loud. So all farewells of one user share bounds (farewell_user.h); what
+ * is beyond is left out: those peers find out when they send, and `reset` answers them. Frames also
+ * take from rate_limit of the address.
  */
 #include "dispatcher/farewell.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_arp.h>
@@ -27,16 +33,18 @@
 #include <rte_tcp.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/farewell_frame.h"
+#include "dispatcher/farewell_user.h"
+#include "dispatcher/log.h"
 #include "dispatcher/registry.h"
 
-#define RUN_SLOTS 65536u     /* of a table, in one run */
+#define RUN_SLOTS 65536u     /* of all tables, in one run */
 #define RUN_FRAMES 1024u
-#define CONNS_MAX (1u << 20) /* whatever a table claims */
 #define ROUNDS 3
 #define ROUND_US 300000
 #define ARP_US 100000        /* then the question is repeated ... */
 #define ARP_TRIES 5
-#define TTL 64
+#define GIVE_UP_US 30000000  /* what the bounds have not let out by then */
 
 enum step { STEP_READ, STEP_SEND, STEP_WAIT, STEP_DONE };
 
@@ -56,6 +64,10 @@ struct hop {
 
 struct farewell {
 	struct farewell *next;
+	struct farewell_user *user;
+	struct policer *policer; /* of the address, or NULL */
+	size_t table_bytes;      /* of memory */
+	uint64_t until_us;       /* then it is given up */
 	uint32_t addr, mask, gateway;
 	struct member table; /* has the table and nothing else */
 	enum step step;
@@ -71,19 +83,21 @@ struct farewell {
 struct farewells {
 	struct ltran *lt;
 	struct farewell *list;
-	unsigned int budget; /* frames this run may still send */
+	struct farewell_user *users;
+	unsigned int budget; /* frames this run may still send ... */
+	unsigned int slots;  /* ... and slots it may read */
 };
 
 /* --- frames ------------------------------------------------------------------------------------ */
 
-/* False: no room now. */
+/* False: not now. */
 static bool
-send_frame(struct farewells *f, const void *frame, uint16_t len)
+send_frame(struct farewells *f, const struct farewell *w, const void *frame, uint16_t len)
 {
 	struct rte_mbuf *m;
 	void *to;
 
-	if (f->budget == 0)
+	if (f->budget == 0 || w->user->frames.n == 0 || !policer_pass(w->policer, len))
 		return false;
 	m = rte_pktmbuf_alloc(f->lt->control_pool);
 	to = m != NULL ? rte_pktmbuf_append(m, len) : NULL;
@@ -95,48 +109,35 @@ send_frame(struct farewells *f, const void *frame, uint16_t len)
 		return false;
 	}
 	f->budget--;
+	w->user->frames.n--;
 	return true;
 }
 
 static bool
 ask_hop(struct farewells *f, const struct farewell *w, const struct hop *h)
 {
-	struct {
-		struct rte_ether_hdr eth;
-		struct rte_arp_hdr arp;
-	} __rte_packed __rte_aligned(2) frame = {
-		.eth = {.src_addr = f->lt->mac, .ether_type = RTE_BE16(RTE_ETHER_TYPE_ARP)},
-		.arp = {.arp_hardware = RTE_BE16(RTE_ARP_HRD_ETHER),
-			.arp_protocol = RTE_BE16(RTE_ETHER_TYPE_IPV4),
-			.arp_hlen = RTE_ETHER_ADDR_LEN, .arp_plen = sizeof(uint32_t),
-			.arp_opcode = RTE_BE16(RTE_ARP_OP_REQUEST),
-			.arp_data = {.arp_sha = f->lt->mac, .arp_sip = w->addr, .arp_tip = h->addr}}};
+	struct farewell_arp frame;
 
-	memset(&frame.eth.dst_addr, 0xff, sizeof(frame.eth.dst_addr));
-	return send_frame(f, &frame, sizeof(frame));
+	if (w->user->asks.n == 0)
+		return false;
+	farewell_write_arp(&frame, &f->lt->mac, w->addr, h->addr);
+	if (!send_frame(f, w, &frame, sizeof(frame)))
+		return false;
+	w->user->asks.n--;
+	return true;
 }
 
 static bool
 ask_peer(struct farewells *f, const struct farewell *w, const struct hop *h, const struct conn *c,
 	uint32_t seq)
 {
-	struct {
-		struct rte_ether_hdr eth;
-		struct rte_ipv4_hdr ip;
-		struct rte_tcp_hdr tcp;
-	} __rte_packed __rte_aligned(2) frame = {
-		.eth = {.dst_addr = h->mac, .src_addr = f->lt->mac,
-			.ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4)},
-		.ip = {.version_ihl = 0x45, .total_length = RTE_BE16(40),
-			.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG), .time_to_live = TTL,
-			.next_proto_id = IPPROTO_TCP, .src_addr = w->addr, .dst_addr = c->raddr},
-		.tcp = {.src_port = c->lport, .dst_port = c->rport, .sent_seq = htonl(seq),
-			.recv_ack = htonl(seq), .data_off = 0x50, .tcp_flags = RTE_TCP_ACK_FLAG,
-			.rx_win = 0xffff}};
+	struct farewell_ack frame;
 
-	frame.ip.hdr_checksum = rte_ipv4_cksum(&frame.ip);
-	frame.tcp.cksum = rte_ipv4_udptcp_cksum(&frame.ip, &frame.tcp);
-	return send_frame(f, &frame, sizeof(frame));
+	farewell_write_ack(&frame, &f->lt->mac, &h->mac, w->addr, c->raddr);
+	frame.tcp.src_port = c->lport;
+	frame.tcp.dst_port = c->rport;
+	farewell_finish_ack(&frame, seq);
+	return send_frame(f, w, &frame, sizeof(frame));
 }
 
 /* --- reading the table ------------------------------------------------------------------------- */
@@ -144,10 +145,11 @@ ask_peer(struct farewells *f, const struct farewell *w, const struct hop *h, con
 static bool
 keep_conn(struct farewell *w, const struct conn *c)
 {
+	if (w->user->n_conns == USER_CONNS)
+		return false;
 	if (w->n_conns == w->room) {
 		size_t room = w->room == 0 ? 1024 : w->room * 2;
-		struct conn *grown = room <= CONNS_MAX ?
-			realloc(w->conns, room * sizeof(*grown)) : NULL;
+		struct conn *grown = realloc(w->conns, room * sizeof(*grown));
 
 		if (grown == NULL)
 			return false;
@@ -155,6 +157,7 @@ keep_conn(struct farewell *w, const struct conn *c)
 		w->room = room;
 	}
 	w->conns[w->n_conns++] = *c;
+	w->user->n_conns++;
 	return true;
 }
 
@@ -194,13 +197,37 @@ by_hop(const void *a, const void *b)
 	return x->hop < y->hop ? -1 : x->hop > y->hop;
 }
 
+/* How many the connections, sorted, go through; those beyond the bound are forgotten. */
+static size_t
+count_hops(struct farewell *w)
+{
+	size_t n = 0, i;
+
+	for (i = 0; i < w->n_conns; i++) {
+		if (i > 0 && w->conns[i].hop == w->conns[i - 1].hop)
+			continue;
+		if (w->user->n_hops + n == USER_HOPS)
+			break;
+		n++;
+	}
+	w->user->n_conns -= w->n_conns - i;
+	w->n_conns = i;
+	return n;
+}
+
 static void
 make_hops(struct farewell *w)
 {
+	size_t n;
+
 	qsort(w->conns, w->n_conns, sizeof(*w->conns), by_hop);
-	w->hops = calloc(w->n_conns, sizeof(*w->hops));
-	if (w->hops == NULL)
-		w->n_conns = 0;
+	n = count_hops(w);
+	w->hops = n > 0 ? calloc(n, sizeof(*w->hops)) : NULL;
+	if (w->hops == NULL) {
+		w->step = STEP_DONE;
+		return;
+	}
+	w->user->n_hops += n;
 	for (size_t i = 0; i < w->n_conns; i++) {
 		if (i == 0 || w->conns[i].hop != w->conns[i - 1].hop)
 			w->hops[w->n_hops++] = (struct hop){.addr = w->conns[i].hop, .first = i};
@@ -209,12 +236,23 @@ make_hops(struct farewell *w)
 }
 
 static void
-read_table(struct farewell *w)
+drop_table(struct farewell *w)
 {
-	size_t end;
+	registry_unmap_table(&w->table);
+	w->user->table_bytes -= w->table_bytes;
+	w->table_bytes = 0;
+}
 
+static void
+read_table(struct farewells *f, struct farewell *w)
+{
+	size_t start, end;
+
+	if (f->slots == 0)
+		return;
 	skip_hole(w);
-	end = RTE_MIN(w->at + RUN_SLOTS, w->n_slots);
+	end = RTE_MIN(w->at + f->slots, w->n_slots);
+	start = w->at;
 	while (w->at < end) {
 		/* A page of slots at a time: the next one may be a hole. */
 		do
@@ -223,9 +261,10 @@ read_table(struct farewell *w)
 		if (w->at < end)
 			skip_hole(w);
 	}
+	f->slots -= RTE_MIN(f->slots, w->at - start);
 	if (w->at < w->n_slots)
 		return;
-	registry_unmap_table(&w->table);
+	drop_table(w);
 	w->step = w->n_conns > 0 ? STEP_SEND : STEP_DONE;
 	if (w->n_conns > 0)
 		make_hops(w);
@@ -292,7 +331,7 @@ run(struct farewells *f, struct farewell *w, uint64_t now_us)
 {
 	switch (w->step) {
 	case STEP_READ:
-		read_table(w);
+		read_table(f, w);
 		break;
 	case STEP_SEND:
 		send_round(f, w, now_us);
@@ -309,7 +348,10 @@ run(struct farewells *f, struct farewell *w, uint64_t now_us)
 static void
 free_farewell(struct farewell *w)
 {
-	registry_unmap_table(&w->table);
+	drop_table(w);
+	w->user->n_farewells--;
+	w->user->n_conns -= w->n_conns;
+	w->user->n_hops -= w->n_hops;
 	free(w->conns);
 	free(w->hops);
 	free(w);
@@ -380,28 +422,48 @@ farewells_free(struct farewells *f)
 		f->list = w->next;
 		free_farewell(w);
 	}
+	farewell_users_free(&f->users);
 	free(f);
+}
+
+/* Memory of the table, which lives as long as we keep it. */
+static size_t
+bytes_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 ? 0 : (size_t)st.st_blocks * 512;
 }
 
 void
 farewell_start(struct farewells *f, struct member *m, uint64_t now_us)
 {
-	struct farewell *w = m->tables != NULL ? calloc(1, sizeof(*w)) : NULL;
+	struct farewell_user *u = m->tables != NULL ? farewell_user_of(&f->users, m->uid, now_us) : NULL;
+	size_t bytes = m->tables != NULL ? bytes_of(m->table_fd) : 0;
+	struct farewell *w;
 
+	if (u == NULL)
+		return;
+	u->used_us = now_us;
+	if (u->n_farewells == USER_FAREWELLS || u->table_bytes + bytes > USER_TABLE_BYTES) {
+		log_info("%s (process %d) has gone: its peers are not told, user %u has too many who "
+			"have gone", m->program, (int)m->pid, (unsigned int)m->uid);
+		return;
+	}
+	w = calloc(1, sizeof(*w));
 	if (w == NULL)
 		return;
+	w->user = u;
+	u->n_farewells++;
+	u->table_bytes += bytes;
+	w->table_bytes = bytes;
+	w->until_us = now_us + GIVE_UP_US;
+	w->policer = m->policer;
 	w->addr = m->addr;
 	w->mask = m->mask;
 	w->gateway = m->gateway;
-	w->table.tables = m->tables;
-	w->table.table_map = m->table_map;
-	w->table.table_bytes = m->table_bytes;
-	w->table.table_fd = m->table_fd;
 	w->n_slots = (size_t)m->n_queues * m->n_slots;
-	m->tables = NULL;
-	m->asleep = NULL;
-	m->table_map = NULL;
-	m->table_fd = -1;
+	registry_move_table(&w->table, m);
 	w->next = f->list;
 	f->list = w;
 	atomic_store(&f->lt->hearing, true);
@@ -412,13 +474,15 @@ farewells_run(struct farewells *f, uint64_t now_us)
 {
 	struct farewell **at = &f->list, *w;
 
+	farewell_users_run(&f->users, now_us);
 	if (f->list == NULL)
 		return false;
 	f->budget = RTE_MIN(RUN_FRAMES, rte_ring_free_count(f->lt->control) / 2);
+	f->slots = RUN_SLOTS;
 	hear(f);
 	while ((w = *at) != NULL) {
 		run(f, w, now_us);
-		if (w->step == STEP_DONE) {
+		if (w->step == STEP_DONE || now_us > w->until_us) {
 			*at = w->next;
 			free_farewell(w);
 		} else {

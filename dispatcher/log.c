@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LINE_BYTES_MAX 512
@@ -67,17 +68,44 @@ log_level_name(enum log_level level)
 	return levels[level].name;
 }
 
+/*
+ * Instances can make ltran say something, so it says no more than LOG_LINES_PER_S lines of a level a second,
+ * and then how many it has left out. Not exact where threads meet at the change of a second.
+ */
+bool
+log_is_too_much(enum log_level level, time_t now_s, unsigned int *n_left_out)
+{
+	static _Atomic time_t second;
+	static _Atomic unsigned int n_said[LOG_LEVELS], n_dropped;
+
+	*n_left_out = 0;
+	if (atomic_exchange(&second, now_s) != now_s) {
+		for (unsigned int i = 0; i < LOG_LEVELS; i++)
+			atomic_store(&n_said[i], 0);
+		*n_left_out = atomic_exchange(&n_dropped, 0);
+	}
+	if (atomic_fetch_add(&n_said[level], 1) < LOG_LINES_PER_S)
+		return false;
+	atomic_fetch_add(&n_dropped, 1);
+	return true;
+}
+
 void
 log_line(enum log_level level, const char *format, ...)
 {
 	static const char start[] = "ltran: ";
 	char line[LINE_BYTES_MAX];
 	size_t n = sizeof(start) - 1, room = sizeof(line) - 1 - n; /* one for the end of line */
+	unsigned int n_left_out;
+	struct timespec now;
 	va_list ap;
 	int len;
 
-	if (level > log_level())
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (level > log_level() || log_is_too_much(level, now.tv_sec, &n_left_out))
 		return;
+	if (n_left_out > 0)
+		log_line(LOG_LEVEL_INFO, "%u lines were left out: too many a second", n_left_out);
 	memcpy(line, start, n);
 	va_start(ap, format);
 	len = vsnprintf(line + n, room, format, ap);

@@ -7,6 +7,7 @@
 #define DISPATCHER_LOG_H
 
 #include <stdbool.h>
+#include <time.h>
 
 enum log_level {
 	LOG_LEVEL_ERROR, /* something is lost, somebody should look */
@@ -27,5 +28,11 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+#define LOG_LINES_PER_S 50 /* of one level; log_line() says how many it has left out */
+
+/* For log_line() and its test: one line more in this second, is it too much? The first one of a second
+ * that is not has the number of those before in *n_left_out. */
+bool log_is_too_much(enum log_level level, time_t now_s, unsigned int *n_left_out);
 
 #endif

@@ -156,6 +156,19 @@ policer_get(struct ltran *lt, uint32_t addr)
 	return p;
 }
 
+bool
+policer_pass(struct policer *p, uint32_t bytes)
+{
+	bool passes;
+
+	if (p == NULL)
+		return true;
+	rte_spinlock_lock(&p->lock);
+	passes = policer_allows(p, bytes, 1, rte_get_tsc_cycles());
+	rte_spinlock_unlock(&p->lock);
+	return passes;
+}
+
 void
 policer_free_all(struct ltran *lt)
 {

@@ -86,6 +86,17 @@ reap_clients(struct registry *r)
 	}
 }
 
+/* Others shall find room, too. */
+static bool
+has_many_strangers(const struct registry *r, uid_t uid)
+{
+	unsigned int n = 0;
+
+	for (const struct registry_client *c = r->clients; c != NULL; c = c->next)
+		n += !c->is_closed && c->m == NULL && c->waiting == NULL && c->peer.uid == uid;
+	return n >= REGISTRY_USER_STRANGERS;
+}
+
 static void
 accept_client(struct registry *r)
 {
@@ -98,7 +109,7 @@ accept_client(struct registry *r)
 	if (r->n_clients < r->lt->conf->dispatch_max_clients + REGISTRY_STRANGERS)
 		c = calloc(1, sizeof(*c));
 	e.data.ptr = c;
-	if (c == NULL || !registry_peer_of(fd, &c->peer) ||
+	if (c == NULL || !registry_peer_of(fd, &c->peer) || has_many_strangers(r, c->peer.uid) ||
 		epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
 		free(c);
 		close(fd);
@@ -295,6 +306,7 @@ registry_start_in(struct ltran *lt, const char *dir, char *err, size_t err_len)
 		return -ENOMEM;
 	}
 	r->lt = lt;
+	r->per_s = REGISTRY_PER_S;
 	r->lock_fd = r->listen_fd = r->epoll_fd = r->stop_fd = -1;
 	pthread_mutex_init(&r->lock, NULL);
 	snprintf(r->dir, sizeof(r->dir), "%s", dir);

@@ -8,13 +8,18 @@
 #include "dispatcher/dispatcher.h"
 
 #define REGISTRY_QUEUE_SIZE 1024     /* descriptors of a ring */
-#define REGISTRY_STRANGERS 64        /* connections that have not registered (yet) */
+#define REGISTRY_STRANGERS 64        /* connections that have not registered (yet) ... */
+#define REGISTRY_USER_STRANGERS 16   /* ... of one user */
+#define REGISTRY_PER_S 100           /* registrations of one user, after a burst of ... */
+#define REGISTRY_BURST 256           /* ... so many beyond twice dispatch_max_clients */
+#define REGISTRY_USERS 64            /* users who have registered lately */
 #define REGISTRY_SILENCE_US 5000000  /* they may take that long */
 #define REGISTRY_RESUME_US 3000000   /* after our start, instances of an earlier ltran come first */
 #define REGISTRY_FIRST_BLOCKS 4      /* of local ports, for a new instance */
 #define REGISTRY_GRANTS 8            /* LTRAN_LISTEN answers that its table need not show yet */
 #define REGISTRY_GRANT_US 2000000
-#define REGISTRY_GONE_MAX 4096       /* addresses without instances */
+#define REGISTRY_GONE_MAX 4096       /* addresses without instances ... */
+#define REGISTRY_USER_GONE 1024      /* ... that were one user's */
 
 /* The process at the other end of a connection. */
 struct registry_peer {
@@ -51,7 +56,14 @@ struct registry_client {
 
 struct registry_gone {
 	uint32_t addr;
+	uid_t uid;
 	uint64_t until_us;
+};
+
+/* How often a user has registered: a bucket that empties with time. */
+struct registry_user {
+	uid_t uid;
+	uint64_t n, since_us;
 };
 
 struct farewells;
@@ -73,6 +85,9 @@ struct registry {
 	struct registry_client *clients, *closed;
 	unsigned int n_clients;
 	uint32_t counter; /* in names of rings */
+	unsigned int per_s; /* REGISTRY_PER_S; tests have other ones */
+	struct registry_user users[REGISTRY_USERS];
+	unsigned int n_users;
 	struct registry_gone gone[REGISTRY_GONE_MAX];
 	unsigned int n_gone;
 	struct member *superseded; /* leaves because its instance has registered anew */
@@ -135,7 +150,7 @@ int registry_names_fit(const struct registry *r);
 /* client_group: access for its members. */
 int registry_let_group_in(const struct registry *r, char *err, size_t err_len);
 
-/* --- registry_check.c: may it register? --------------------------------------------------------------- */
+/* --- registry_check.c, registry_user.c: may it register? --------------------------------------------------------------- */
 
 /* 0, or -errno with a line for people. */
 int registry_check_request(const struct ltran *lt, const struct ltran_register *q, char *text);
@@ -143,9 +158,13 @@ int registry_check_ring(const struct registry *r, const struct ltran_register *q
 	const struct registry_peer *peer, char *text);
 int registry_check_sharing(const struct registry *r, const struct ltran_register *q,
 	const struct registry_peer *peer, char *text);
+/* The bounds of one user, so that others have their part: registrations a second, instances. */
+int registry_check_user(struct registry *r, uid_t uid, uint64_t now_us, char *text);
 /* Maps the socket table into m->tables. Takes `fd`. */
 int registry_map_table(struct member *m, int fd, char *text);
 void registry_unmap_table(struct member *m);
+/* `to`, which has none, gets that of `from`. */
+void registry_move_table(struct member *to, struct member *from);
 
 /* --- registry_member.c: members and the map -------------------------------------------------------- */
 

@@ -187,6 +187,18 @@ registry_map_table(struct member *m, int fd, char *text)
 }
 
 void
+registry_move_table(struct member *to, struct member *from)
+{
+	to->tables = from->tables;
+	to->table_map = from->table_map;
+	to->table_bytes = from->table_bytes;
+	to->table_fd = from->table_fd;
+	from->table_map = NULL;
+	from->table_fd = -1;
+	registry_unmap_table(from);
+}
+
+void
 registry_unmap_table(struct member *m)
 {
 	if (m->table_map != NULL)

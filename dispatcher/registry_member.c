@@ -264,25 +264,33 @@ has_instances(const struct registry *r, uint32_t addr)
 	return false;
 }
 
-/* From now on, `reset` answers for the address, if it has nobody else. */
+/* From now on, `reset` answers for the address, if it has nobody else. Where there is no room the
+ * oldest one has to go: of the same user, if that has had its part. */
 static void
-add_gone(struct registry *r, uint32_t addr)
+add_gone(struct registry *r, const struct member *m)
 {
 	uint64_t until_us = registry_now_us() +
 		(uint64_t)r->lt->conf->tcp_conn_scan_interval * 1000000;
-	unsigned int i, oldest = 0;
+	unsigned int i, n = 0, oldest = 0, own = REGISTRY_GONE_MAX;
 
-	if (has_instances(r, addr) || r->lt->conf->tcp_conn_scan_interval == 0)
+	if (has_instances(r, m->addr) || r->lt->conf->tcp_conn_scan_interval == 0)
 		return;
-	for (i = 0; i < r->n_gone && r->gone[i].addr != addr; i++) {
+	for (i = 0; i < r->n_gone && r->gone[i].addr != m->addr; i++) {
 		if (r->gone[i].until_us < r->gone[oldest].until_us)
 			oldest = i;
+		if (r->gone[i].uid != m->uid)
+			continue;
+		n++;
+		if (own == REGISTRY_GONE_MAX || r->gone[i].until_us < r->gone[own].until_us)
+			own = i;
 	}
-	if (i == REGISTRY_GONE_MAX)
+	if (i == r->n_gone && n >= REGISTRY_USER_GONE)
+		i = own;
+	else if (i == REGISTRY_GONE_MAX)
 		i = oldest;
 	else if (i == r->n_gone)
 		r->n_gone++;
-	r->gone[i] = (struct registry_gone){.addr = addr, .until_us = until_us};
+	r->gone[i] = (struct registry_gone){.addr = m->addr, .uid = m->uid, .until_us = until_us};
 }
 
 void
@@ -291,7 +299,7 @@ registry_leave(struct registry *r, struct member *m)
 	pthread_mutex_lock(&r->lock);
 	m->fd = -1;
 	pthread_mutex_unlock(&r->lock);
-	add_gone(r, m->addr);
+	add_gone(r, m);
 	registry_settle(r);
 }
 

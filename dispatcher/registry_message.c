@@ -66,6 +66,8 @@ registry_register(struct registry *r, struct registry_client *c, const struct lt
 	char text[LTRAN_TEXT_MAX] = "";
 	int status = registry_check_request(r->lt, q, text);
 
+	if (status == 0)
+		status = registry_check_user(r, c->peer.uid, registry_now_us(), text);
 	if (status == 0 && q->resumes) {
 		status = registry_check_ring(r, q, &c->peer, text);
 		if (status == 0 && !supersede(r, q->path))

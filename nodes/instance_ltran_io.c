@@ -113,6 +113,19 @@ ltran_io_receive(int fd, uint16_t type, void *message, size_t len, uint64_t dead
 	return n_fds != NULL && (m.msg_flags & MSG_CTRUNC) ? -EMFILE : 0;
 }
 
+static bool
+is_string(const char *s, size_t room)
+{
+	return memchr(s, '\0', room) != NULL;
+}
+
+bool
+ltran_io_is_usable(const struct ltran_registered *a)
+{
+	return is_string(a->path, sizeof(a->path)) && is_string(a->text, sizeof(a->text)) &&
+		(a->header.status < 0 || (a->path[0] == '/' && a->mtu >= 68 && a->queue_size > 0));
+}
+
 int
 ltran_io_move_up(int fd, int wish)
 {

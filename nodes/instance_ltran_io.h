@@ -6,8 +6,11 @@
 #ifndef NODES_INSTANCE_LTRAN_IO_H
 #define NODES_INSTANCE_LTRAN_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "nodes/ltran_abi.h"
 
 #define LTRAN_FOREVER UINT64_MAX
 
@@ -25,6 +28,9 @@ int ltran_io_send(int fd, const void *message, size_t len, int pass_fd);
  * `fds`: *n of them at most, and as many as have come. */
 int ltran_io_receive(int fd, uint16_t type, void *message, size_t len, uint64_t deadline, int *fds,
 	unsigned int *n_fds);
+
+/* Of an answer to LTRAN_REGISTER: everything in it can be used. */
+bool ltran_io_is_usable(const struct ltran_registered *a);
 
 /* A number out of the program's way (preload/low_fds.h) for `fd`: at least `wish`, if there is one. */
 int ltran_io_move_up(int fd, int wish);

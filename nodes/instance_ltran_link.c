@@ -92,19 +92,6 @@ dial(struct ltran_link *l)
 
 /* --- registration -------------------------------------------------------------------------------- */
 
-static bool
-is_string(const char *s, size_t room)
-{
-	return memchr(s, '\0', room) != NULL;
-}
-
-static bool
-is_usable(const struct ltran_registered *a)
-{
-	return is_string(a->path, sizeof(a->path)) && is_string(a->text, sizeof(a->text)) &&
-		(a->header.status < 0 || (a->path[0] == '/' && a->mtu >= 68 && a->queue_size > 0));
-}
-
 static void
 take_blocks(struct ltran_link *l, const uint64_t *blocks)
 {
@@ -124,7 +111,7 @@ receive_grant(struct ltran_link *l, struct ltran_registered *a)
 		ltran_io_now_ms() + 5 * LTRAN_ANSWER_MS, fds, &n);
 	if (ret == -EAGAIN || ret == -EPIPE)
 		return ret; /* no message: no descriptors */
-	if (ret == 0 && !is_usable(a))
+	if (ret == 0 && !ltran_io_is_usable(a))
 		ret = -EPROTO;
 	if (ret == 0 && a->header.status == 0)
 		return ltran_bells_take(&l->bells, a->worker, fds, n);

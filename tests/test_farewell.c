@@ -162,6 +162,33 @@ address_may_come_back_while_peers_are_asked(void)
 	end(&again);
 }
 
+/* It registers and leaves, each time with connections that never were. */
+static void
+who_leaves_again_and_again_is_not_loud(void)
+{
+	struct instance in;
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < 40; k++) {
+		begin(&in, ADDR);
+		CU_ASSERT_EQUAL_FATAL(enter(&in), 0);
+		for (uint32_t i = 0; i < 100; i++)
+			show(&in, IP(198, 18, 4, 100) + RTE_BE32(i), 5000 + k, 80, IPPROTO_TCP);
+		end(&in);
+	}
+	for (unsigned int ms = 0; ms < 500; ms++) {
+		struct rte_mbuf *m;
+
+		while (rte_ring_dequeue(lt->control, (void **)&m) == 0) {
+			rte_pktmbuf_free(m);
+			n++;
+		}
+		usleep(1000);
+	}
+	CU_ASSERT_TRUE(n >= 100); /* the first one's neighbours at least */
+	CU_ASSERT_TRUE(n < 256 + 100 * WAIT_S); /* not 4,000 each 100 ms */
+}
+
 static void
 broken_ring_ends_the_registration(void)
 {
@@ -241,6 +268,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(neighbour_on_this_host_needs_no_arp),
 	CUNIT_TEST(hop_that_never_answers_is_given_up),
 	CUNIT_TEST(address_may_come_back_while_peers_are_asked),
+	CUNIT_TEST(who_leaves_again_and_again_is_not_loud),
 	CUNIT_TEST(broken_ring_ends_the_registration),
 	CUNIT_TEST(gone_addresses_are_forgotten_in_time),
 	CUNIT_TEST(nothing_is_left_of_a_thousand_dead),

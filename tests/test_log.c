@@ -50,6 +50,21 @@ lines_above_the_level_are_left_out(void)
 }
 
 static void
+lines_a_second_are_bounded_and_errors_still_come(void)
+{
+	unsigned int left_out, n = 0;
+
+	for (unsigned int i = 0; i < 3 * LOG_LINES_PER_S; i++)
+		n += !log_is_too_much(LOG_LEVEL_INFO, 1000000, &left_out);
+	CU_ASSERT_EQUAL(n, LOG_LINES_PER_S);
+	CU_ASSERT_FALSE(log_is_too_much(LOG_LEVEL_ERROR, 1000000, &left_out));
+	CU_ASSERT_FALSE(log_is_too_much(LOG_LEVEL_INFO, 1000001, &left_out));
+	CU_ASSERT_EQUAL(left_out, 2 * LOG_LINES_PER_S);
+	CU_ASSERT_FALSE(log_is_too_much(LOG_LEVEL_INFO, 1000001, &left_out));
+	CU_ASSERT_EQUAL(left_out, 0);
+}
+
+static void
 endless_line(void)
 {
 	char text[3000];
@@ -92,5 +107,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(long_lines_are_cut_and_still_end),
 	CUNIT_TEST(levels_have_the_names_of_gazellectl),
 	CUNIT_TEST(syslog_takes_known_facilities_only),
+	CUNIT_TEST(lines_a_second_are_bounded_and_errors_still_come),
 };
 CUNIT_MAIN("log", tests, NULL, NULL)

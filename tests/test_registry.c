@@ -154,6 +154,54 @@ more_than_the_allowed_instances_are_refused(void)
 }
 
 static void
+who_registers_too_often_is_refused(void)
+{
+	struct instance in;
+	int ret = 0;
+	unsigned int n;
+
+	lt->registry->per_s = 0; /* nothing comes back */
+	for (n = 0; ret == 0 && n < 2 * REGISTRY_BURST; n++) {
+		begin(&in, ADDR);
+		ret = enter(&in);
+		end(&in);
+	}
+	CU_ASSERT_EQUAL(ret, -EBUSY);
+	CU_ASSERT_EQUAL(n, REGISTRY_BURST + 2 * 4 + 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(in.a.text, "too often"));
+}
+
+/* Where others than ltran's user may come, there is room for them. */
+static void
+one_user_does_not_get_all(void)
+{
+	struct instance in[4];
+
+	snprintf(conf.client_group, sizeof(conf.client_group), "users");
+	for (unsigned int i = 0; i < 4; i++) {
+		begin(&in[i], ADDR + RTE_BE32(i));
+		CU_ASSERT_EQUAL(enter(&in[i]), i < 3 ? 0 : -EUSERS);
+	}
+	CU_ASSERT_PTR_NOT_NULL(strstr(in[3].a.text, "others"));
+	for (unsigned int i = 0; i < 4; i++)
+		end(&in[i]);
+}
+
+static void
+silent_connections_of_one_user_leave_room(void)
+{
+	int fds[REGISTRY_USER_STRANGERS + 1];
+	char c;
+
+	for (unsigned int i = 0; i < REGISTRY_USER_STRANGERS + 1; i++)
+		fds[i] = dial();
+	CU_ASSERT_EQUAL(recv(fds[REGISTRY_USER_STRANGERS], &c, 1, 0), 0); /* one too many */
+	CU_ASSERT_EQUAL(recv(fds[0], &c, 1, MSG_DONTWAIT), -1);
+	for (unsigned int i = 0; i < REGISTRY_USER_STRANGERS + 1; i++)
+		close(fds[i]);
+}
+
+static void
 message_that_is_none_ends_the_connection(void)
 {
 	struct {
@@ -560,6 +608,9 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(fields_out_of_range_are_refused),
 	CUNIT_TEST(wrong_socket_table_is_refused),
 	CUNIT_TEST(more_than_the_allowed_instances_are_refused),
+	CUNIT_TEST(who_registers_too_often_is_refused),
+	CUNIT_TEST(one_user_does_not_get_all),
+	CUNIT_TEST(silent_connections_of_one_user_leave_room),
 	CUNIT_TEST(message_that_is_none_ends_the_connection),
 	CUNIT_TEST(surplus_descriptors_are_closed),
 	CUNIT_TEST(instances_of_one_program_share_an_address),
