@@ -34,6 +34,7 @@ void tcp_rx_keep(struct stack *st, struct sock *s, struct pbuf *pb, const void *
 bool tcp_rx_before(struct sock *s, const struct tcp_gate_segment *g);
 void tcp_rx_after(struct stack *st, struct sock *s);
 void tcp_rx_ooo_free(struct stack *st, struct sock *s);
+void tcp_rx_ooo_ack(struct stack *st, struct sock *s); /* what was put off to the end of the vector */
 
 /* tcp_rx.c */
 void tcp_report_recved(struct stack *st, struct sock *s);

@@ -36,6 +36,7 @@ struct tcp_ooo {
 	uint32_t n_pkts, bytes;
 	uint32_t recent[TCP_OOO_RECENT]; /* a sequence number of each run touched last, newest first */
 	uint32_t n_recent;
+	bool ack_due; /* at the end of the vector, see tcp_rx_ooo.c */
 	/* mem.c's: real memory of the packets; neighbours among the connections that have some */
 	uint32_t mem;
 	struct sock *older, *newer;

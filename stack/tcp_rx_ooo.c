@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Receiving out of order: between the queue of tcp_ooo.c and lwIP. A segment that comes too early
- * waits there and is acknowledged at once, with SACK; when the gap before it is filled lwIP gets it
+ * waits there and is acknowledged at once, with SACK (beyond ACKS_AT_ONCE, those of one vector together,
+ * as Linux compresses them: an ACK costs more than what it answers); when the gap before it is filled lwIP gets it
  * as if it came just then, so lwIP never sees one out of order. The SACK blocks that lwIP writes
  * into its empty ACKs are set here, a duplicate's first (RFC 2883).
  */
@@ -12,6 +13,8 @@
 #include "stack/tcp_ooo.h"
 
 #include <stdlib.h>
+
+#define ACKS_AT_ONCE 4 /* duplicate ACKs, so that every sender's recovery begins */
 
 bool
 tcp_rx_is_early(const struct sock *s, const struct tcp_gate_segment *g)
@@ -86,9 +89,24 @@ tcp_rx_keep(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 		st->lw->pbuf_free(pb);
 	}
 	free_if_empty(s);
+	if (v == TCP_OOO_ADDED && s->ooo->n_pkts > ACKS_AT_ONCE) {
+		s->ooo->ack_due = true;
+		tcp_pending_add(st, s);
+		return;
+	}
 	set_blocks(s, v == TCP_OOO_DUPLICATE ? &block : NULL);
 	st->lw->send_empty_ack(s->pcb);
 	set_blocks(s, NULL);
+}
+
+void
+tcp_rx_ooo_ack(struct stack *st, struct sock *s)
+{
+	if (s->ooo == NULL || !s->ooo->ack_due)
+		return;
+	s->ooo->ack_due = false;
+	set_blocks(s, NULL);
+	st->lw->send_empty_ack(s->pcb);
 }
 
 /* All of it has been received before: lwIP's answer shall say so. */
@@ -144,8 +162,11 @@ tcp_rx_after(struct stack *st, struct sock *s)
 		return;
 	/* RFC 5681 4.2: what fills a gap, or a part of it, is acknowledged at once. */
 	set_blocks(s, NULL);
-	if (taken || (s->pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW)) != 0)
+	if (taken || (s->pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW)) != 0) {
 		st->lw->send_empty_ack(s->pcb);
+		if (s->ooo != NULL)
+			s->ooo->ack_due = false;
+	}
 	free_if_empty(s);
 	set_blocks(s, NULL);
 }

@@ -268,6 +268,8 @@ tcp_feed_pending(struct stack *st, void *arg)
 			continue;
 		tcp_enter(st, s);
 		tcp_sock_output(st, s);
+		if (s->pcb != NULL)
+			tcp_rx_ooo_ack(st, s);
 		tcp_leave(st, s);
 	}
 }

@@ -347,12 +347,11 @@ what_nobody_has_accepted_is_bounded_by_listener(void)
 /* --- segments before their turn ------------------------------------------------------------------------ */
 
 /* A segment of one byte as a peer would make it who keeps to no rules: `at` bytes into the stream. */
-static void
-inject(const struct stream *x, uint32_t n, uint32_t at)
+static struct rte_mbuf *
+segment(const struct stream *x, uint32_t n, uint32_t at)
 {
 	struct stack *st = sim_stack(SIM_B);
 	struct rte_mbuf *m = rte_pktmbuf_alloc(st->wiring.pool);
-	uint64_t counts[STACK_VERDICTS] = {0};
 	struct stack_conn_info i = {0};
 	struct rte_ipv4_hdr *ip;
 	struct rte_tcp_hdr *tcp;
@@ -378,8 +377,41 @@ inject(const struct stream *x, uint32_t n, uint32_t at)
 	tcp->tcp_flags = RTE_TCP_ACK_FLAG;
 	tcp->rx_win = 0xffff;
 	*(uint8_t *)(tcp + 1) = pattern(n, at);
-	stack_rx_tcp(st, &m, 1, counts, NULL, NULL);
+	return m;
+}
+
+static void
+inject(const struct stream *x, uint32_t n, uint32_t at)
+{
+	struct rte_mbuf *m = segment(x, n, at);
+	uint64_t counts[STACK_VERDICTS] = {0};
+
+	stack_rx_tcp(sim_stack(SIM_B), &m, 1, counts, NULL, NULL);
 	CU_ASSERT_EQUAL(counts[STACK_ACCEPTED], 1);
+}
+
+/* The first ones are answered each, as a sender's recovery needs it. */
+static void
+early_segments_of_one_vector_are_acknowledged_together(void)
+{
+	struct stack *st = sim_stack(SIM_B);
+	uint64_t counts[STACK_VERDICTS] = {0};
+	struct rte_mbuf *m[64];
+	struct stream x;
+	uint32_t before;
+
+	start();
+	join(&x.a, &x.b);
+	for (uint32_t i = 0; i < 64; i++)
+		m[i] = segment(&x, 0, 2 + 2 * i);
+	before = st->txq_tail;
+	stack_rx_tcp(st, m, 64, counts, NULL, NULL);
+	CU_ASSERT_EQUAL(st->txq_tail - before, 4 + 1);
+	inject(&x, 0, 2 + 2 * 64);
+	CU_ASSERT_EQUAL(st->txq_tail - before, 4 + 1 + 1);
+	sock_close(x.a);
+	sock_close(x.b);
+	sock_close(listener);
 }
 
 static void
@@ -479,6 +511,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(unread_data_leaves_memory_for_others),
 	CUNIT_TEST(unacknowledged_data_leaves_memory_for_others),
 	CUNIT_TEST(what_nobody_has_accepted_is_bounded_by_listener),
+	CUNIT_TEST(early_segments_of_one_vector_are_acknowledged_together),
 	CUNIT_TEST(early_segments_of_many_are_bounded),
 	CUNIT_TEST(the_largest_holder_of_early_segments_gives_way),
 	CUNIT_TEST(unread_datagrams_are_bounded_by_memory),
