@@ -99,7 +99,7 @@ struct stack {
 	uint64_t tx_full_drops, rst_out, listen_drops, engine_resets;
 	uint64_t abort_on_memory, abort_on_timeout;
 	struct mem mem;
-	uint32_t challenge_ms, challenge_n; /* rate limit of challenge ACKs */
+	uint64_t challenges; /* challenge ACKs, all connections */
 };
 
 struct stack_group {

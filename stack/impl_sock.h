@@ -254,6 +254,8 @@ struct sock {
 	struct tcp_loss *loss; /* see tcp_loss.c; NULL: no loss in what is in flight */
 	struct sock *pending_next; /* end-of-vector work list */
 	uint32_t persist_start_ms, retransmits;
+	uint32_t challenge_ms;      /* the last challenge ACK */
+	uint16_t challenge_wait_ms; /* from then on none; 0: there was none */
 	uint32_t orphan_ms, orphan_una; /* last progress; lastack then */
 	uint32_t laddr;            /* constant, as the peer's above */
 	_Atomic int fd;

@@ -55,8 +55,8 @@ tcp_gate(const struct tcp_gate_conn *c, const struct tcp_gate_segment *g)
 	/* lwIP stores the first out-of-order segment untrimmed: nothing may pass the right edge. */
 	if (tcp_gate_seq_lt(right, g->seq + g->len))
 		return TCP_GATE_DROP_ACK;
-	if (g->flags & TCP_GATE_RST)
-		return TCP_GATE_PASS; /* lwIP does RFC 5961 3.2 */
+	if (g->flags & TCP_GATE_RST) /* RFC 5961 3.2 */
+		return g->seq == c->rcv_nxt ? TCP_GATE_PASS : TCP_GATE_DROP_ACK;
 	/* Fifth: a segment without ACK is dropped; RFC 5961 5.2 bounds the ACK on both sides. */
 	if ((g->flags & TCP_GATE_ACK) == 0)
 		return TCP_GATE_DROP;

@@ -5,11 +5,13 @@
  */
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
+#include "stack/siphash.h"
 #include "stack/tcp_gate.h"
 #include "stack/tcp_impl.h"
 #include "stack/tcp_opts.h"
 
-#define CHALLENGE_ACKS_PER_MS 8
+#define CHALLENGE_MIN_MS 250
+#define CHALLENGE_SPREAD_MS 500
 
 /* How far the window may open: under pressure to what the connection may hold, but two segments. */
 static uint32_t
@@ -110,16 +112,30 @@ gate(const struct sock *s, const struct tcp_gate_segment *g)
 	return tcp_gate(&c, g);
 }
 
-/* Tell the peer where we are, but not for every bad segment it sends (RFC 5961 7). */
+/*
+ * May this segment, which is not acceptable, be answered? RFC 5961 7 wants a limit. One that many
+ * connections share can be used up by one peer and seen by another, who learns from it whether the
+ * connection of a third one exists (CVE-2016-5696); so each has its own, of one answer in a quarter to
+ * three quarters of a second, at random. Data is answered always, as in Linux: a window probe, or what
+ * comes again because our ACK was lost, and no ACK is answered with data.
+ */
+static bool
+may_challenge(struct stack *st, struct sock *s, const struct tcp_gate_segment *g)
+{
+	if (g->len > 0 && (g->flags & TCP_SYN) == 0)
+		return true;
+	if (st->now_ms - s->challenge_ms < s->challenge_wait_ms)
+		return false;
+	s->challenge_ms = st->now_ms;
+	s->challenge_wait_ms = CHALLENGE_MIN_MS + siphash_2(stack_secrets.ports, st->challenges++,
+		(uintptr_t)s) % CHALLENGE_SPREAD_MS;
+	return true;
+}
+
+/* Tell the peer where we are. */
 static void
 challenge_ack(struct stack *st, struct sock *s)
 {
-	if (st->challenge_ms != st->now_ms) {
-		st->challenge_ms = st->now_ms;
-		st->challenge_n = 0;
-	}
-	if (st->challenge_n++ >= CHALLENGE_ACKS_PER_MS)
-		return;
 	tcp_enter(st, s);
 	st->lw->send_empty_ack(s->pcb);
 	tcp_leave(st, s);
@@ -288,10 +304,14 @@ tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, u
 			counts[STACK_REFUSED]++;
 			st->lw->mib2->tcpinerrs++;
 			st->lw->pbuf_free(pb);
-			if (v == TCP_GATE_DROP_ACK)
+			if (v == TCP_GATE_DROP_ACK && may_challenge(st, s, &g))
 				challenge_ack(st, s);
 			return;
 		}
+	} else if ((g.flags & (TCP_SYN | TCP_FIN)) != 0 && !may_challenge(st, s, &g)) {
+		counts[STACK_REFUSED]++; /* lwIP would answer each one */
+		st->lw->pbuf_free(pb);
+		return;
 	}
 	counts[STACK_ACCEPTED]++;
 	rx_connection(st, s, pb, ip, &g);

@@ -42,7 +42,8 @@ static const struct row rows[] = {
 	{"SYN on an open connection", NXT, 0, UNA, TCP_GATE_SYN, TCP_GATE_DROP_ACK},
 	{"SYN|ACK on an open connection", NXT, 0, UNA, TCP_GATE_SYN | A, TCP_GATE_DROP_ACK},
 	{"RST at the next byte", NXT, 0, 0, TCP_GATE_RST, TCP_GATE_PASS},
-	{"RST inside the window", NXT + 10, 0, 0, TCP_GATE_RST, TCP_GATE_PASS},
+	{"RST inside the window: a challenge", NXT + 10, 0, 0, TCP_GATE_RST, TCP_GATE_DROP_ACK},
+	{"RST before the window", NXT - 1, 0, 0, TCP_GATE_RST, TCP_GATE_DROP_ACK},
 	{"RST outside: silence", NXT + WND + 10, 0, 0, TCP_GATE_RST, TCP_GATE_DROP},
 	{"FIN behind a full window", NXT, WND, UNA, A | TCP_GATE_FIN, TCP_GATE_PASS},
 };
