@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "conf/ltran_conf.h"
+#include "dispatcher/closer.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/log.h"
 
@@ -179,6 +180,7 @@ main(int argc, char **argv)
 		return ret;
 	umask(077);
 	block_signals(&ending);
+	closer_start();
 	ret = EXIT_FAILURE;
 	if (ltran_conf_load(path, &conf, report, NULL) == 0 && choose_log(&conf))
 		ret = serve(&conf, &ending);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "ctl/path.h"
+#include "dispatcher/closer.h"
 #include "dispatcher/farewell.h"
 #include "dispatcher/log.h"
 #include "dispatcher/registry.h"
@@ -44,7 +45,7 @@ static void
 drop_waiting(struct registry_client *c)
 {
 	if (c->waiting != NULL && c->waiting->table_fd >= 0)
-		close(c->waiting->table_fd);
+		closer_close(c->waiting->table_fd);
 	free(c->waiting);
 	c->waiting = NULL;
 }
@@ -81,7 +82,7 @@ reap_clients(struct registry *r)
 		drop_waiting(c);
 		/* Whoever has a copy of the descriptor would keep it in the set. */
 		epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
-		close(c->fd);
+		closer_close(c->fd);
 		free(c);
 	}
 }
@@ -112,7 +113,7 @@ accept_client(struct registry *r)
 	if (c == NULL || !registry_peer_of(fd, &c->peer) || has_many_strangers(r, c->peer.uid) ||
 		epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
 		free(c);
-		close(fd);
+		closer_close(fd);
 		return;
 	}
 	c->fd = fd;
@@ -138,7 +139,7 @@ read_client(struct registry *r, struct registry_client *c)
 		registry_close_client(r, c, "it sent what is no message");
 	}
 	if (fd >= 0)
-		close(fd);
+		closer_close(fd);
 }
 
 /* --- the clock -------------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "dispatcher/closer.h"
 #include "dispatcher/registry.h"
 #include "nodes/ltran_table.h"
 
@@ -182,7 +183,7 @@ registry_map_table(struct member *m, int fd, char *text)
 	int ret = map_table(m, fd, text);
 
 	if (ret < 0 && fd >= 0)
-		close(fd);
+		closer_close(fd);
 	return ret;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dispatcher/bell.h"
+#include "dispatcher/closer.h"
 #include "dispatcher/farewell.h"
 #include "dispatcher/registry.h"
 
@@ -232,7 +233,7 @@ registry_join(struct registry *r, const struct ltran_register *q, const struct r
 			"(dispatch_max_clients)", r->lt->conf->dispatch_max_clients);
 		*status = -EUSERS;
 		if (table_fd >= 0)
-			close(table_fd);
+			closer_close(table_fd);
 		return NULL;
 	}
 	m = create_member(r, q, peer, fd);
@@ -240,7 +241,7 @@ registry_join(struct registry *r, const struct ltran_register *q, const struct r
 		snprintf(text, LTRAN_TEXT_MAX, "ltran has no memory");
 		*status = -ENOMEM;
 		if (table_fd >= 0)
-			close(table_fd);
+			closer_close(table_fd);
 		return NULL;
 	}
 	*status = registry_map_table(m, table_fd, text);

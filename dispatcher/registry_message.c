@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/closer.h"
 #include "dispatcher/log.h"
 #include "dispatcher/registry.h"
 
@@ -78,7 +79,7 @@ registry_register(struct registry *r, struct registry_client *c, const struct lt
 	if (status == 0)
 		c->m = registry_join(r, q, &c->peer, c->fd, table_fd, &status, text);
 	else if (table_fd >= 0)
-		close(table_fd);
+		closer_close(table_fd);
 	if (status == 0 && q->resumes)
 		registry_arrived(r, q->path);
 	if (status < 0) {
@@ -100,7 +101,7 @@ handle_register(struct registry *r, struct registry_client *c, const struct ltra
 	c->waiting = malloc(sizeof(*c->waiting));
 	if (c->waiting == NULL) {
 		if (table_fd >= 0)
-			close(table_fd);
+			closer_close(table_fd);
 		registry_close_client(r, c, NULL);
 		return;
 	}

@@ -16,11 +16,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "dispatcher/closer.h"
 #include "dispatcher/registry.h"
 
 #define LOCK_PATH_MAX (LTRAN_PATH_MAX + sizeof(".lock"))
 #define BACKLOG 128
-#define FDS_MAX 16 /* the kernel drops what a message has beyond */
+#define FDS_MAX 253 /* the kernel's bound (SCM_MAX_FD): it closes none in our place */
 
 static void
 lock_path(const struct registry *r, char path[LOCK_PATH_MAX])
@@ -161,7 +162,7 @@ take_fds(struct msghdr *msg)
 			if (kept < 0)
 				kept = fd;
 			else
-				close(fd);
+				closer_close(fd);
 		}
 	}
 	return kept;

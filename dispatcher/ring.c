@@ -254,6 +254,17 @@ resume_ring(void *arg)
 
 static const struct ring_link_ops link_ops = {.pause = pause_ring, .resume = resume_ring};
 
+/* Out of the set first: the connection is really closed a little later (closer.h). */
+static void
+close_link(struct ring *r)
+{
+	if (r->link.instance_fd >= 0)
+		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, r->link.instance_fd, NULL);
+	if (r->link.vhost_fd >= 0)
+		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, r->link.vhost_fd, NULL);
+	ring_link_close(&r->link);
+}
+
 static void
 serve(struct ring *r, uint64_t now_us)
 {
@@ -269,7 +280,7 @@ serve(struct ring *r, uint64_t now_us)
 		atomic_store(&r->m->broken, true);
 		/* fallthrough */
 	case RING_LINK_ENDED:
-		ring_link_close(&r->link); /* librte_vhost sees the end, and destroy_connection() follows */
+		close_link(r); /* librte_vhost sees the end, and destroy_connection() follows */
 		return;
 	}
 }
@@ -315,7 +326,7 @@ ring_open(struct ltran *lt, struct member *m, char *err, size_t err_len)
 static void
 disconnect(struct ring *r)
 {
-	ring_link_close(&r->link);
+	close_link(r);
 	if (r->is_registered)
 		rte_vhost_driver_unregister(r->m->path);
 	r->is_registered = r->is_paused = false;

@@ -20,6 +20,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "dispatcher/closer.h"
+
 #define MESSAGES_PER_CALL 64 /* then others have their turn */
 #define MESSAGES_BURST 8192  /* a start with 64 queue pairs takes about 1500 */
 #define MESSAGES_PER_S 500
@@ -29,7 +31,7 @@ static void
 drop_fds(struct ring_link *l)
 {
 	while (l->n_fds > 0)
-		close(l->fds[--l->n_fds]);
+		closer_close(l->fds[--l->n_fds]);
 }
 
 static bool
@@ -83,7 +85,7 @@ ring_link_close(struct ring_link *l)
 {
 	drop_fds(l);
 	if (l->instance_fd >= 0)
-		close(l->instance_fd);
+		closer_close(l->instance_fd);
 	if (l->vhost_fd >= 0)
 		close(l->vhost_fd);
 	l->instance_fd = l->vhost_fd = -1;
@@ -108,7 +110,7 @@ keep_fds(struct ring_link *l, struct msghdr *msg)
 			if (l->n_fds < VHOST_REGIONS_MAX)
 				l->fds[l->n_fds++] = fd;
 			else
-				close(fd);
+				closer_close(fd);
 		}
 	}
 }

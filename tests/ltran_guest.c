@@ -5,6 +5,8 @@
  *	ltran_guest [OPTIONS] ADDRESS STEP...
  *	ltran_guest [OPTIONS] --malformed KIND|all ADDRESS
  *
+ * Options --memory fuse and --doorbell fuse: that is a file that never answers (ltran_guest_fuse.c).
+ *
  * It registers, opens its ring, then takes the steps one by one and says on stdout what came of each:
  *
  *	udp:KEY=VALUE,...   sends frames (also tcp, arp, raw); keys in ltran_guest_frame.c
@@ -13,22 +15,30 @@
  *	stall:SECONDS       leaves the ring alone
  *	corrupt:KIND        writes nonsense into its sending ring (corrupt-rx: into the receiving one)
  *	truncate            takes the memory away under the ring
+ *	call-full           makes writing to its own doorbells block
+ *	kicks:SECONDS       wakes ltran again and again, for nothing
+ *	half                sends half a message to ltran's vhost side
+ *	grow                gives a running ring another size
  *	close               closes the ring, keeps the registration
  *	connected           whether ltran still holds registration and ring
  *	wait                until ltran closes the registration
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tests/ltran_client.h"
 #include "tests/ltran_guest.h"
+#include "tests/ltran_guest_fuse.h"
 
 #define ACCEPT_MS 10000
 #define WAIT_MS 10000
@@ -143,6 +153,42 @@ step_wait(struct guest *g)
 	printf("registration %s\n", poll(&p, 1, WAIT_MS) == 1 ? "closed" : "open");
 }
 
+/* eventfds' flags are shared with whoever has a copy: from here on a write waits. */
+static void
+step_call_full(struct guest *g)
+{
+	for (unsigned int i = 0; i < g->device.n_rings; i++) {
+		eventfd_write(g->device.rings[i].call, 0xfffffffffffffffe);
+		fcntl(g->device.rings[i].call, F_SETFL, 0);
+		eventfd_write(g->device.rings[i].kick, 0xfffffffffffffffe);
+		fcntl(g->device.rings[i].kick, F_SETFL, 0);
+	}
+	fcntl(ltran_client_kick(), F_SETFL, 0);
+}
+
+static void
+step_kicks(double seconds)
+{
+	double end = now() + seconds;
+
+	for (unsigned int i = 0; now() < end; i++) {
+		eventfd_write(ltran_client_kick(), 1);
+		if (i % 16 == 0)
+			usleep(50);
+	}
+}
+
+/* A header that promises eight bytes (SET_FEATURES); or 1024 entries for ring 0 (SET_VRING_NUM). */
+static void
+step_message(struct guest *g, bool is_whole)
+{
+	const uint32_t half[] = { 2, 1, 8 }, whole[] = { 8, 1, 8, 0, 64 };
+
+	if (send(g->device.peer_fd, is_whole ? whole : half, is_whole ? sizeof(whole) : sizeof(half),
+		MSG_NOSIGNAL) < 0)
+		printf("no connection: %s\n", strerror(errno));
+}
+
 /* False: no such step. */
 static bool
 take_step(struct guest *g, char *step)
@@ -165,6 +211,12 @@ take_step(struct guest *g, char *step)
 		return guest_ring_corrupt(&g->device.rings[0], text);
 	else if (strcmp(step, "truncate") == 0)
 		printf("truncate %s\n", ftruncate(g->device.memory_fd, 0) == 0 ? "ok" : strerror(errno));
+	else if (strcmp(step, "call-full") == 0)
+		step_call_full(g);
+	else if (strcmp(step, "kicks") == 0)
+		step_kicks(seconds);
+	else if (strcmp(step, "half") == 0 || strcmp(step, "grow") == 0)
+		step_message(g, step[0] == 'g');
 	else if (strcmp(step, "close") == 0)
 		guest_device_close(&g->device);
 	else if (strcmp(step, "connected") == 0)
@@ -218,6 +270,18 @@ start(struct guest *g)
 		g->answer.path);
 	ret = guest_device_open(&g->device, g->answer.path, g->request.n_queues,
 		g->answer.queue_size);
+	if (g->never_memory || g->never_doorbell) {
+		int fd = guest_fuse_open();
+
+		if (fd < 0) {
+			printf("no fuse: %s\n", strerror(-fd));
+			return 1;
+		}
+		if (g->never_memory)
+			dup2(fd, g->device.memory_fd);
+		for (unsigned int i = 0; i < g->device.n_rings && g->never_doorbell; i++)
+			dup2(fd, g->device.rings[i].kick);
+	}
 	guest_device_set_bell(&g->device, ltran_client_kick());
 	if (ret == 0)
 		ret = guest_device_accept(&g->device, ACCEPT_MS);
@@ -243,6 +307,7 @@ main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'd' }, { "prefix", required_argument, NULL, 'p' },
+		{ "memory", required_argument, NULL, 'M' }, { "doorbell", required_argument, NULL, 'D' },
 		{ "mask", required_argument, NULL, 'm' }, { "queues", required_argument, NULL, 'q' },
 		{ "malformed", required_argument, NULL, 'f' }, { NULL, 0, NULL, 0 },
 	};
@@ -257,6 +322,8 @@ main(int argc, char **argv)
 		switch (c) {
 		case 'd': g.dir = optarg; break;
 		case 'p': g.prefix = optarg; break;
+		case 'M': g.never_memory = true; break;
+		case 'D': g.never_doorbell = true; break;
 		case 'm': mask = optarg; break;
 		case 'q': queues = strtoul(optarg, NULL, 10); break;
 		case 'f': malformed = optarg; break;

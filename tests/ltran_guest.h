@@ -13,6 +13,7 @@ struct guest {
 	struct ltran_register request;
 	struct ltran_registered answer;
 	struct guest_device device;
+	bool never_memory, never_doorbell; /* files that never answer */
 	struct guest_frame frame; /* what it sends unless a step says otherwise */
 };
 

@@ -8,7 +8,7 @@ import time
 from cases_ltran import ONE, THREE, TWO, ask_redis, ltran_case, redis, refused
 from cases_programs import REDIS, redis_benchmark
 from harness import FAR, PEER, Failure
-from ltran_bed import LTRAN_PEER, Capture, Ltran, far_mac_entry, instance_addr, interface_count
+from ltran_bed import FULL, LTRAN_PEER, Capture, Ltran, far_mac_entry, instance_addr, interface_count
 
 # Step of the guest -> the row that counts it. 60 packets each.
 FORGERIES = (
@@ -191,6 +191,61 @@ def ltran_memory_taken_away(bed):
         guest.stop()
         net.wait_members(1, 5)
     net.run_guest(ONE, f"udp:count=10,dip={FAR}", expect="sent 10")
+    unharmed(client)
+
+
+# What an instance does -> what ltran says of it; None: it only harms itself.
+HOSTILE = (
+    ((), "call-full", None),
+    ((), "kicks:2", None),
+    ((), "half", None),
+    ((), "grow", "a size of a ring"),
+    (("--memory", "fuse"), "stall:0", "memfd"),
+    (("--doorbell", "fuse"), "stall:0", "doorbell"),
+)
+
+
+@ltran_case(seconds=60)
+def ltran_hostile(bed):
+    """Doorbells that block or never rest, memory that never comes, half messages: ltran waits for none."""
+    net = Ltran(bed)
+    client = bystander(bed, net)
+    for number, (options, step, reason) in enumerate(HOSTILE):
+        addr = instance_addr(20 + number)
+        guest = net.guest(addr, f"udp:count=10,dip={FAR}", step, f"udp:count=300,dip={FAR}", "stall:20",
+                          options=options)
+        net.wait_until(lambda g=guest: "ready" in g.output() or "no " in g.output()
+                       or not g.running(), f"{step}: no guest", 10)
+        if "no fuse" in guest.output():
+            raise Failure(guest.output())
+        bed.run_far(LTRAN_PEER + ["flood-udp", addr, "9", "0.3", "3000"], expect="ok")
+        if reason:
+            net.wait_until(lambda r=reason: r in net.proc.output(), f"{step}: not cut off", 5)
+        net.run_guest(ONE, f"udp:count=10,dip={FAR}", expect="sent 10")  # a newcomer gets its ring
+        net.alive()
+    unharmed(client)
+    started = time.monotonic()
+    net.proc.stop()  # with all of them still there
+    if time.monotonic() - started > 1:
+        raise Failure(f"ltran took {time.monotonic() - started:.1f} s to end")
+
+
+@ltran_case(seconds=420 if FULL else 40)
+def ltran_comings_and_goings(bed):
+    """Instances come and go, 100 times a second, while workers sleep and wake."""
+    net = Ltran(bed)
+    client = bystander(bed, net)
+    end, number = time.monotonic() + (300 if FULL else 6), 0
+    while time.monotonic() < end:
+        guests = [net.guest(instance_addr(20 + (number + i) % 100), f"udp:count=3,dip={FAR}")
+                  for i in range(10)]
+        for guest in guests:
+            guest.wait(10)
+            bed.procs.remove(guest)
+        number += len(guests)
+        net.alive()
+    print(f"        {number} instances came and went")
+    net.wait_members(1, 5)
     unharmed(client)
 
 

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Getting rid of descriptors that came from instances; see closer.c. */
+#ifndef DISPATCHER_CLOSER_H
+#define DISPATCHER_CLOSER_H
+
+/* Once, while the process has a single thread. Without it closer_close() is close(). */
+void closer_start(void);
+/* Closes `fd` soon, without waiting for whoever has made it. Any thread. */
+void closer_close(int fd);
+
+#endif
