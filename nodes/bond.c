@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_bus.h>
@@ -83,10 +84,26 @@ bond_wake_slave(struct bond *b, unsigned int i, bool on)
 {
 	for (unsigned int q = 0; q < b->p.n_workers; q++) {
 		struct epoll_event ev = { .events = EPOLLIN };
-		int fd = b->workers[q].rx_fd < 0 ? -1 : port_wake_socket(b->slaves[i].if_index, q);
+		int *fd = &b->slaves[i].wake_fds[q];
 
-		if (fd >= 0)
-			epoll_ctl(b->workers[q].rx_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &ev);
+		if (on) /* later its device may have gone, and the socket does not tell any more */
+			*fd = b->workers[q].rx_fd < 0 ? -1 : port_wake_socket(b->slaves[i].if_index, q);
+		if (*fd >= 0)
+			epoll_ctl(b->workers[q].rx_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, *fd, &ev);
+		if (!on)
+			*fd = -1;
+	}
+}
+
+void
+bond_calm_slave(struct bond *b, unsigned int i)
+{
+	for (unsigned int q = 0; q < b->p.n_workers; q++) {
+		int error;
+		socklen_t len = sizeof(error);
+
+		if (b->slaves[i].wake_fds[q] >= 0)
+			getsockopt(b->slaves[i].wake_fds[q], SOL_SOCKET, SO_ERROR, &error, &len);
 	}
 }
 
@@ -137,6 +154,7 @@ open_slaves(struct bond *b, struct port_info *got, char *err, size_t len)
 		unsigned int i = k == 0 ? (unsigned int)owner : k <= (unsigned int)owner ? k - 1 : k;
 
 		b->slaves[i].port = b->p.ports[i];
+		memset(b->slaves[i].wake_fds, -1, sizeof(b->slaves[i].wake_fds));
 		ret = bond_open_slave(b, i, &one, err, len);
 		if (ret < 0)
 			return ret;

@@ -140,6 +140,30 @@ note_link(struct bond_slave *s, bool link, bool first, uint64_t now)
 	return link && now - s->up_since_ms >= SETTLE_MS;
 }
 
+/* What people want to know of a port: one line when it stops to carry packets and one when it does
+ * again. A new device may have another address; the peers know the old one, and that stays in use. */
+static void
+say_change(struct bond_slave *s, bool present, bool up)
+{
+	const char *name = s->is_kernel ? s->if_name : s->name;
+	struct rte_ether_addr mac;
+	bool other = false;
+
+	if (up && s->said != BOND_SAID_UP) {
+		if (s->said == BOND_SAID_GONE && rte_eth_macaddr_get(s->port, &mac) == 0)
+			other = !rte_is_same_ether_addr(&mac, &s->mac);
+		fprintf(stderr, "gazelle: %s is %s%s\n", name,
+			s->said == BOND_SAID_GONE ? "back" : "up",
+			other ? ", with another MAC address; the old one stays in use" : "");
+		s->said = BOND_SAID_UP;
+	} else if (!up && s->said == BOND_SAID_UP) {
+		fprintf(stderr, "gazelle: %s %s\n", name, present ? "is down" : "has gone");
+		s->said = present ? BOND_SAID_DOWN : BOND_SAID_GONE;
+	} else if (!present) {
+		s->said = BOND_SAID_GONE;
+	}
+}
+
 static void
 tell_lost(const struct bond *b)
 {
@@ -161,6 +185,10 @@ bond_monitor_look(struct bond *b)
 		l.up |= link ? BOND_BIT(i) : 0;
 		if (note_link(&b->slaves[i], link, old.version == 0, now))
 			settled |= BOND_BIT(i);
+		if (old.version != 0)
+			say_change(&b->slaves[i], present, link);
+		if (!link)
+			bond_calm_slave(b, i);
 	}
 	/* Mode 4 has LACP to know when the other end is ready; in mode 6, time must do. */
 	if (b->p.mode == BOND_ALB && settled != 0)

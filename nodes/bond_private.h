@@ -57,6 +57,8 @@ struct bond_slave {
 	_Atomic bool removed;      /* DPDK says so */
 	_Atomic bool no_carrier;   /* the kernel has said so */
 	bool has_link;             /* monitor */
+	enum { BOND_SAID_UP, BOND_SAID_DOWN, BOND_SAID_GONE } said;
+	int wake_fds[WORKERS_MAX]; /* its sockets in the workers' epoll sets; -1: none. Monitor */
 	uint64_t up_since_ms;
 	_Atomic uint16_t key;      /* LACP: by speed */
 	_Atomic bool full_duplex;
@@ -211,6 +213,8 @@ bond_slave_mac(const struct bond *b, uint8_t active, unsigned int i)
 int bond_open_slave(struct bond *b, unsigned int i, struct port_info *got, char *err, size_t len);
 /* Its sockets wake sleeping workers, or do so no more. */
 void bond_wake_slave(struct bond *b, unsigned int i, bool on);
+/* A socket whose device goes down is readable until somebody asks why: ask, or workers never sleep. */
+void bond_calm_slave(struct bond *b, unsigned int i);
 
 /* --- bond_monitor.c ---------------------------------------------------------------------------- */
 

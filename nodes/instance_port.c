@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The port of the wire: the ring to ltran, else a bond, else the port with the MAC address `devices`,
- * else the first. It gets one pair of queues per stack, or as many as it has: stacks without a receive
+ * else the first. A kernel's device is a bond of one port. It gets one pair of queues per stack, or as many as it has: stacks without a receive
  * queue live from handoff-rx, stacks that share a transmit queue take its lock.
  */
 #include "nodes/instance_private.h"
@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rte_alarm.h>
+#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_log.h>
 
@@ -17,6 +19,9 @@
 #include "nodes/nodes.h"
 #include "nodes/port.h"
 #include "stack/edge.h"
+
+#define SETTLE_US 300000 /* of a link that changes */
+#define LINK_LOOK_MS 100 /* a kernel device is asked so often whether it is there and up */
 
 static int
 choose_port(struct instance *in, char *err, size_t err_len)
@@ -91,6 +96,41 @@ send_again(void *arg)
 		stack_group_link_up(in->stacks);
 }
 
+/* A kernel's device may be set down, vanish and come back, and the driver notices nothing of it: a bond
+ * of one port does. */
+static bool
+is_kernel_device(uint16_t port)
+{
+	struct rte_eth_dev_info info;
+
+	return rte_eth_dev_info_get(port, &info) == 0 && port_has_sockets(info.driver_name);
+}
+
+static int
+open_single(struct instance *in, const struct port_params *want, struct port_info *got, char *err,
+	size_t err_len)
+{
+	struct bond_params p = {
+		.mode = BOND_ACTIVE_BACKUP,
+		.miimon_ms = LINK_LOOK_MS,
+		.n_slaves = 1,
+		.ports = { in->port },
+		.primary = -1,
+		.port = *want,
+		.n_workers = in->n_workers,
+		.addresses = own_addresses,
+		.wake = wake_first,
+		.lost = send_again,
+		.arg = in,
+	};
+	int ret;
+
+	if (!is_kernel_device(in->port))
+		return port_open(in->port, want, got, err, err_len);
+	ret = bond_create(&p, &in->bond, got, err, err_len);
+	return ret == 0 ? bond_place(NODE_CLASSIFY) : ret;
+}
+
 static int
 open_bond(struct instance *in, const struct port_params *want, struct port_info *got, char *err,
 	size_t err_len)
@@ -123,6 +163,42 @@ open_bond(struct instance *in, const struct port_params *want, struct port_info 
 	return ret;
 }
 
+static void
+say_link(void *arg)
+{
+	struct instance *in = arg;
+	struct rte_eth_link link = { 0 };
+	bool down = rte_eth_link_get_nowait(in->port, &link) < 0 || !link.link_status;
+
+	if (down == in->said_down)
+		return;
+	in->said_down = down;
+	fprintf(stderr, "gazelle: port %u (%s): its peer %s\n", in->port, in->port_name,
+		down ? "has gone" : "is back");
+}
+
+/* Of a virtual wire: the driver tells when its peer, or a tap's device, goes down. A peer that comes
+ * sets the link up and down more than once: what counts is where it has settled. All in DPDK's
+ * interrupt thread. */
+static int
+on_link(uint16_t port, enum rte_eth_event_type event, void *in, void *unused)
+{
+	rte_eal_alarm_cancel(say_link, in);
+	rte_eal_alarm_set(SETTLE_US, say_link, in);
+	return 0;
+}
+
+static void
+watch_link(struct instance *in)
+{
+	struct rte_eth_dev_info info;
+
+	if (in->bond != NULL || in->ltran != NULL || rte_eth_dev_info_get(in->port, &info) < 0)
+		return;
+	snprintf(in->port_name, sizeof(in->port_name), "%s", rte_dev_name(info.device));
+	rte_eth_dev_callback_register(in->port, RTE_ETH_EVENT_INTR_LSC, on_link, in);
+}
+
 int
 instance_port_start(struct instance *in, char *err, size_t err_len)
 {
@@ -143,11 +219,12 @@ instance_port_start(struct instance *in, char *err, size_t err_len)
 	} else {
 		ret = choose_port(in, err, err_len);
 		if (ret == 0)
-			ret = port_open(in->port, &want, &got, err, err_len);
+			ret = open_single(in, &want, &got, err, err_len);
 	}
 	if (ret < 0)
 		return ret;
 	in->port_ready = true;
+	watch_link(in);
 	if (in->ltran != NULL) /* that ltran has gone says instance_ltran_link.c, once */
 		rte_log_set_level_pattern("pmd.net.virtio*", RTE_LOG_CRIT);
 	in->n_rxq = got.n_rxq;
@@ -164,8 +241,11 @@ instance_port_stop(struct instance *in)
 {
 	if (in->port_ready)
 		instance_tso_stop(in);
-	if (in->port_ready && in->bond == NULL)
+	if (in->port_ready && in->bond == NULL) {
+		rte_eth_dev_callback_unregister(in->port, RTE_ETH_EVENT_INTR_LSC, on_link, in);
+		rte_eal_alarm_cancel(say_link, in);
 		port_close(in->port);
+	}
 	bond_free(in->bond);
 	in->bond = NULL;
 	in->port_ready = false;

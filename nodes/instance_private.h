@@ -42,6 +42,8 @@ struct instance {
 	/* instance_port.c */
 	uint16_t port;
 	bool port_ready;
+	char port_name[32];     /* of a virtual wire, for messages */
+	bool said_down;         /* its peer has gone; DPDK's interrupt thread */
 	uint16_t n_rxq, n_txq;
 	uint64_t tx_offloads;
 	struct bond *bond;    /* of several ports (bond_mode); NULL: `port` alone */

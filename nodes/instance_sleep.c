@@ -17,6 +17,7 @@
 #include "nodes/reass.h"
 
 #define BLIND_US 1000
+#define BUSY_US 2000  /* a port that has taken nothing for longer is not waited for awake */
 #define PEER_US 40000 /* a virtual wire's peer that comes back begins anew, without our request */
 
 void
@@ -56,20 +57,34 @@ arm_port(struct worker *w)
 	return w->bells->call_fd[w->index];
 }
 
+/* It has taken packets a moment ago, and will take more; else its peer has perhaps gone. */
+static bool
+is_port_busy(const struct worker *w)
+{
+	uint64_t since = w->tx_backlog.since_tsc;
+
+	return since == 0 || rte_get_tsc_cycles() - since < rte_get_tsc_hz() / 1000000 * BUSY_US;
+}
+
 int
 instance_sleep_arm(void *worker, int *fds, uint64_t *until_us)
 {
 	struct worker *w = worker;
 	int n = 0, fd;
 
-	if (w->tx_backlog.n > 0)
-		return -EBUSY;
+	if (w->tx_backlog.n > 0) {
+		if (is_port_busy(w))
+			return -EBUSY;
+		lower(until_us, port_wake_can_bring(w) ? BLIND_US : PEER_US);
+	}
 	if (w->rxq != WORKER_NO_PORT) {
 		fd = arm_port(w);
 		if (fd >= 0)
 			fds[n++] = fd;
-		lower(until_us, fd < 0 ? BLIND_US : w->has_rx_interrupt || w->bells != NULL ?
-			PEER_US : UINT64_MAX);
+		if (fd < 0)
+			lower(until_us, port_wake_can_bring(w) ? BLIND_US : PEER_US);
+		else if (w->has_rx_interrupt || w->bells != NULL)
+			lower(until_us, PEER_US);
 	}
 	if (w->bond != NULL && w->index == 0)
 		lower_to_tsc(until_us, bond_due(w->bond));

@@ -11,8 +11,12 @@
  */
 #include "nodes/port_wake.h"
 
+#include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -65,14 +69,36 @@ port_wake_prepare(struct worker *w, bool has_rx_interrupts)
 		w->rx_fd = port_wake_socket(info.if_index, w->rxq);
 }
 
+/* The tap driver has nothing to switch on: the queue itself is the descriptor. One whose device has been
+ * deleted is always readable, and brings nothing. */
+static int
+tap_fd(const struct worker *w)
+{
+	int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(w->port, w->rxq);
+	struct ifreq ifr;
+
+	return fd >= 0 && ioctl(fd, TUNGETIFF, &ifr) < 0 && errno == EBADFD ? -1 : fd;
+}
+
 int
 port_wake_arm(struct worker *w)
 {
 	if (!w->has_rx_interrupt)
 		return w->rx_fd;
+	if (!w->counts_interrupts)
+		return tap_fd(w);
 	if (rte_eth_dev_rx_intr_enable(w->port, w->rxq) < 0)
 		return -1;
 	return rte_eth_dev_rx_intr_ctl_q_get_fd(w->port, w->rxq);
+}
+
+bool
+port_wake_can_bring(const struct worker *w)
+{
+	struct rte_eth_link link = { 0 };
+
+	return !w->has_rx_interrupt || (w->counts_interrupts &&
+		rte_eth_link_get_nowait(w->port, &link) == 0 && link.link_status);
 }
 
 void

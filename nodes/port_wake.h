@@ -14,6 +14,9 @@ void port_wake_prepare(struct worker *w, bool has_rx_interrupts);
 
 /* From here on packets make the descriptor readable. It, or -1: the port has to be looked at. */
 int port_wake_arm(struct worker *w);
+/* Is there a peer? For a tap, whose driver does not know, after port_wake_arm() has returned -1 or the
+ * port takes no packets: no. */
+bool port_wake_can_bring(const struct worker *w);
 void port_wake_disarm(struct worker *w);
 
 /* The socket of receive queue `q` of an af_packet or af_xdp port over a kernel device; -1: none. */

@@ -34,6 +34,8 @@ def cpu_model():
 
 def commit():
     """Which state of the tree was measured."""
+    if shutil.which("git") is None:
+        return "unknown"
     done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
                           capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

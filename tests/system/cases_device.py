@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A device or a peer that goes and comes back: no core is burnt meanwhile, one line each way."""
+
+import re
+import time
+
+from cases import BOTH, COMPLETION, case
+from harness import FAR, NEAR, PEER, Failure, cpu_seconds, sh
+
+IDLE_PERCENT = 1.0
+LOW_POWER = ("--set", "low_power_mode=1")
+SECONDS = 3
+
+
+def idle_percent(pid):
+    """Of one core, over some seconds."""
+    time.sleep(2)  # what is under way is given up
+    before, started = cpu_seconds(pid), time.monotonic()
+    time.sleep(SECONDS)
+    return 100 * (cpu_seconds(pid) - before) / (time.monotonic() - started)
+
+
+def expect_idle(server, when):
+    percent = idle_percent(server.pid)
+    print(f"        {when}: {percent:.1f} %", flush=True)
+    if not server.running():
+        raise Failure(f"{when}: ended: {server.output()[-500:]}")
+    if percent > IDLE_PERCENT:
+        raise Failure(f"{when}: {percent:.1f} % of a core, {IDLE_PERCENT} % are allowed")
+
+
+def serves(bed, seconds=20):
+    bed.until(bed.run_far, PEER + ["echo-many", NEAR, "7000", "4"], "ok", seconds=seconds)
+
+
+def expect_lines(server, gone, back):
+    """So many lines of each kind."""
+    text = server.output()
+    found = (len(re.findall(r"has gone|is down", text)), len(re.findall(r"is back|is up", text)))
+    if found != (gone, back) or len(text.splitlines()) > 12:
+        raise Failure(f"{found} lines of what went and came, {(gone, back)} expected: {text!r}")
+
+
+def make_wire(bed, mac=None):
+    more = ["address", mac] if mac else []
+    sh("ip", "link", "add", bed.near_dev, "netns", bed.near_ns, *more, "type", "veth", "peer",
+       "name", bed.far_dev, "netns", bed.far_ns)
+    for space, dev in ((bed.near_ns, bed.near_dev), (bed.far_ns, bed.far_dev)):
+        sh("ip", "netns", "exec", space, "ethtool", "-K", dev, "tx", "off", "tso", "off", "gso", "off",
+           "gro", "off")
+        sh("ip", "-n", space, "link", "set", dev, "up")
+    sh("ip", "-n", bed.far_ns, "addr", "add", FAR + "/24", "dev", bed.far_dev)
+
+
+@case(modes=BOTH, kernel=False, seconds=100)
+def device_goes(bed):
+    """A kernel device is set down, and deleted and made again with its name and another address."""
+    server = bed.near(PEER + ["echo", "7000"], *LOW_POWER)
+    serves(bed)
+    expect_idle(server, "device up")
+    sh("ip", "-n", bed.near_ns, "link", "set", bed.near_dev, "down")
+    expect_idle(server, "device down")
+    sh("ip", "-n", bed.near_ns, "link", "set", bed.near_dev, "up")
+    serves(bed)
+    expect_lines(server, 1, 1)
+    sh("ip", "-n", bed.near_ns, "link", "del", bed.near_dev)
+    expect_idle(server, "device deleted")
+    make_wire(bed, "02:00:00:00:0a:01")
+    serves(bed)
+    expect_idle(server, "device back")
+    expect_lines(server, 2, 2)
+
+
+@case(wires=("tap",), modes=BOTH, kernel=False, seconds=100)
+def tap_goes(bed):
+    """The tap device is set down, and deleted for good."""
+    server = bed.near(PEER + ["echo", "7000"], *LOW_POWER)
+    serves(bed)
+    bed.closing.set()
+    bed.watcher.join()
+    expect_idle(server, "tap as it is")
+    sh("ip", "-n", bed.near_ns, "link", "set", bed.far_dev, "down")
+    expect_idle(server, "tap down")
+    sh("ip", "-n", bed.near_ns, "link", "set", bed.far_dev, "up")
+    serves(bed)
+    expect_idle(server, "tap up")
+    sh("ip", "-n", bed.near_ns, "link", "del", bed.far_dev)
+    expect_idle(server, "tap deleted")
+
+
+@case(wires=("fast",), modes=BOTH, kernel=False, seconds=100)
+def peer_goes(bed):
+    """The peer of a virtual wire ends, and another comes; both sides."""
+    near = bed.near(PEER + ["echo", "7000"], *LOW_POWER)
+    far = bed.far(PEER + ["echo", "7001"], *LOW_POWER)
+    time.sleep(3)
+    expect_idle(near, "with a peer")
+    near.popen.kill()
+    near.wait(5)
+    expect_idle(far, "virtio-user peer gone")
+    expect_lines(far, 1, 0)
+    far.popen.kill()
+    far.wait(5)
+    near = bed.near(PEER + ["echo", "7000"], *LOW_POWER)
+    serves(bed)
+    expect_idle(near, "vhost peer gone")
+    serves(bed)
+    if len(re.findall("has gone", near.output())) != len(re.findall("is back", near.output())):
+        raise Failure(f"not one line each way: {near.output()!r}")
