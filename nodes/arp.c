@@ -11,93 +11,27 @@
  *
  * Nothing ages by itself: a REACHABLE entry whose time is over stays usable, and the first packet
  * that uses it starts a confirmation by unicast requests, while packets go on. An entry nobody uses
- * costs no traffic; it stays until its place is needed.
+ * costs no traffic; it stays until its place is needed (arp_place.c says whose place that may be).
  *
- * What others can do to us is bounded. Only an answer to our own question confirms an entry.
- * Unasked replies and announcements change entries that exist, at most once a second. Requests sent
- * to us make entries, but those take the places of unused neighbours only. Eviction looks at
- * EVICT_SCAN entries from a moving hand and takes the least recently used of them, which is LRU
- * enough, and O(1). Waiting packets are linked through slots (an mbuf has no spare pointer), so the
- * total is bounded too.
+ * What others can do to us is bounded. Only an answer to our own question confirms an entry. A
+ * confirmed neighbour is not moved by what anybody can send: where another station claims its
+ * address, the known one is asked by two unicast requests 200 ms apart, and only if it is silent all
+ * are asked and the answer counts. Unconfirmed entries change at most once a second. Requests have a
+ * rate, of which strangers and the unconfirmed cannot take the last part; who was refused comes first
+ * the next time. Waiting packets are linked through slots (an mbuf has no spare pointer), so the total
+ * is bounded too, and the part that answers strangers apart.
  *
  * `due` is the earliest time at which any pending entry, or the announcement, wants attention. It
  * may be too early (an entry resolved meanwhile), never too late.
  */
-#include "nodes/arp.h"
+#include "nodes/arp_private.h"
 
 #include <string.h>
 
 #include <rte_common.h>
-#include <rte_jhash.h>
 #include <rte_malloc.h>
 
-#define ARP_NONE UINT16_MAX
-#define BUCKETS (2 * ARP_ENTRIES_MAX)
-#define EVICT_SCAN 32
 #define RATE_WAIT_PER_S 100 /* a request refused by the rate is tried again after 1/100 s */
-
-_Static_assert(ARP_ENTRIES_MAX < ARP_NONE && ARP_WAITING_MAX < ARP_NONE, "indexes are 16 bits");
-_Static_assert(sizeof(struct arp_entry) <= RTE_CACHE_LINE_SIZE, "one line per neighbour");
-
-struct arp_slot {
-	struct rte_mbuf *m;
-	uint16_t next;
-};
-
-struct arp_table {
-	uint64_t due, hz;
-	uint16_t last; /* entry found last */
-	uint16_t free_entry, free_slot;
-	uint16_t n_entries, n_waiting, n_pending; /* pending: INCOMPLETE or PROBE */
-	uint16_t hand;                            /* of the eviction scan */
-	uint16_t announcements;                   /* still to send */
-	uint32_t seed;
-	uint32_t tokens;   /* requests that may go now */
-	uint64_t refilled; /* up to when tokens were added */
-	uint64_t announce_at;
-	uint64_t evicted;
-	struct rte_ether_addr mac;
-	uint16_t bucket[BUCKETS];
-	struct arp_slot slot[ARP_WAITING_MAX];
-	struct arp_entry entry[ARP_ENTRIES_MAX] __rte_cache_aligned;
-};
-
-static uint16_t *
-bucket_of(struct arp_table *t, uint32_t ip)
-{
-	return &t->bucket[rte_jhash_1word(ip, t->seed) & (BUCKETS - 1)];
-}
-
-static uint16_t
-index_of(const struct arp_table *t, const struct arp_entry *e)
-{
-	return e - t->entry;
-}
-
-static bool
-is_pending(const struct arp_entry *e)
-{
-	return e->state == ARP_INCOMPLETE || e->state == ARP_PROBE;
-}
-
-static void
-set_state(struct arp_table *t, struct arp_entry *e, enum arp_state state, uint64_t deadline)
-{
-	t->n_pending -= is_pending(e);
-	e->state = state;
-	e->deadline = deadline;
-	if (is_pending(e)) {
-		t->n_pending++;
-		e->tries = 0;
-		t->due = RTE_MIN(t->due, deadline);
-	}
-}
-
-static struct rte_ether_hdr *
-header_of(struct arp_entry *e)
-{
-	return (struct rte_ether_hdr *)(e->l2 + sizeof(e->l2) - RTE_ETHER_HDR_LEN);
-}
 
 struct arp_entry *
 arp_find(struct arp_table *t, uint32_t ip)
@@ -106,7 +40,7 @@ arp_find(struct arp_table *t, uint32_t ip)
 
 	if (likely(e->ip == ip && e->state != ARP_FREE))
 		return e;
-	for (uint16_t i = *bucket_of(t, ip); i != ARP_NONE; i = t->entry[i].next) {
+	for (uint16_t i = *arp_bucket(t, ip); i != ARP_NONE; i = t->entry[i].next) {
 		if (t->entry[i].ip == ip) {
 			t->last = i;
 			return &t->entry[i];
@@ -116,71 +50,9 @@ arp_find(struct arp_table *t, uint32_t ip)
 }
 
 void
-arp_remove(struct arp_table *t, struct arp_entry *e)
-{
-	uint16_t idx = index_of(t, e);
-	uint16_t *link = bucket_of(t, e->ip);
-
-	while (*link != idx)
-		link = &t->entry[*link].next;
-	*link = e->next;
-	set_state(t, e, ARP_FREE, 0);
-	e->ip = 0;
-	e->next = t->free_entry;
-	t->free_entry = idx;
-	t->n_entries--;
-}
-
-/* Make room by forgetting a neighbour; `unused_only`: one that no packet of ours ever went to. */
-static bool
-evict_entry(struct arp_table *t, bool unused_only)
-{
-	struct arp_entry *victim = NULL;
-	struct rte_mbuf *m;
-
-	for (unsigned int n = 0; n < EVICT_SCAN; n++) {
-		struct arp_entry *e = &t->entry[t->hand];
-
-		t->hand = (t->hand + 1) % ARP_ENTRIES_MAX;
-		if (e->state == ARP_FREE || (unused_only && e->used != 0))
-			continue;
-		if (victim == NULL || e->used < victim->used)
-			victim = e;
-	}
-	if (victim == NULL)
-		return false;
-	while ((m = arp_pop(t, victim)) != NULL) {
-		rte_pktmbuf_free(m);
-		t->evicted++;
-	}
-	arp_remove(t, victim);
-	return true;
-}
-
-static struct arp_entry *
-add_entry(struct arp_table *t, uint32_t ip, bool unused_only)
-{
-	if (t->free_entry == ARP_NONE && !evict_entry(t, unused_only))
-		return NULL;
-
-	uint16_t idx = t->free_entry;
-	struct arp_entry *e = &t->entry[idx];
-	uint16_t *bucket = bucket_of(t, ip);
-
-	t->free_entry = e->next;
-	*e = (struct arp_entry){
-		.ip = ip, .next = *bucket, .wait_head = ARP_NONE, .wait_tail = ARP_NONE};
-	*bucket = idx;
-	t->n_entries++;
-	rte_ether_addr_copy(&t->mac, &header_of(e)->src_addr);
-	header_of(e)->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
-	return e;
-}
-
-void
 arp_confirm(struct arp_table *t, struct arp_entry *e, uint64_t now)
 {
-	set_state(t, e, ARP_PROBE, now);
+	arp_set_state(t, e, ARP_PROBE, now);
 }
 
 struct rte_mbuf *
@@ -195,30 +67,50 @@ arp_pop(struct arp_table *t, struct arp_entry *e)
 		e->wait_tail = ARP_NONE;
 	e->n_waiting--;
 	t->n_waiting--;
+	t->n_strangers_waiting -= e->place == ARP_STRANGER;
 	t->slot[i].next = t->free_slot;
 	t->free_slot = i;
 	return t->slot[i].m;
 }
 
-struct arp_entry *
-arp_wait(struct arp_table *t, uint32_t ip, struct rte_mbuf *m, uint64_t now,
-	struct rte_mbuf **victim)
+/* The entry in which a packet for `ip` waits; made where there is none. */
+static struct arp_entry *
+waiting_entry(struct arp_table *t, uint32_t ip, bool to_stranger, uint64_t now)
 {
 	struct arp_entry *e = arp_find(t, ip);
 
+	if (e == NULL) {
+		e = arp_add(t, ip, to_stranger ? ARP_STRANGER : ARP_ASKED, now);
+		if (e != NULL)
+			arp_set_state(t, e, ARP_INCOMPLETE, now);
+	} else if (e->place == ARP_STRANGER && !to_stranger) {
+		arp_move(t, e, ARP_ASKED, now);
+	}
+	return e;
+}
+
+static bool
+has_slot(const struct arp_table *t, const struct arp_entry *e)
+{
+	return t->free_slot != ARP_NONE && (e->place != ARP_STRANGER ||
+		t->n_strangers_waiting < ARP_STRANGERS_WAITING_MAX);
+}
+
+struct arp_entry *
+arp_wait(struct arp_table *t, uint32_t ip, struct rte_mbuf *m, bool to_stranger, uint64_t now,
+	struct rte_mbuf **victim)
+{
+	struct arp_entry *e = waiting_entry(t, ip, to_stranger, now);
+
 	*victim = NULL;
 	if (e == NULL) {
-		e = add_entry(t, ip, false);
-		if (e == NULL) {
-			*victim = m;
-			return NULL;
-		}
-		set_state(t, e, ARP_INCOMPLETE, now);
+		*victim = m;
+		return NULL;
 	}
 	e->used = now;
-	if (e->n_waiting == ARP_QUEUE_MAX || t->free_slot == ARP_NONE)
+	if (e->n_waiting == ARP_QUEUE_MAX || !has_slot(t, e))
 		*victim = arp_pop(t, e);
-	if (t->free_slot == ARP_NONE) {
+	if (!has_slot(t, e)) {
 		*victim = m; /* all slots belong to other neighbours */
 		return e;
 	}
@@ -234,7 +126,34 @@ arp_wait(struct arp_table *t, uint32_t ip, struct rte_mbuf *m, uint64_t now,
 	e->wait_tail = i;
 	e->n_waiting++;
 	t->n_waiting++;
+	t->n_strangers_waiting += e->place == ARP_STRANGER;
 	return e;
+}
+
+/* Another MAC address than that of resolved `e`. May it be taken? */
+static enum arp_learn
+judge_move(struct arp_table *t, struct arp_entry *e, bool asked, uint64_t now)
+{
+	if (e->place != ARP_CONFIRMED)
+		return now - e->changed < ARP_FLAP_S * t->hz ? ARP_LEARN_FLAPPING : ARP_LEARN_UPDATED;
+	if (e->is_disputed) /* asked of all, who answers has it */
+		return asked && e->tries >= ARP_TRIES ? ARP_LEARN_UPDATED : ARP_LEARN_DISPUTED;
+	if (now - e->changed < ARP_FLAP_S * t->hz)
+		return ARP_LEARN_FLAPPING;
+	e->changed = now;
+	arp_set_state(t, e, ARP_PROBE, now);
+	e->is_disputed = true;
+	return ARP_LEARN_DISPUTED;
+}
+
+/* RFC 4861 7.2.5: only an answer to our question shows that the neighbour hears us. */
+static void
+note_answer(struct arp_table *t, struct arp_entry *e, uint64_t now)
+{
+	arp_set_state(t, e, ARP_REACHABLE, now + ARP_REACHABLE_S * t->hz);
+	arp_move(t, e, ARP_CONFIRMED, now);
+	if (e->used == 0)
+		e->used = now;
 }
 
 enum arp_learn
@@ -244,37 +163,36 @@ arp_learn(struct arp_table *t, uint32_t ip, const struct rte_ether_addr *mac, bo
 	struct arp_entry *e = arp_find(t, ip);
 	enum arp_learn result = ARP_LEARN_UPDATED;
 
+	if (e == NULL && create)
+		e = arp_add(t, ip, ARP_UNCONFIRMED, now);
 	if (out != NULL)
 		*out = e;
-	if (e == NULL) {
-		if (!create)
-			return ARP_LEARN_UNKNOWN;
-		e = add_entry(t, ip, true);
-		if (e == NULL)
-			return ARP_LEARN_FULL;
-		if (out != NULL)
-			*out = e;
-	} else if (arp_is_resolved(e)) {
-		if (rte_is_same_ether_addr(&header_of(e)->dst_addr, mac))
+	if (e == NULL)
+		return create ? ARP_LEARN_FULL : ARP_LEARN_UNKNOWN;
+	if (arp_is_resolved(e)) {
+		if (rte_is_same_ether_addr(&arp_own_header(e)->dst_addr, mac))
 			result = ARP_LEARN_KEPT;
-		else if (now - e->changed < ARP_FLAP_S * t->hz)
-			return ARP_LEARN_FLAPPING;
+		else
+			result = judge_move(t, e, asked, now);
 	}
-
-	/* RFC 4861 7.2.5: only an answer to our question shows that the neighbour hears us. */
-	if (asked && is_pending(e))
-		set_state(t, e, ARP_REACHABLE, now + ARP_REACHABLE_S * t->hz);
-	else if (result == ARP_LEARN_UPDATED)
-		set_state(t, e, ARP_STALE, 0);
+	if (result == ARP_LEARN_FLAPPING || result == ARP_LEARN_DISPUTED)
+		return result;
 	if (result == ARP_LEARN_UPDATED) {
-		rte_ether_addr_copy(mac, &header_of(e)->dst_addr);
+		rte_ether_addr_copy(mac, &arp_own_header(e)->dst_addr);
 		e->changed = now;
+	}
+	if (asked && arp_is_pending(e)) {
+		note_answer(t, e, now);
+	} else if (result == ARP_LEARN_UPDATED) {
+		arp_set_state(t, e, ARP_STALE, 0);
+		arp_move(t, e, ARP_UNCONFIRMED, now);
 	}
 	return result;
 }
 
+/* `keep`: so many tokens are for others. */
 static bool
-take_token(struct arp_table *t, uint64_t now)
+take_token(struct arp_table *t, uint32_t keep, uint64_t now)
 {
 	uint64_t add = (now - t->refilled) * ARP_REQUESTS_PER_S / t->hz;
 
@@ -286,24 +204,33 @@ take_token(struct arp_table *t, uint64_t now)
 		t->tokens = RTE_MIN(t->tokens + add, (uint64_t)ARP_REQUESTS_PER_S);
 		t->refilled += add * t->hz / ARP_REQUESTS_PER_S; /* keep the part of a token */
 	}
-	if (t->tokens == 0)
+	if (t->tokens <= keep)
 		return false;
 	t->tokens--;
 	return true;
 }
 
+static uint32_t
+tokens_of_others(const struct arp_entry *e)
+{
+	return e->place == ARP_CONFIRMED || e->place == ARP_ASKED ? 0 : ARP_REQUESTS_OURS;
+}
+
 bool
 arp_take_request(struct arp_table *t, struct arp_entry *e, uint64_t now)
 {
-	if (!is_pending(e) || now < e->deadline || e->tries >= ARP_TRIES)
+	if (!arp_is_pending(e) || now < e->deadline || e->tries >= ARP_TRIES)
 		return false;
-	if (!take_token(t, now)) {
+	if (!take_token(t, tokens_of_others(e), now)) {
 		e->deadline = now + t->hz / RATE_WAIT_PER_S;
 		t->due = RTE_MIN(t->due, e->deadline);
+		if (t->refused == ARP_NONE)
+			t->refused = arp_index(t, e);
 		return false;
 	}
 	e->tries++;
-	e->deadline = now + ARP_RETRY_S * t->hz;
+	e->deadline = now + (e->is_disputed && e->tries < ARP_TRIES ?
+		t->hz / 1000 * ARP_DISPUTE_MS : ARP_RETRY_S * t->hz);
 	t->due = RTE_MIN(t->due, e->deadline);
 	return true;
 }
@@ -329,13 +256,18 @@ arp_due(const struct arp_table *t)
 struct arp_entry *
 arp_next_due(struct arp_table *t, uint64_t now, unsigned int *pos)
 {
-	/* The scan starts from "nothing is due" and meets everything that says otherwise. */
-	if (*pos == 0)
+	/* The scan starts from "nothing is due" and meets everything that says otherwise. Who was
+	 * refused by the rate the last time comes first. */
+	if (*pos == 0) {
 		t->due = t->announcements > 0 ? t->announce_at : UINT64_MAX;
+		if (t->refused != ARP_NONE)
+			t->scan_from = t->refused;
+		t->refused = ARP_NONE;
+	}
 	for (; *pos < ARP_ENTRIES_MAX && t->n_pending > 0; ++*pos) {
-		struct arp_entry *e = &t->entry[*pos];
+		struct arp_entry *e = &t->entry[(t->scan_from + *pos) % ARP_ENTRIES_MAX];
 
-		if (!is_pending(e))
+		if (!arp_is_pending(e))
 			continue;
 		if (now >= e->deadline) {
 			++*pos;
@@ -403,7 +335,8 @@ arp_create(const struct arp_params *p)
 	t->tokens = ARP_REQUESTS_PER_S;
 	t->announcements = p->announce ? ARP_ANNOUNCEMENTS : 0;
 	memset(t->bucket, 0xff, sizeof(t->bucket));
-	t->free_entry = t->free_slot = ARP_NONE;
+	arp_places_init(t);
+	t->free_entry = t->free_slot = t->refused = ARP_NONE;
 	for (unsigned int i = ARP_ENTRIES_MAX; i-- > 0; t->free_entry = i)
 		t->entry[i].next = t->free_entry;
 	for (unsigned int i = ARP_WAITING_MAX; i-- > 0; t->free_slot = i)

@@ -19,14 +19,21 @@
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
 
-#define ARP_ENTRIES_MAX 1024
+#define ARP_ENTRIES_MAX 2048
+#define ARP_UNCONFIRMED_MAX 512 /* of them, known by their own word only */
+#define ARP_ASKED_MAX 384       /* of them, being asked because we have something for them */
+#define ARP_STRANGERS_MAX 128   /* of them, being asked because they get an answer of ours */
+#define ARP_IN_USE_S 15         /* a confirmed neighbour is not forgotten for others so soon */
 #define ARP_QUEUE_MAX 64     /* packets one entry holds: a 64 KB datagram is 45 fragments */
 #define ARP_WAITING_MAX 1024 /* packets all entries hold */
+#define ARP_STRANGERS_WAITING_MAX 256 /* of them, answers to strangers */
 #define ARP_REACHABLE_S 30
 #define ARP_RETRY_S 1
 #define ARP_TRIES 3
 #define ARP_FLAP_S 1           /* a neighbour changes its MAC address at most this often */
 #define ARP_REQUESTS_PER_S 256 /* sent by one core, all neighbours together */
+#define ARP_REQUESTS_OURS 64   /* of these, not for strangers and the unconfirmed */
+#define ARP_DISPUTE_MS 200     /* between the requests that settle who has an address */
 #define ARP_ANNOUNCE_S 2       /* RFC 5227 ANNOUNCE_INTERVAL */
 #define ARP_ANNOUNCEMENTS 2
 #define ARP_L2_ROOM 16 /* headroom arp_write_l2() wants */
@@ -40,6 +47,15 @@ enum arp_state {
 	ARP_PROBE,      /* MAC known and used; asked by unicast whether it still holds */
 };
 
+/* How a neighbour came in, and whom its entry may push out; see arp.c. */
+enum arp_place {
+	ARP_CONFIRMED,   /* has answered a question of ours */
+	ARP_UNCONFIRMED, /* has asked for us */
+	ARP_ASKED,       /* INCOMPLETE: a packet of ours waits */
+	ARP_STRANGER,    /* INCOMPLETE: only an answer to it waits */
+	ARP_PLACES
+};
+
 struct arp_entry {
 	uint8_t l2[ARP_L2_ROOM]; /* 2 bytes of padding and the Ethernet header: one 16-byte store */
 	uint64_t deadline; /* REACHABLE: end of trust; INCOMPLETE, PROBE: next request */
@@ -49,7 +65,10 @@ struct arp_entry {
 	uint16_t next; /* hash chain or free list */
 	uint8_t state; /* enum arp_state */
 	uint8_t tries; /* requests sent since INCOMPLETE or PROBE began */
+	uint8_t place; /* enum arp_place */
+	bool is_disputed; /* PROBE: another station claims the address */
 	uint16_t wait_head, wait_tail, n_waiting;
+	uint16_t older, newer; /* entries of the same place */
 };
 
 enum arp_learn {
@@ -57,6 +76,7 @@ enum arp_learn {
 	ARP_LEARN_KEPT,     /* entry there, same MAC address */
 	ARP_LEARN_UPDATED,  /* new entry or MAC address; packets may wait (arp_pop) */
 	ARP_LEARN_FLAPPING, /* another MAC address too soon after the last change: ignored */
+	ARP_LEARN_DISPUTED, /* another MAC address than the confirmed one: that is asked first */
 	ARP_LEARN_FULL,     /* no room for an entry */
 };
 
@@ -110,20 +130,21 @@ arp_write_l2(struct rte_mbuf *m, const struct arp_entry *e)
 }
 
 /*
- * Let `m` wait for `ip`, making an INCOMPLETE entry if there is none. Takes `m`. `*victim`
- * receives a packet to drop: the oldest one of a full queue, or `m` itself when the table has no
- * room; NULL otherwise. Victims of an evicted entry are freed and counted in arp_evicted().
+ * Let `m` wait for `ip`, making an INCOMPLETE entry if there is none. `to_stranger`: `m` answers what
+ * anybody can send under any name; such packets and entries push out each other only. Takes `m`.
+ * `*victim` receives a packet to drop: the oldest one of a full queue, or `m` itself when the table
+ * has no room; NULL otherwise. Victims of an evicted entry are freed and counted in arp_evicted().
  * Returns the entry, or NULL.
  */
-struct arp_entry *arp_wait(struct arp_table *t, uint32_t ip, struct rte_mbuf *m, uint64_t now,
-	struct rte_mbuf **victim);
+struct arp_entry *arp_wait(struct arp_table *t, uint32_t ip, struct rte_mbuf *m, bool to_stranger,
+	uint64_t now, struct rte_mbuf **victim);
 /* Next packet that waited for `e`, oldest first; NULL: none left. */
 struct rte_mbuf *arp_pop(struct arp_table *t, struct arp_entry *e);
 
 /*
  * `ip` is at `mac`. `asked`: this answers us (a reply sent to our address); it confirms entries
  * that are being asked about. `create`: make an entry if there is none (RFC 826: the sender of a
- * request to us); that never evicts a neighbour in use. *e, where not NULL, gets the entry.
+ * request to us); that never evicts a confirmed neighbour in use. *e, where not NULL, gets the entry.
  */
 enum arp_learn arp_learn(struct arp_table *t, uint32_t ip, const struct rte_ether_addr *mac,
 	bool asked, bool create, uint64_t now, struct arp_entry **e);

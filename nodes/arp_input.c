@@ -21,6 +21,9 @@
 #include "nodes/arp_verdict.h"
 #include "stack/edge.h"
 
+#define COPY_RATE 1000 /* frames per second that other cores and the kernel are told of */
+#define COPY_BURST 512
+
 enum edge { EDGE_TX, EDGE_KERNEL, EDGE_DROP, EDGES };
 
 static const char *const edges[EDGES] = {
@@ -42,10 +45,14 @@ static const struct graph_error errors[ARP_INPUT_ERRORS] = {
 	[ARP_INPUT_UNSOLICITED] = {"unsolicited", GRAPH_NORMAL,
 		"about a neighbour this core does not know"},
 	[ARP_INPUT_FLAPPING] = {"flapping", GRAPH_ODD, "MAC address changed twice in a second"},
+	[ARP_INPUT_DISPUTED] = {"disputed", GRAPH_ODD,
+		"claims the address of a confirmed neighbour, who is asked first"},
 	[ARP_INPUT_TABLE_FULL] = {"table-full", GRAPH_ODD, "no room for a new neighbour"},
 	[ARP_INPUT_CONSUMED] = {"consumed", GRAPH_NORMAL, "taken in"},
 	[ARP_INPUT_COPY_FAILED] = {"copy-failed", GRAPH_ODD,
 		"no memory, or another core's ring is full: it will ask itself"},
+	[ARP_INPUT_COPY_RATE] = {"copy-rate", GRAPH_ODD,
+		"too many answers and announcements to tell other cores and the kernel"},
 };
 
 struct trace_record {
@@ -83,6 +90,18 @@ copy_frame(struct worker *w, struct rte_mbuf *m)
 	if (c != NULL)
 		c->port = RTE_MBUF_PORT_INVALID;
 	return c;
+}
+
+/* The rings of other cores and the tap carry packets as well: a flood must not fill them. */
+static bool
+may_spread(struct rte_node *node, struct worker *w, uint64_t now)
+{
+	if (w->n_workers == 1 && w->kernel_fd < 0)
+		return false;
+	if (token_bucket_take(&w->arp_copies, COPY_RATE, COPY_BURST, now, rte_get_tsc_hz()))
+		return true;
+	graph_count(node, ARP_INPUT_COPY_RATE, 1);
+	return false;
 }
 
 static void
@@ -128,6 +147,8 @@ learn(struct rte_graph *rg, struct rte_node *node, struct worker *w, const struc
 		break;
 	case ARP_LEARN_FLAPPING:
 		return ARP_INPUT_FLAPPING;
+	case ARP_LEARN_DISPUTED:
+		return ARP_INPUT_DISPUTED;
 	case ARP_LEARN_FULL:
 		return ARP_INPUT_TABLE_FULL;
 	case ARP_LEARN_UNKNOWN:
@@ -150,7 +171,7 @@ handle_frame(struct rte_graph *rg, struct rte_node *node, struct worker *w, stru
 	bool from_wire = m->port != RTE_MBUF_PORT_INVALID;
 	enum arp_input_error row = v.error;
 
-	if (v.spread && from_wire)
+	if (v.spread && from_wire && may_spread(node, w, now))
 		spread(rg, node, w, m);
 	if (v.learn)
 		row = learn(rg, node, w, arp, &v, now);

@@ -40,9 +40,11 @@ arp_node_request(struct worker *w, const struct arp_entry *e)
 	m->port = w->port;
 	m->l2_len = RTE_ETHER_HDR_LEN;
 	graph_trace_end(m);
-	/* RFC 4861 7.3.3 in spirit: a known neighbour is asked alone, without disturbing others. */
+	/* RFC 4861 7.3.3 in spirit: a known neighbour is asked alone, without disturbing others. One
+	 * that stays silent while another claims its address: all are. */
 	arp_write_request(rte_pktmbuf_append(m, ARP_FRAME_LEN), &w->mac, w->addr,
 		e == NULL ? w->addr : e->ip,
-		e != NULL && arp_is_resolved(e) ? &arp_header(e)->dst_addr : NULL);
+		e != NULL && arp_is_resolved(e) && !(e->is_disputed && e->tries >= ARP_TRIES) ?
+			&arp_header(e)->dst_addr : NULL);
 	return m;
 }

@@ -13,8 +13,11 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include <netinet/in.h>
+
 #include <rte_cycles.h>
 #include <rte_ip.h>
+#include <rte_tcp.h>
 
 #include "nodes/arp_node.h"
 #include "nodes/ip4_route.h"
@@ -71,11 +74,29 @@ drop(struct output *out, struct rte_mbuf *m, enum error error)
 	send_to(out, EDGE_DROP, m);
 }
 
+/* Does `m` answer what anybody can send under any name? Then a flood of such names must not push
+ * out those to whom packets of ours go. */
+static bool
+answers_stranger(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip)
+{
+	const struct rte_tcp_hdr *tcp =
+		(const struct rte_tcp_hdr *)((const char *)ip + rte_ipv4_hdr_len(ip));
+
+	if (ip->next_proto_id != IPPROTO_TCP)
+		return ip->next_proto_id == IPPROTO_ICMP;
+	if (m->data_len < rte_ipv4_hdr_len(ip) + sizeof(*tcp))
+		return false;
+	return (tcp->tcp_flags & RTE_TCP_RST_FLAG) != 0 ||
+		(tcp->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG)) ==
+			(RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG);
+}
+
 static void
 wait_for(struct output *out, struct worker *w, uint32_t hop, struct rte_mbuf *m, uint64_t now)
 {
 	struct rte_mbuf *victim, *request;
-	struct arp_entry *e = arp_wait(w->arp, hop, m, now, &victim);
+	bool to_stranger = answers_stranger(m, rte_pktmbuf_mtod(m, const struct rte_ipv4_hdr *));
+	struct arp_entry *e = arp_wait(w->arp, hop, m, to_stranger, now, &victim);
 
 	if (victim != NULL)
 		drop(out, victim, e == NULL ? ARP_RESOLVE_TABLE_FULL : ARP_RESOLVE_QUEUE_FULL);

@@ -17,21 +17,9 @@
 #define TTL 64
 
 bool
-icmp_error_take(struct icmp_bucket *b, uint64_t now, uint64_t hz)
+icmp_error_take(struct token_bucket *b, uint64_t now, uint64_t hz)
 {
-	uint64_t per_token = hz / RATE, n = (now - b->refill_tsc) / per_token;
-
-	if (n >= BURST) {
-		b->tokens = BURST;
-		b->refill_tsc = now;
-	} else if (n > 0) {
-		b->tokens = RTE_MIN(b->tokens + (uint32_t)n, (uint32_t)BURST);
-		b->refill_tsc += n * per_token;
-	}
-	if (b->tokens == 0)
-		return false;
-	b->tokens--;
-	return true;
+	return token_bucket_take(b, RATE, BURST, now, hz);
 }
 
 struct rte_mbuf *

@@ -11,7 +11,7 @@
 #define ICMP_ERROR_TIME_EXCEEDED 11
 #define ICMP_ERROR_REASSEMBLY 1 /* code of TIME_EXCEEDED */
 
-struct icmp_bucket;
+struct token_bucket;
 struct rte_mbuf;
 struct worker;
 
@@ -20,6 +20,6 @@ struct worker;
 struct rte_mbuf *icmp_error_build(const struct worker *w, const struct rte_mbuf *m, uint8_t type,
 	uint8_t code);
 /* Take one token; `now` and `hz` in TSC cycles. */
-bool icmp_error_take(struct icmp_bucket *b, uint64_t now, uint64_t hz);
+bool icmp_error_take(struct token_bucket *b, uint64_t now, uint64_t hz);
 
 #endif

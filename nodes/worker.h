@@ -14,6 +14,8 @@
 #include <rte_ring.h>
 #include <rte_spinlock.h>
 
+#include "nodes/token_bucket.h"
+
 struct arp_table;
 struct bond;
 struct graph;
@@ -31,12 +33,6 @@ struct tx_backlog {
 	uint16_t n;
 	uint64_t since_tsc; /* port takes nothing since then; 0: it keeps up */
 	struct rte_mbuf *pkts[WORKER_TX_BACKLOG];
-};
-
-/* Token bucket of ICMP errors (RFC 1122 3.2.2.1, RFC 1812 4.3.2.8), see icmp_error.c. */
-struct icmp_bucket {
-	uint32_t tokens;
-	uint64_t refill_tsc;
 };
 
 struct worker {
@@ -66,7 +62,9 @@ struct worker {
 	struct reass *reass;
 	uint16_t ip_id; /* last identification given by ip4-frag; see there */
 	uint64_t kernel_poll_tsc; /* kernel-rx asks the tap device again */
-	struct icmp_bucket icmp_errors;
+	struct token_bucket icmp_errors; /* sent: icmp_error.c */
+	struct token_bucket icmp_echoes; /* answered: icmp_to_lwip.c */
+	struct token_bucket arp_copies;  /* to other cores and the kernel: arp_input.c */
 	struct tx_backlog tx_backlog;
 
 	/* of a lossy path (loss.h): where received packets go, whence those to be sent come */

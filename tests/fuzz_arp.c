@@ -84,8 +84,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		case 1:
 		case 2:
-			arp_wait(t, (data[1] | data[2] << 8) % 2000, harness_packet(NULL, 60, 0), now,
-				&victim);
+			arp_wait(t, (data[1] | data[2] << 8) % 2000, harness_packet(NULL, 60, 0),
+				data[2] & 0x80, now, &victim);
 			rte_pktmbuf_free(victim);
 			break;
 		default:

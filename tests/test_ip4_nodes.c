@@ -9,9 +9,10 @@
 
 #include <rte_cycles.h>
 #include <rte_icmp.h>
+#include <rte_tcp.h>
 #include <rte_udp.h>
 
-#include "nodes/arp.h"
+#include "nodes/arp_node.h"
 #include "nodes/kernel.h"
 #include "nodes/nodes.h"
 #include "nodes/reass.h"
@@ -219,7 +220,7 @@ silent_neighbour_costs_its_packets(void)
 	struct arp_entry *e;
 
 	swallow_announcement();
-	e = arp_wait(w.arp, PEER, udp(PEER, 100), past, &victim);
+	e = arp_wait(w.arp, PEER, udp(PEER, 100), false, past, &victim);
 	for (unsigned int i = 0; i < ARP_TRIES; i++)
 		CU_ASSERT_TRUE(arp_take_request(w.arp, e, past + i * hz));
 	rig_walk(NULL, NULL);
@@ -284,16 +285,121 @@ static void
 eviction_is_counted(void)
 {
 	swallow_announcement();
-	for (uint32_t host = 0; host <= ARP_ENTRIES_MAX; host++) {
-		w.mask = HARNESS_IP(255, 0, 0, 0);
+	w.mask = HARNESS_IP(255, 0, 0, 0);
+	for (uint32_t host = 0; host <= ARP_ASKED_MAX; host++) {
 		rig_walk(NODE_ARP_RESOLVE, udp(HARNESS_IP(198, 19, host >> 8, host & 255), 8));
 		rte_pktmbuf_free(rig_take(NODE_TX));
 	}
 	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "evicted"), 1);
-	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "table-full"), 0); /* eviction always succeeds */
+	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "table-full"), 0);
+}
+
+/* As if so many had answered us a moment ago. */
+static void
+fill_table(void)
+{
+	uint64_t now = rte_get_tsc_cycles();
+	struct rte_mbuf *victim, *m;
+	struct arp_entry *e;
+
+	for (uint32_t host = 0; host < ARP_ENTRIES_MAX; host++) {
+		uint32_t ip = HARNESS_IP(198, 19, host >> 8, host & 255);
+
+		e = arp_wait(w.arp, ip, udp(ip, 8), false, now, &victim);
+		arp_learn(w.arp, ip, &peer_mac, true, false, now, NULL);
+		while ((m = arp_pop(w.arp, e)) != NULL)
+			rte_pktmbuf_free(m);
+	}
+}
+
+static void
+full_table_is_counted_and_requests_are_answered(void)
+{
+	swallow_announcement();
+	w.mask = HARNESS_IP(255, 0, 0, 0);
+	fill_table();
+	rig_walk(NODE_ARP_RESOLVE, udp(PEER, 8));
+	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "table-full"), 1);
 	rig_walk(NODE_ARP_INPUT, arp_frame(RTE_ARP_OP_REQUEST, PEER, US));
 	CU_ASSERT_EQUAL(rig_count(NODE_ARP_INPUT, "table-full"), 1);
 	CU_ASSERT_EQUAL(sent_length(), 60); /* answered all the same */
+}
+
+static struct rte_mbuf *
+claim_of(uint32_t ip, uint8_t station)
+{
+	struct rte_mbuf *m = arp_frame(RTE_ARP_OP_REQUEST, ip, ip);
+
+	rte_pktmbuf_mtod_offset(m, struct rte_arp_hdr *, 14)->arp_data.arp_sha.addr_bytes[5] = station;
+	return m;
+}
+
+static void
+claim_to_a_confirmed_address_has_it_asked(void)
+{
+	uint64_t past = rte_get_tsc_cycles() - 5 * rte_get_tsc_hz();
+	struct rte_mbuf *victim, *m;
+	struct arp_entry *e;
+
+	swallow_announcement();
+	e = arp_wait(w.arp, PEER, udp(PEER, 8), false, past, &victim);
+	arp_learn(w.arp, PEER, &peer_mac, true, false, past, NULL);
+	rte_pktmbuf_free(arp_pop(w.arp, e));
+	rig_walk(NODE_ARP_INPUT, claim_of(PEER, 9));
+	CU_ASSERT_EQUAL(rig_count(NODE_ARP_INPUT, "disputed"), 1);
+	rig_walk(NULL, NULL);
+	m = rig_take(NODE_TX);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_TRUE(rte_is_same_ether_addr(&eth_of(m)->dst_addr, &peer_mac));
+	rte_pktmbuf_free(m);
+	e->tries = ARP_TRIES; /* silent: the last request asks all */
+	m = arp_node_request(&w, e);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_TRUE(rte_is_broadcast_ether_addr(&eth_of(m)->dst_addr));
+	rte_pktmbuf_free(m);
+}
+
+/* What anybody can ask for under any name, and what we send by ourselves. */
+static void
+answers_to_strangers_have_their_own_places(void)
+{
+	struct rte_mbuf *m;
+
+	swallow_announcement();
+	w.mask = HARNESS_IP(255, 0, 0, 0);
+	rig_walk(NODE_ARP_RESOLVE, udp(PEER, 8));
+	rte_pktmbuf_free(rig_take(NODE_TX));
+	for (uint32_t host = 0; host < 4 * ARP_STRANGERS_MAX; host++) {
+		m = udp(HARNESS_IP(198, 19, host >> 8, host & 255), 32);
+		struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
+		struct rte_tcp_hdr *tcp = (struct rte_tcp_hdr *)(ip + 1);
+
+		ip->next_proto_id = host % 2 ? IPPROTO_ICMP : IPPROTO_TCP;
+		tcp->tcp_flags = host % 4 ? RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG : RTE_TCP_RST_FLAG;
+		rig_walk(NODE_ARP_RESOLVE, m);
+		rte_pktmbuf_free(rig_take(NODE_TX));
+	}
+	CU_ASSERT_EQUAL(arp_count(w.arp), 1 + ARP_STRANGERS_MAX);
+	CU_ASSERT_EQUAL(arp_find(w.arp, PEER)->place, ARP_ASKED);
+	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "evicted"), 3 * ARP_STRANGERS_MAX);
+}
+
+static void
+announcements_to_other_cores_have_a_rate(void)
+{
+	unsigned int n = 0;
+	struct rte_mbuf *m;
+
+	swallow_announcement();
+	for (unsigned int i = 0; i < 3000; i++) {
+		rig_walk(NODE_ARP_INPUT, claim_of(HARNESS_IP(198, 18, 0, 3 + i % 200), i));
+		while ((m = rig_take(NODE_DROP)) != NULL)
+			rte_pktmbuf_free(m);
+		n++;
+	}
+	CU_ASSERT_TRUE(rig_count(NODE_ARP_INPUT, "copy-rate") > n / 4);
+	while (read(kernel_end, (char[2048]){0}, 2048) > 0)
+		continue;
 }
 
 static void
@@ -554,6 +660,10 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(long_datagram_is_split_and_checked),
 	CUNIT_TEST(all_fragments_wait_for_the_neighbour),
 	CUNIT_TEST(eviction_is_counted),
+	CUNIT_TEST(full_table_is_counted_and_requests_are_answered),
+	CUNIT_TEST(claim_to_a_confirmed_address_has_it_asked),
+	CUNIT_TEST(answers_to_strangers_have_their_own_places),
+	CUNIT_TEST(announcements_to_other_cores_have_a_rate),
 	CUNIT_TEST(packet_to_ourselves_loops_unshared),
 	CUNIT_TEST(what_cannot_be_sent_is_counted),
 	CUNIT_TEST(empty_pool_is_counted_and_survived),

@@ -245,9 +245,28 @@ broadcasts_are_never_answered(void)
 }
 
 static void
+echo_requests_have_a_rate(void)
+{
+	unsigned int n = 60000, before = stack[0].n_icmp;
+
+	stack[0].verdict = STACK_REFUSED; /* frees them */
+	for (unsigned int i = 0; i < n; i++) {
+		send_frame(frame_icmp(pool, 8, 10));
+		walk(0);
+	}
+	CU_ASSERT(row(0, NODE_ICMP_TO_LWIP, "echo-rate") > 0);
+	CU_ASSERT(stack[0].n_icmp - before >= 20000);
+	CU_ASSERT_EQUAL(stack[0].n_icmp - before + row(0, NODE_ICMP_TO_LWIP, "echo-rate"), n);
+	before = stack[0].n_icmp;
+	send_frame(frame_icmp(pool, 0, 10)); /* others have none */
+	walk(0);
+	CU_ASSERT_EQUAL(stack[0].n_icmp, before + 1);
+}
+
+static void
 icmp_errors_have_a_rate(void)
 {
-	struct icmp_bucket b = { 0 };
+	struct token_bucket b = { 0 };
 	unsigned int n = 0;
 
 	for (int i = 0; i < 1000; i++) /* one second in one go: the burst */
@@ -460,6 +479,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(what_the_stack_refuses_is_counted),
 	CUNIT_TEST(closed_udp_port_is_unreachable),
 	CUNIT_TEST(broadcasts_are_never_answered),
+	CUNIT_TEST(echo_requests_have_a_rate),
 	CUNIT_TEST(icmp_errors_have_a_rate),
 	CUNIT_TEST(packets_reach_the_owner),
 	CUNIT_TEST(full_handoff_ring_drops),
