@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Main of a fuzzer where libFuzzer is not there (gcc, CI): seeded mutations of a few good inputs.
- * FUZZ_MAIN(seeds) takes an array of strings; define FUZZ_LIBFUZZER to leave main() to libFuzzer.
+ * The two ways to run a fuzzer. Everywhere (gcc, CI): FUZZ_MAIN(seeds), whose seeds are an array of
+ * strings, makes a main() that tries seeded mutations of them.
+ *
+ *	fuzz_x [SEED [RUNS | SECONDSs]]      fuzz_x 7 600s: ten minutes with the mutations of seed 7
+ *	fuzz_x FILE...                       those inputs, as a crash of libFuzzer leaves them
+ *
+ * With libFuzzer (meson -Dfuzzer=libfuzzer, clang) main() is its own and the seeds are its first
+ * corpus, unless it is given another.
  */
 #ifndef TESTS_FUZZ_MAIN_H
 #define TESTS_FUZZ_MAIN_H
@@ -12,9 +18,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define FUZZ_INPUT_MAX 4096
+#ifndef FUZZ_RUNS
 #define FUZZ_RUNS 20000
+#endif
+
+/* Up to so many random bytes follow the mutated seed; for inputs that are lists of operations. */
+#ifndef FUZZ_TAIL
+#define FUZZ_TAIL 0
+#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -79,37 +93,93 @@ fuzz_mutate(uint8_t *buf, size_t size, uint64_t *rnd)
 	}
 }
 
+/* A copy of its own, so that a sanitizer sees reads behind the end. */
 static inline int
-fuzz_main(int argc, char **argv, const char *const *seeds, const size_t *sizes, size_t n_seeds)
+fuzz_try(const uint8_t *buf, size_t size)
 {
-	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1, rnd;
-	unsigned long runs = argc > 2 ? strtoul(argv[2], NULL, 0) : FUZZ_RUNS;
-	static uint8_t buf[FUZZ_INPUT_MAX];
+	uint8_t *exact = malloc(size + !size);
 
-	printf("seed %llu, %lu runs\n", (unsigned long long)seed, runs);
-	rnd = seed * 0x9e3779b97f4a7c15 + 1;
-	for (unsigned long i = 0; i < runs; i++) {
-		size_t which = fuzz_random(&rnd) % n_seeds, size = sizes[which];
-		uint8_t *exact;
+	if (exact == NULL)
+		return -1;
+	memcpy(exact, buf, size);
+	LLVMFuzzerTestOneInput(exact, size);
+	free(exact);
+	return 0;
+}
 
-		memcpy(buf, seeds[which], size);
-		for (uint64_t n = 1 + fuzz_random(&rnd) % 8; n > 0; n--)
-			size = fuzz_mutate(buf, size, &rnd);
-		/* A copy of its own, so that a sanitizer sees reads behind the end. */
-		exact = malloc(size + !size);
-		if (exact == NULL)
+static inline int
+fuzz_files(int n, char **names)
+{
+	static uint8_t buf[1 << 20];
+
+	for (int i = 0; i < n; i++) {
+		FILE *f = fopen(names[i], "rb");
+
+		if (f == NULL) {
+			perror(names[i]);
 			return 1;
-		memcpy(exact, buf, size);
-		LLVMFuzzerTestOneInput(exact, size);
-		free(exact);
+		}
+		size_t size = fread(buf, 1, sizeof(buf), f);
+
+		fclose(f);
+		printf("%s, %zu bytes\n", names[i], size);
+		if (fuzz_try(buf, size) < 0)
+			return 1;
 	}
 	return 0;
 }
 
+static inline size_t
+fuzz_make(uint8_t *buf, const char *seed, size_t size, uint64_t *rnd)
+{
+	memcpy(buf, seed, size);
+	for (uint64_t n = 1 + fuzz_random(rnd) % 8; n > 0; n--)
+		size = fuzz_mutate(buf, size, rnd);
+	for (uint64_t n = fuzz_random(rnd) % (FUZZ_TAIL + 1); n > 0 && size < FUZZ_INPUT_MAX; n--)
+		buf[size++] = (uint8_t)(fuzz_random(rnd) >> 24);
+	return size;
+}
+
+static inline int
+fuzz_main(int argc, char **argv, const char *const *seeds, const size_t *sizes, size_t n_seeds)
+{
+	static uint8_t buf[FUZZ_INPUT_MAX];
+	char *end = argc > 1 ? argv[1] : NULL, *unit = NULL;
+	uint64_t seed = argc > 1 ? strtoull(argv[1], &end, 0) : 1, rnd;
+	unsigned long runs = argc > 2 ? strtoul(argv[2], &unit, 0) : FUZZ_RUNS, i;
+	bool timed = unit != NULL && *unit == 's';
+	time_t until = time(NULL) + (time_t)runs;
+
+	if (end != NULL && *end != '\0')
+		return fuzz_files(argc - 1, argv + 1);
+	printf("seed %llu, %lu %s\n", (unsigned long long)seed, runs, timed ? "seconds" : "runs");
+	fflush(stdout);
+	rnd = seed * 0x9e3779b97f4a7c15 + 1;
+	for (i = 0; timed ? time(NULL) < until : i < runs; i++) {
+		size_t which = fuzz_random(&rnd) % n_seeds;
+
+		if (fuzz_try(buf, fuzz_make(buf, seeds[which], sizes[which], &rnd)) < 0)
+			return 1;
+	}
+	printf("%lu executions\n", i);
+	return 0;
+}
+
 #ifdef FUZZ_LIBFUZZER
+/* libFuzzer starts from an empty input where it has no corpus: that becomes one of the seeds. */
 #define FUZZ_MAIN(seeds)                                                                           \
-	const void *fuzz_unused_seeds(void);                                                       \
-	const void *fuzz_unused_seeds(void) { return seeds; }
+	size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed); \
+	size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);                           \
+	size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)  \
+	{                                                                                          \
+		const char *one = (seeds)[seed % (sizeof(seeds) / sizeof((seeds)[0]))];            \
+		size_t len = strlen(one);                                                          \
+		if (size < 2 && len <= max) {                                                      \
+			memcpy(data, one, len);                                                    \
+			return len;                                                                \
+		}                                                                                  \
+		return LLVMFuzzerMutate(data, size, max);                                          \
+	}
 #else
 #define FUZZ_MAIN(seeds)                                                                           \
 	int main(int argc, char **argv)                                                            \

@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Fuzzer of whole frames: two instances, each with its graph (classify to tcp-to-lwip, socket-tx to
+ * arp-resolve) and its lwIP, talk over a wire in virtual time. The input says what the programs do and
+ * what the wire makes of the frames that really pass, so that sequence numbers, ports and time stamps
+ * are right and the damage gets far: options, lengths, flags and windows are changed, frames are cut
+ * into fragments, held back, doubled and forged.
+ *
+ * Always: no assertion of lwIP, no sanitizer's finding, bounded tables. At the end of every input all
+ * is closed, the wire is mended and time passes: no connection and no packet may be left.
+ */
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_arp.h>
+#include <rte_icmp.h>
+#include <rte_ip.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "nodes/arp_node.h"
+#include "nodes/cksum.h"
+#include "nodes/icmp_error.h"
+#include "nodes/nodes.h"
+#include "nodes/tx.h"
+#include "stack/edge.h"
+#include "stack/ready.h"
+#include "stack/sock.h"
+#include "stack/stack.h"
+#include "tests/eal.h"
+
+#define FUZZ_RUNS 1000
+#define FUZZ_TAIL 600
+#include "tests/fuzz_main.h"
+
+#define WIRE_MAX 1024
+#define CONNS 6
+#define PORT 7000
+#define MTU 1500
+#define SETTLE_S 400 /* every timer of a connection nobody wants any more */
+#define OP_BYTES 4
+
+extern bool lwip_assert_aborts; /* stack/ */
+
+uint64_t fuzz_now_us = 1000000;
+
+struct side {
+	struct worker w; /* first: nodes know it */
+	struct stack_group *group;
+	struct ready_set *ready;
+	struct rte_mbuf *in[WIRE_MAX]; /* frames on the way here */
+	unsigned int n_in;
+	struct rte_mbuf *held; /* is overtaken */
+	struct sock *listener, *udp, *conns[CONNS];
+};
+
+/* What the wire does with the next frame. */
+struct damage {
+	uint8_t kind, a, b;
+};
+
+static struct side sides[2];
+static struct rte_mempool *pool, *bulk;
+static struct damage damage;
+
+static uint32_t
+address(const struct side *s)
+{
+	return rte_cpu_to_be_32(0xc6120001u + (uint32_t)(s - sides));
+}
+
+static struct side *
+side_of(struct rte_node *node)
+{
+	return (struct side *)node_worker(node);
+}
+
+/* --- the wire ---------------------------------------------------------------------------------- */
+
+static void
+arrive(struct side *to, struct rte_mbuf *m)
+{
+	if (m == NULL)
+		return;
+	if (to->n_in == WIRE_MAX) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	m->port = 0;
+	to->in[to->n_in++] = m;
+}
+
+static bool
+is_ip4(const struct rte_mbuf *m)
+{
+	return m->data_len >= RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) &&
+		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->ether_type ==
+			RTE_BE16(RTE_ETHER_TYPE_IPV4);
+}
+
+static struct rte_ipv4_hdr *
+ip_of(struct rte_mbuf *m)
+{
+	return rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+}
+
+/* The damage shall not be found by a checksum: right ones wherever there is room for them. */
+static void
+seal(struct rte_mbuf *m)
+{
+	struct rte_ipv4_hdr *ip = ip_of(m);
+	uint16_t ihl = rte_ipv4_hdr_len(ip), total = rte_be_to_cpu_16(ip->total_length);
+	uint16_t field = ip->next_proto_id == IPPROTO_TCP ? offsetof(struct rte_tcp_hdr, cksum) :
+		ip->next_proto_id == IPPROTO_UDP ? offsetof(struct rte_udp_hdr, dgram_cksum) :
+		offsetof(struct rte_icmp_hdr, icmp_cksum);
+	rte_be16_t *at;
+
+	if (ihl < sizeof(*ip) || RTE_ETHER_HDR_LEN + ihl > m->data_len)
+		return;
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	if (total < ihl + field + 2 || (uint32_t)RTE_ETHER_HDR_LEN + total > m->data_len ||
+		(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)))
+		return;
+	at = rte_pktmbuf_mtod_offset(m, rte_be16_t *, RTE_ETHER_HDR_LEN + ihl + field);
+	*at = 0;
+	if (ip->next_proto_id == IPPROTO_ICMP)
+		*at = ~rte_raw_cksum((char *)ip + ihl, total - ihl);
+	else
+		*at = cksum_l4_field(m, ip, RTE_ETHER_HDR_LEN + ihl, total - ihl);
+}
+
+/* Cut `m` in two fragments (RFC 791); `skew` in units of 8 bytes lets them overlap or leave a hole. */
+static void
+fragment(struct side *to, struct rte_mbuf *m, uint8_t where, int8_t skew)
+{
+	uint16_t off = RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr), payload = m->data_len - off;
+	uint16_t first = (1 + where % RTE_MAX(payload / 8, 1)) * 8;
+	struct rte_mbuf *head, *tail;
+
+	if (payload <= first)
+		return arrive(to, m);
+	head = rte_pktmbuf_copy(m, pool, 0, off + first);
+	tail = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+	if (head != NULL) {
+		ip_of(head)->total_length = rte_cpu_to_be_16(head->data_len - RTE_ETHER_HDR_LEN);
+		ip_of(head)->fragment_offset = RTE_BE16(RTE_IPV4_HDR_MF_FLAG);
+		seal(head);
+	}
+	if (tail != NULL) {
+		memmove(rte_pktmbuf_mtod_offset(tail, char *, off),
+			rte_pktmbuf_mtod_offset(tail, char *, off + first), payload - first);
+		rte_pktmbuf_trim(tail, first);
+		ip_of(tail)->total_length = rte_cpu_to_be_16(tail->data_len - RTE_ETHER_HDR_LEN);
+		ip_of(tail)->fragment_offset = rte_cpu_to_be_16((first / 8 + skew) & 0x1fff);
+		seal(tail);
+	}
+	rte_pktmbuf_free(m);
+	arrive(to, where % 2 ? head : tail);
+	arrive(to, where % 2 ? tail : head);
+}
+
+/* Fields of a TCP segment; the rest of the frame stays as it was. */
+static void
+change_tcp(struct rte_mbuf *m, struct rte_tcp_hdr *tcp, struct damage d)
+{
+	uint8_t *option = (uint8_t *)(tcp + 1), *end = rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len);
+
+	switch (d.kind % 8) {
+	case 0:
+		tcp->tcp_flags = d.a;
+		break;
+	case 1:
+		tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) +
+			((uint32_t)(int8_t)d.a << (d.b % 25)));
+		break;
+	case 2:
+		tcp->recv_ack = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->recv_ack) +
+			((uint32_t)(int8_t)d.a << (d.b % 25)));
+		break;
+	case 3:
+		tcp->rx_win = d.a | d.b << 8;
+		break;
+	case 4:
+		if (option + d.b % 40 < end)
+			option[d.b % 40] = d.a;
+		break;
+	case 5: /* an option in front of the others */
+		if (option + 4 <= end) {
+			option[0] = d.a % 10;
+			option[1] = d.b;
+		}
+		break;
+	case 6:
+		tcp->data_off = d.a;
+		break;
+	default:
+		tcp->tcp_urp = d.a;
+		tcp->tcp_flags ^= RTE_TCP_URG_FLAG | d.b;
+	}
+}
+
+static void
+change_ip(struct rte_mbuf *m, struct damage d)
+{
+	struct rte_ipv4_hdr *ip = ip_of(m);
+	uint16_t total = rte_be_to_cpu_16(ip->total_length);
+	char *more;
+
+	switch (d.kind % 6) {
+	case 0:
+		ip->total_length = rte_cpu_to_be_16(total + (int8_t)d.a);
+		break;
+	case 1:
+		rte_pktmbuf_trim(m, RTE_MIN(d.a, m->data_len));
+		return;
+	case 2: /* longer: headers say so, too */
+		more = rte_pktmbuf_append(m, d.a);
+		if (more != NULL)
+			memset(more, d.b, d.a);
+		ip->total_length = rte_cpu_to_be_16(total + d.a);
+		break;
+	case 3:
+		ip->version_ihl = d.a;
+		break;
+	case 4:
+		ip->fragment_offset = d.a | d.b << 8;
+		break;
+	default:
+		ip->next_proto_id = d.a;
+	}
+}
+
+static struct rte_tcp_hdr *
+tcp_of(struct rte_mbuf *m)
+{
+	struct rte_ipv4_hdr *ip = ip_of(m);
+
+	return ip->next_proto_id == IPPROTO_TCP && m->data_len >= RTE_ETHER_HDR_LEN +
+		rte_ipv4_hdr_len(ip) + sizeof(struct rte_tcp_hdr) ?
+		(struct rte_tcp_hdr *)((char *)ip + rte_ipv4_hdr_len(ip)) : NULL;
+}
+
+/* One frame of `from`, a copy that is plain and its own, damaged as the input says, once. */
+static void
+carry(struct side *from, struct rte_mbuf *m)
+{
+	struct side *to = &sides[from == &sides[0]];
+	struct damage d = damage;
+
+	damage = (struct damage){0};
+	if (is_ip4(m))
+		seal(m);
+	switch (d.kind % 16) {
+	case 0:
+		break;
+	case 1:
+		return rte_pktmbuf_free(m);
+	case 2:
+		arrive(to, rte_pktmbuf_copy(m, pool, 0, UINT32_MAX));
+		break;
+	case 3:
+		if (to->held == NULL) {
+			to->held = m;
+			return;
+		}
+		break;
+	case 4:
+		if (is_ip4(m))
+			return fragment(to, m, d.a, d.b % 8 == 0 ? (int8_t)d.b / 8 : 0);
+		break;
+	case 5:
+	case 6:
+		rte_pktmbuf_mtod(m, uint8_t *)[(d.a | d.b << 8) % m->data_len] ^= d.kind;
+		break;
+	case 7:
+	case 8:
+		if (is_ip4(m))
+			change_ip(m, (struct damage){d.kind / 16, d.a, d.b});
+		break;
+	default:
+		if (is_ip4(m) && tcp_of(m) != NULL)
+			change_tcp(m, tcp_of(m), (struct damage){d.kind / 16, d.a, d.b});
+	}
+	if (is_ip4(m))
+		seal(m);
+	arrive(to, m);
+	if (to->held != NULL && d.kind % 16 != 3) {
+		arrive(to, to->held);
+		to->held = NULL;
+	}
+}
+
+/* --- the ends of the graph --------------------------------------------------------------------- */
+
+static uint16_t
+rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	struct side *s = side_of(node);
+
+	n = RTE_MIN(s->n_in, (unsigned int)GRAPH_VECTOR_MAX);
+	memcpy(node->objs, s->in, n * sizeof(s->in[0]));
+	s->n_in -= n;
+	memmove(s->in, s->in + n, s->n_in * sizeof(s->in[0]));
+	node->idx = n;
+	graph_trace_mark(node, (struct rte_mbuf **)node->objs, n);
+	graph_forward_all(rg, node, node->objs, 0, n);
+	return n;
+}
+
+static uint16_t
+tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
+{
+	struct side *s = side_of(node);
+
+	fuzz_require(n <= GRAPH_VECTOR_MAX, "a vector beyond its bound");
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = rte_pktmbuf_copy(objs[i], pool, 0, UINT32_MAX);
+
+		rte_pktmbuf_free(objs[i]);
+		if (m == NULL)
+			continue;
+		m->ol_flags = 0;
+		m->l2_len = m->l3_len = m->l4_len = 0;
+		carry(s, m);
+	}
+	return n;
+}
+
+static const char *const rx_edges[] = {NODE_CLASSIFY};
+static struct graph_node rx_node = {.name = NODE_RX, .process = rx_process, .source = true,
+	.edges = rx_edges, .n_edges = 1};
+static struct graph_node tx_node = {.name = NODE_TX, .process = tx_process};
+GRAPH_NODE(rx_node)
+GRAPH_NODE(tx_node)
+
+bool
+tx_send_waiting(struct worker *w)
+{
+	return true;
+}
+
+/* --- set-up ------------------------------------------------------------------------------------ */
+
+static uint64_t
+clock_us(void)
+{
+	return fuzz_now_us;
+}
+
+static void
+walk(void *arg)
+{
+	graph_walk(((struct side *)arg)->w.graph);
+}
+
+static void
+make_side(struct side *s)
+{
+	static const char *const sources[] = {NODE_RX, NODE_SOCKET_TX, NODE_IP4_TIMER};
+	struct stack_params p = {.n_stacks = 1, .mode = STACK_RUN_TO_COMPLETION, .addr = address(s),
+		.mask = RTE_BE32(0xffff0000), .mtu = MTU, .udp_enable = true, .conn_max = 1000,
+		.clock_us = clock_us};
+	struct stack_wiring wiring = {.walk = walk, .walk_arg = s, .pool = pool, .bulk = bulk};
+	struct worker *w = &s->w;
+
+	fuzz_require(stack_group_create(&p, &s->group) == 0, "no stack");
+	w->stack = stack_group_get(s->group, 0);
+	w->n_workers = 1;
+	w->rxq = 0;
+	w->burst = 32;
+	w->mtu = MTU;
+	w->addr = p.addr;
+	w->mask = p.mask;
+	w->mac = (struct rte_ether_addr){{2, 0, 0, 0, 0, (uint8_t)(1 + (s - sides))}};
+	w->pool = pool;
+	w->kernel_fd = -1;
+	w->graph = graph_create(s == sides ? "fuzz0" : "fuzz1", sources, 3, w);
+	fuzz_require(w->graph != NULL, "no graph");
+	stack_wire(w->stack, &wiring);
+	fuzz_require(ready_create(s->group, &s->ready) == 0, "no ready set");
+}
+
+static void
+start(void)
+{
+	if (pool != NULL)
+		return;
+	fuzz_require(eal_test_start() == 0, "no EAL");
+	lwip_assert_aborts = true;
+	pool = rte_pktmbuf_pool_create("fuzz", 8191, 0, stack_priv_size(),
+		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	bulk = rte_pktmbuf_pool_create("fuzz-bulk", 511, 0, stack_priv_size(),
+		16384 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+	fuzz_require(pool != NULL && bulk != NULL, "no pool");
+	make_side(&sides[0]);
+	make_side(&sides[1]);
+}
+
+static void
+run_us(uint64_t us)
+{
+	for (uint64_t end = fuzz_now_us + us; fuzz_now_us < end; fuzz_now_us += 100) {
+		ready_run(sides[0].ready);
+		ready_run(sides[1].ready);
+	}
+}
+
+/* --- what programs and strangers do ------------------------------------------------------------ */
+
+static void
+open_listeners(struct side *s)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+
+	fuzz_require(sock_open(s->group, SOCK_TCP, &s->listener) == 0 &&
+		sock_bind(s->listener, &at) == 0 && sock_listen(s->listener, 16) == 0, "no listener");
+	fuzz_require(sock_open(s->group, SOCK_UDP, &s->udp) == 0 && sock_bind(s->udp, &at) == 0,
+		"no UDP socket");
+}
+
+static void
+connect_one(struct side *s, struct sock **c)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT),
+		.sin_addr.s_addr = address(&sides[s == &sides[0]])};
+
+	if (*c == NULL && sock_open(s->group, SOCK_TCP, c) == 0)
+		sock_connect(*c, &at);
+}
+
+static void
+close_one(struct sock **c)
+{
+	if (*c != NULL)
+		sock_close(*c);
+	*c = NULL;
+}
+
+static void
+send_some(struct side *s, struct sock *c, uint16_t len)
+{
+	static char data[65536];
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT),
+		.sin_addr.s_addr = address(&sides[s == &sides[0]])};
+	struct iovec iov = {data, len};
+
+	if (c != NULL)
+		sock_send(c, &iov, 1, 0, c == s->udp ? &at : NULL);
+}
+
+static void
+receive_some(struct sock *c)
+{
+	static char data[65536];
+	struct iovec iov = {data, sizeof(data)};
+
+	if (c != NULL)
+		sock_recv(c, &iov, 1, 0, NULL, NULL);
+}
+
+/* A frame of somebody who may not exist: ARP of any kind, a ping, a SYN. */
+static void
+forge(struct side *to, uint8_t kind, uint8_t a, uint8_t b)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	uint32_t sender = rte_cpu_to_be_32(0xc6120000u | (uint32_t)(a | b << 8));
+	struct rte_ether_hdr *eth;
+	struct rte_ipv4_hdr *ip;
+	struct rte_arp_hdr *arp;
+
+	if (m == NULL)
+		return;
+	eth = (struct rte_ether_hdr *)rte_pktmbuf_append(m, 60);
+	memset(eth, 0, 60);
+	ip = (struct rte_ipv4_hdr *)(eth + 1);
+	arp = (struct rte_arp_hdr *)(eth + 1);
+	if (kind % 4 < 2) {
+		struct rte_ether_addr mac = {{2, 0, 0, b, a, (uint8_t)(kind % 4)}};
+
+		arp_write_request(eth, &mac, sender, kind & 4 ? sender : to->w.addr, NULL);
+		arp->arp_opcode = rte_cpu_to_be_16(1 + kind % 4);
+		arp->arp_data.arp_tha = kind & 8 ? to->w.mac : mac;
+	} else {
+		*ip = (struct rte_ipv4_hdr){.version_ihl = RTE_IPV4_VHL_DEF,
+			.total_length = RTE_BE16(40), .time_to_live = 64,
+			.next_proto_id = kind % 4 == 2 ? IPPROTO_ICMP : IPPROTO_TCP,
+			.src_addr = sender, .dst_addr = to->w.addr};
+		eth->dst_addr = to->w.mac;
+		eth->src_addr = (struct rte_ether_addr){{2, 0, 0, b, a, 7}};
+		eth->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
+		if (kind % 4 == 2)
+			((struct rte_icmp_hdr *)(ip + 1))->icmp_type = kind & 16 ? kind / 16 : 8;
+		else
+			*(struct rte_tcp_hdr *)(ip + 1) = (struct rte_tcp_hdr){
+				.src_port = a, .dst_port = RTE_BE16(PORT), .sent_seq = kind,
+				.data_off = 0x50, .tcp_flags = kind / 16 ? kind / 4 : RTE_TCP_SYN_FLAG,
+				.rx_win = UINT16_MAX};
+		seal(m);
+	}
+	arrive(to, m);
+}
+
+static void
+step(const uint8_t op[OP_BYTES])
+{
+	struct side *s = &sides[op[0] & 1];
+	struct sock **c = &s->conns[op[1] % CONNS];
+
+	switch (op[0] / 2 % 16) {
+	case 0:
+		connect_one(s, c);
+		break;
+	case 1:
+		if (*c == NULL && sock_accept(s->listener, c, NULL) < 0)
+			*c = NULL;
+		break;
+	case 2:
+	case 3:
+		send_some(s, *c, (op[2] | op[3] << 8) + 1);
+		break;
+	case 4:
+		receive_some(*c);
+		break;
+	case 5:
+		if (*c != NULL)
+			sock_shutdown(*c, op[2] % 3);
+		break;
+	case 6:
+		close_one(c);
+		break;
+	case 7:
+		send_some(s, s->udp, (op[2] | op[3] << 8) % 9000);
+		receive_some(s->udp);
+		break;
+	case 8:
+		forge(s, op[1], op[2], op[3]);
+		break;
+	case 9: /* time without work for the wire: the stacks see it all the same */
+		fuzz_now_us += (uint64_t)(op[1] + 1) << (op[2] % 16);
+		break;
+	default:
+		damage = (struct damage){op[1], op[2], op[3]};
+	}
+	run_us(op[0] & 0x80 ? 2000 : 500);
+	fuzz_require(arp_count(s->w.arp) <= ARP_ENTRIES_MAX &&
+		arp_count_waiting(s->w.arp) <= ARP_WAITING_MAX, "the neighbour table is too large");
+}
+
+static unsigned int
+count_conns(void)
+{
+	struct stack_conn_info info;
+
+	return stack_conns(sides[0].w.stack, &info, 1) + stack_conns(sides[1].w.stack, &info, 1);
+}
+
+static unsigned int
+count_packets(void)
+{
+	return rte_mempool_in_use_count(pool) + rte_mempool_in_use_count(bulk);
+}
+
+/* All goes, the wire is whole again, time passes. */
+static void
+finish(void)
+{
+	damage = (struct damage){0};
+	for (struct side *s = sides; s < sides + 2; s++) {
+		for (unsigned int i = 0; i < CONNS; i++)
+			close_one(&s->conns[i]);
+		close_one(&s->listener);
+		close_one(&s->udp);
+		rte_pktmbuf_free(s->held);
+		s->held = NULL;
+	}
+	run_us(1000);
+	for (unsigned int i = 0; i < SETTLE_S && count_conns() + count_packets() > 0; i++) {
+		fuzz_now_us += 1000000;
+		run_us(300);
+	}
+	fuzz_require(count_conns() == 0, "a connection is left");
+	fuzz_require(count_packets() == 0, "packets leaked");
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	start();
+	open_listeners(&sides[0]);
+	open_listeners(&sides[1]);
+	for (; size >= OP_BYTES; data += OP_BYTES, size -= OP_BYTES)
+		step(data);
+	finish();
+	return 0;
+}
+
+/* Connect, accept, talk both ways, with damage between; names of operations are in step(). */
+static const char *const seeds[] = {
+	"@000@000@000C000D0zzE0zzI000H000D0zzE0zz@100@100C100D1z@E1z@H100I100J000K100",
+	"@000@000C000D0\xff\x7f" "T999T\x04\x10" "0H000T\x03" "00D0\xff\x20" "T\x14\x02\x01" "H000H000L000M000",
+	"@000T9@0C000P000P100P212P3\x41 P\x09" "12N0\xff\x10" "O0\xff\x20" "T\x04\x20\x10" "R0\x0f" "0",
+	"@000C000T\x89" "0zT\x99" "1zT\xa9" "9zT\xb9" "0zD0\x01zT\xc9" "\x02\x05H000T\xd9" "\x02\x05" "E0zz",
+};
+
+FUZZ_MAIN(seeds)
