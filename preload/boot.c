@@ -311,6 +311,7 @@ static void __attribute__((constructor)) boot_init(void)
 	}
 	own_fds_reserve();
 	atomic_store(&boot_state, BOOT_IDLE);
+	signals_init();
 }
 
 void boot_end(void)

@@ -20,6 +20,7 @@
  * stack for such an outer wait, so it is late by up to a few milliseconds.
  */
 #include "preload/epoll.h"
+#include "preload/polling.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd_new.h"
@@ -27,6 +28,7 @@
 #include "preload/wait.h"
 #include "preload/watch.h"
 #include "stack/ready.h"
+#include "stack/user.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -113,158 +115,6 @@ static int drop_tags(struct epoll_event *evs, int n)
 	return kept;
 }
 
-/* --- create, control -------------------------------------------------------------------------------- */
-
-static long created(int fd, const void *caller)
-{
-	struct file *f;
-
-	if (fd < 0)
-		return -errno;
-	fd = fd_new(fd, caller);
-	if (!boot_takes_thread() || own_fds_has(fd))
-		return fd;
-	f = file_new(FILE_EPOLL);
-	if (f && fd_install(fd, f) < 0)
-		file_put(f);
-	return fd;
-}
-
-long on_epoll_create(int size, const void *caller)
-{
-	int fd = libc.epoll_create(size);
-
-	if (fd < 0 && fd_new_can_retry(errno))
-		fd = libc.epoll_create(size);
-	return HELD(created(fd, caller));
-}
-
-long on_epoll_create1(int flags, const void *caller)
-{
-	int fd = libc.epoll_create1(flags);
-
-	if (fd < 0 && fd_new_can_retry(errno))
-		fd = libc.epoll_create1(flags);
-	return HELD(created(fd, caller));
-}
-
-static struct watch *find_watch(struct file *epoll, struct file *f, int fd)
-{
-	struct watch *w;
-
-	LIST_FOREACH(w, &f->watchers, in_file)
-		if (w->epoll == epoll && w->fd == fd)
-			return w;
-	return NULL;
-}
-
-/* A wake-up source or exclusive wake-up means nothing to the stack. */
-static uint32_t stack_events(uint32_t events)
-{
-	return events & ~(uint32_t)(EPOLLEXCLUSIVE | EPOLLWAKEUP);
-}
-
-static int add(struct file *epoll, int epfd, struct file *f, int fd, struct epoll_event *ev)
-{
-	bool in_kernel = (f->sock.halves & HALF_KERNEL) != 0;
-	struct watch *w;
-	int r = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
-
-	if (r < 0)
-		return r;
-
-	if (find_watch(epoll, f, fd))
-		return -EEXIST;
-	if (in_kernel && libc.epoll_ctl(epfd, EPOLL_CTL_ADD, fd, ev) < 0)
-		return -errno;
-	r = watch_new(&epoll->epoll.set, epoll, f, fd, stack_events(ev->events), ev->data.u64, &w);
-	if (r < 0) {
-		if (in_kernel)
-			libc.epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
-		return r;
-	}
-	w->in_kernel = in_kernel;
-	if (in_kernel)
-		atomic_fetch_add(&epoll->epoll.n_kernel, 1);
-	return 0;
-}
-
-static int modify(struct file *epoll, int epfd, struct file *f, int fd, struct epoll_event *ev)
-{
-	struct watch *w = find_watch(epoll, f, fd);
-
-	if (w == NULL)
-		return -ENOENT;
-	if ((ev->events & EPOLLEXCLUSIVE) || (w->events & EPOLLEXCLUSIVE))
-		return -EINVAL;
-	if (w->in_kernel && libc.epoll_ctl(epfd, EPOLL_CTL_MOD, fd, ev) < 0)
-		return -errno;
-	w->events = stack_events(ev->events);
-	w->data = ev->data.u64;
-	return w->ready ? ready_mod(w->ready, w->events, w->data) : 0;
-}
-
-static int forget(struct file *epoll, int epfd, struct file *f, int fd)
-{
-	struct watch *w = find_watch(epoll, f, fd);
-
-	if (w == NULL)
-		return -ENOENT;
-	if (w->in_kernel)
-		libc.epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
-	watch_free(w);
-	return 0;
-}
-
-static long control_kernel(struct file *epoll, int epfd, int op, int fd, struct epoll_event *ev)
-{
-	long r = libc_result(libc.epoll_ctl(epfd, op, fd, ev));
-
-	if (r == 0 && op == EPOLL_CTL_ADD)
-		atomic_fetch_add(&epoll->epoll.n_kernel, 1);
-	else if (r == 0 && op == EPOLL_CTL_DEL)
-		atomic_fetch_sub(&epoll->epoll.n_kernel, 1);
-	return r;
-}
-
-long on_epoll_ctl(struct file *epoll, int epfd, int op, int fd, struct epoll_event *ev)
-{
-	struct file *f = fd_get(fd);
-	long r;
-
-	if (f == &fd_free)
-		return -EBADF;
-	if (f == NULL || f->kind != FILE_SOCK) {
-		if (f && f != epoll && epoll_must_nest(f))
-			epoll_nest(f);
-		r = control_kernel(epoll, epfd, op, fd, ev);
-		if (f)
-			file_put(f);
-		return r;
-	}
-	if (ev == NULL && op != EPOLL_CTL_DEL) {
-		file_put(f);
-		return -EFAULT;
-	}
-	fd_lock();
-	switch (op) {
-	case EPOLL_CTL_ADD:
-		r = add(epoll, epfd, f, fd, ev);
-		break;
-	case EPOLL_CTL_MOD:
-		r = modify(epoll, epfd, f, fd, ev);
-		break;
-	case EPOLL_CTL_DEL:
-		r = forget(epoll, epfd, f, fd);
-		break;
-	default:
-		r = -EINVAL;
-	}
-	fd_unlock();
-	file_put(f);
-	return r;
-}
-
 /* --- wait ------------------------------------------------------------------------------------------- */
 
 /* One of its sockets waits for packets, and the data path has not been started yet. */
@@ -288,23 +138,37 @@ static int ask_kernel(struct file *f, int epfd, struct epoll_event *evs, int max
 
 	atomic_store_explicit(&f->epoll.kernel_asked, clock_ticks(), memory_order_relaxed);
 	if (n <= 0)
-		return 0;
+		return n < 0 && errno == EFAULT ? -EFAULT : 0;
 	n = drop_tags(evs, n);
 	if (n > 0)
 		socket_kernel_spoke();
 	return n;
 }
 
+/*
+ * What is collected must not get lost for want of memory: no more than there is room for. COLLECT_MAX
+ * events span two pages at most, so a look at both ends does.
+ */
 static int collect(struct ready_set *set, struct epoll_event *evs, int max)
 {
 	struct ready_event ready[COLLECT_MAX];
-	int n = ready_collect(set, ready, max < COLLECT_MAX ? max : COLLECT_MAX);
+	struct epoll_event answer[COLLECT_MAX];
+	int n;
 
+	if (!ready_has_some(set))
+		return 0;
+	if (max > COLLECT_MAX)
+		max = COLLECT_MAX;
+	if (!user_touch(evs) || !user_touch((char *)(evs + max) - 1))
+		max = (int)(user_extent(evs, (size_t)max * sizeof(*evs), true) / sizeof(*evs));
+	if (max == 0)
+		return -EFAULT;
+	n = ready_collect(set, ready, max);
 	for (int i = 0; i < n; i++) {
-		evs[i].events = ready[i].events;
-		evs[i].data.u64 = ready[i].data;
+		answer[i].events = ready[i].events;
+		answer[i].data.u64 = ready[i].data;
 	}
-	return n;
+	return user_copy(evs, answer, (size_t)n * sizeof(*evs)) ? n : -EFAULT;
 }
 
 /* Once round both halves. `exact`: an empty answer must be true now, not WAIT_KERNEL_US ago. */
@@ -318,9 +182,15 @@ static int gather(struct file *f, int epfd, struct ready_set *set, struct epoll_
 	if (has_kernel && (max > 1 || !f->epoll.kernel_was_last) &&
 		clock_kernel_due(&f->epoll.kernel_asked))
 		n = ask_kernel(f, epfd, evs, max > 1 ? max / 2 : 1);
+	if (n < 0)
+		return n;
 	f->epoll.kernel_was_last = n > 0;
-	if (n < max)
-		n += collect(set, evs + n, max - n);
+	if (n < max) {
+		int r = collect(set, evs + n, max - n);
+
+		if (r > 0 || n == 0)
+			n += r;
+	}
 	if (n == 0 && has_kernel && exact)
 		n = ask_kernel(f, epfd, evs, max);
 	return n;
@@ -346,7 +216,7 @@ static long wait_both(struct file *f, int epfd, struct epoll_event *evs, int max
 	for (;;) {
 		ready_run(set);
 		n = gather(f, epfd, set, evs, max, exact);
-		if (n > 0)
+		if (n != 0)
 			return n;
 		r = wait_check(w);
 		if (r < 0)
@@ -423,13 +293,17 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 static long epoll_wait_ns(struct file *f, int epfd, struct epoll_event *evs, int max, uint64_t ns,
 	const sigset_t *mask)
 {
+	sigset_t room;
 	struct wait w;
 	long n;
 
 	if (max <= 0 || max > EVENTS_MAX)
 		return -EINVAL;
-	if (evs == NULL)
-		return -EFAULT;
+	if (mask) {
+		if (poll_get_mask(&room, mask) < 0)
+			return -EFAULT;
+		mask = &room;
+	}
 	boot_check_end();
 	if (must_attach(f))
 		boot_attach();
@@ -462,10 +336,13 @@ long on_epoll_pwait(struct file *f, int epfd, struct epoll_event *evs, int max, 
 long on_epoll_pwait2(struct file *f, int epfd, struct epoll_event *evs, int max,
 	const struct timespec *timeout, const sigset_t *mask)
 {
-	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
-			       (uint64_t)timeout->tv_nsec >= NS_PER_S))
+	struct timespec ts;
+
+	if (timeout && user_get(&ts, timeout, sizeof(ts)) < 0)
+		return -EFAULT;
+	if (timeout && !wait_is_valid(&ts))
 		return -EINVAL;
-	return epoll_wait_ns(f, epfd, evs, max, wait_ns(timeout), mask);
+	return epoll_wait_ns(f, epfd, evs, max, wait_ns(timeout ? &ts : NULL), mask);
 }
 
 /* --- end ---------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/thread.h"
+#include "stack/user.h"
 
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -125,14 +126,21 @@ long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 			return -EINVAL;
 		return libc_result(libc.sendfile64(out, in, offset, n));
 	}
-	at = offset ? *offset : lseek64(in, 0, SEEK_CUR);
+	at = -1;
+	if (offset && !user_copy(&at, offset, sizeof(at))) {
+		call_leave(f);
+		return -EFAULT;
+	}
+	if (offset == NULL)
+		at = lseek64(in, 0, SEEK_CUR);
 	r = at < 0 ? (offset ? -EINVAL : (errno == ESPIPE ? -EINVAL : -errno)) :
 		     copy_to_socket(f, out, in, at, n);
 	if (r > 0) {
+		at += r;
 		if (offset)
-			*offset = at + r;
+			r = user_copy(offset, &at, sizeof(at)) ? r : -EFAULT;
 		else
-			lseek64(in, at + r, SEEK_SET);
+			lseek64(in, at, SEEK_SET);
 	}
 	call_leave(f);
 	return r;

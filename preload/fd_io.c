@@ -6,65 +6,29 @@
  * everything" and SIGPIPE are made here.
  */
 #include "preload/boot.h"
+#include "preload/buffers.h"
 #include "preload/calls.h"
 #include "preload/route.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "stack/sock.h"
+#include "stack/user.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A place in a list of buffers: `iov[0]` from `skip` on. */
-struct cursor {
-	const struct iovec *iov;
-	int n;
-	size_t skip;
-};
-
-static void cursor_advance(struct cursor *c, size_t done)
-{
-	c->skip += done;
-	while (c->n > 0 && c->skip >= c->iov->iov_len) {
-		c->skip -= c->iov->iov_len;
-		c->iov++;
-		c->n--;
-	}
-}
-
-/* The buffers from here on; the rest of a begun one comes alone. */
-static const struct iovec *cursor_view(const struct cursor *c, struct iovec *part, int *n)
-{
-	if (c->skip == 0) {
-		*n = c->n;
-		return c->iov;
-	}
-	part->iov_base = (char *)c->iov->iov_base + c->skip;
-	part->iov_len = c->iov->iov_len - c->skip;
-	*n = 1;
-	return part;
-}
-
-/* Bytes in all, or -EINVAL as readv(2) says. */
-static ssize_t iov_total(const struct iovec *iov, size_t n)
-{
-	size_t total = 0;
-
-	if (n > IOV_MAX)
-		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		if (iov[i].iov_len > SSIZE_MAX - total)
-			return -EINVAL;
-		total += iov[i].iov_len;
-	}
-	return (ssize_t)total;
-}
-
 static uint64_t timeout_of(uint64_t ns)
 {
 	return ns ? ns : WAIT_FOREVER;
 }
+
+/* Of a struct msghdr: what recvmsg() writes back beside the address. */
+enum {
+	ANSWER_BYTES = offsetof(struct msghdr, msg_flags) + sizeof(int) -
+		offsetof(struct msghdr, msg_controllen),
+};
+_Static_assert(ANSWER_BYTES == sizeof(size_t) + sizeof(int), "msg_flags follows msg_controllen");
 
 /* --- receive -------------------------------------------------------------------------------------- */
 
@@ -139,11 +103,10 @@ static ssize_t receive_wait(struct file *f, int fd, struct cursor c, int flags, 
 	return got > 0 ? got : r;
 }
 
-static ssize_t receive(struct file *f, int fd, const struct iovec *iov, size_t n, int flags,
-	struct incoming *in)
+static ssize_t receive(struct file *f, int fd, const struct buffers *b, int flags, struct incoming *in)
 {
-	struct cursor c = {iov, (int)n, 0};
-	ssize_t total, r;
+	struct cursor c = {b->iov, b->n, 0};
+	ssize_t r;
 
 	in->has_from = false;
 	in->kernel_len = 0;
@@ -152,12 +115,11 @@ static ssize_t receive(struct file *f, int fd, const struct iovec *iov, size_t n
 		return -EINVAL;
 	if (flags & MSG_ERRQUEUE)
 		return -EAGAIN;
-	total = iov_total(iov, n);
-	if (total < 0 || (total == 0 && !f->sock.is_udp))
-		return total;
+	if (b->total == 0 && !f->sock.is_udp)
+		return 0;
 
-	r = receive_now(f, fd, iov, (int)n, flags, in);
-	if (r > 0 && (!(flags & MSG_WAITALL) || r == total || f->sock.is_udp || flags & MSG_PEEK))
+	r = receive_now(f, fd, b->iov, b->n, flags, in);
+	if (r > 0 && (!(flags & MSG_WAITALL) || r == b->total || f->sock.is_udp || flags & MSG_PEEK))
 		return r;
 	if (r == 0 || (r < 0 && r != -EAGAIN))
 		return r;
@@ -177,11 +139,7 @@ static int copy_source(const struct file *f, const struct incoming *in, struct s
 {
 	if (in->has_from)
 		return socket_copy_addr(f, &in->from, addr, addrlen);
-	if (addrlen == NULL)
-		return -EFAULT;
-	memcpy(addr, &in->kernel_from, *addrlen < in->kernel_len ? *addrlen : in->kernel_len);
-	*addrlen = in->kernel_len;
-	return 0;
+	return socket_put_addr(&in->kernel_from, in->kernel_len, addr, addrlen);
 }
 
 static bool is_kernel_only(struct file *f)
@@ -192,18 +150,25 @@ static bool is_kernel_only(struct file *f)
 long on_readv(struct file *f, int fd, const struct iovec *iov, int iovcnt)
 {
 	struct incoming in;
+	struct buffers b;
+	long r;
 
 	if (is_kernel_only(f))
 		return CALL_WAITS(f, libc.readv(fd, iov, iovcnt));
 	if (f->sock.is_dead)
 		return -EIO;
-	if (iovcnt < 0)
-		return -EINVAL;
-	return receive(f, fd, iov, iovcnt, 0, &in);
+	r = iovcnt < 0 ? -EINVAL : buffers_get(&b, iov, (size_t)iovcnt);
+	if (r < 0)
+		return r;
+	r = receive(f, fd, &b, 0, &in);
+	buffers_end(&b);
+	return r;
 }
 
 long on_read(struct file *f, int fd, void *buf, size_t n)
 {
+	if (!buffers_possible(buf, n))
+		return -EFAULT;
 	return on_recvfrom(f, fd, buf, n, 0, NULL, NULL);
 }
 
@@ -215,15 +180,16 @@ long on_recv(struct file *f, int fd, void *buf, size_t n, int flags)
 long on_recvfrom(struct file *f, int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
 	socklen_t *addrlen)
 {
-	struct iovec iov = {buf, n > SSIZE_MAX ? SSIZE_MAX : n};
 	struct incoming in;
+	struct buffers b;
 	ssize_t r;
 
 	if (is_kernel_only(f))
 		return CALL_WAITS(f, libc.recvfrom(fd, buf, n, flags, addr, addrlen));
 	if (f->sock.is_dead)
 		return -EIO;
-	r = receive(f, fd, &iov, 1, flags, &in);
+	buffers_one(&b, buf, n);
+	r = receive(f, fd, &b, flags, &in);
 	if (r >= 0 && addr) {
 		int err = copy_source(f, &in, addr, addrlen);
 
@@ -232,42 +198,82 @@ long on_recvfrom(struct file *f, int fd, void *buf, size_t n, int flags, struct 
 	return r;
 }
 
+/* What recvmsg() and sendmsg() have in common; as buffers_get(), and -EMSGSIZE. */
+static int message_get(struct msghdr *m, struct buffers *b, const struct msghdr *program)
+{
+	int r = user_get(m, program, sizeof(*m));
+
+	if (r < 0)
+		return r;
+	if (m->msg_name == NULL)
+		m->msg_namelen = 0;
+	if ((int)m->msg_namelen < 0)
+		return -EINVAL;
+	if (m->msg_iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	return buffers_get(b, m->msg_iov, m->msg_iovlen);
+}
+
 long on_recvmsg(struct file *f, int fd, struct msghdr *msg, int flags)
 {
+	/* msg_controllen and msg_flags of the answer, which lie side by side. */
+	struct {
+		size_t controllen;
+		int flags;
+	} answer = {0};
 	struct incoming in;
+	struct buffers b;
+	struct msghdr m;
 	ssize_t r;
+	int err = 0;
 
 	if (is_kernel_only(f))
 		return CALL_WAITS(f, libc.recvmsg(fd, msg, flags));
 	if (f->sock.is_dead)
 		return -EIO;
-	r = receive(f, fd, msg->msg_iov, msg->msg_iovlen, flags, &in);
+	r = message_get(&m, &b, msg);
 	if (r < 0)
 		return r;
-	msg->msg_flags = in.flags;
-	msg->msg_controllen = 0;
-	if (msg->msg_name == NULL) {
-		msg->msg_namelen = 0;
+	r = receive(f, fd, &b, flags, &in);
+	buffers_end(&b);
+	if (r < 0)
 		return r;
-	}
-	int err = copy_source(f, &in, msg->msg_name, &msg->msg_namelen);
+	if (m.msg_name)
+		err = copy_source(f, &in, m.msg_name, &msg->msg_namelen);
+	answer.flags = in.flags;
+	if (err == 0)
+		err = user_put(&msg->msg_controllen, &answer, ANSWER_BYTES);
 	return err < 0 ? err : r;
+}
+
+static long put_length(struct mmsghdr *msg, long r)
+{
+	unsigned int len = (unsigned int)r;
+
+	return user_put(&msg->msg_len, &len, sizeof(len));
 }
 
 long on_recvmmsg(struct file *f, int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 	struct timespec *timeout)
 {
-	uint64_t wait = wait_ns(timeout), start = clock_ns();
+	uint64_t wait, start = clock_ns();
+	struct timespec limit;
 	unsigned int i;
 	long r = 0;
 
 	if (is_kernel_only(f))
 		return CALL_WAITS(f, libc.recvmmsg(fd, msgs, n, flags, timeout));
+	if (timeout && !user_copy(&limit, timeout, sizeof(limit)))
+		return -EFAULT;
+	if (timeout && !wait_is_valid(&limit))
+		return -EINVAL;
+	wait = wait_ns(timeout ? &limit : NULL);
 	for (i = 0; i < n && i < IOV_MAX; i++) {
 		r = on_recvmsg(f, fd, &msgs[i].msg_hdr, flags & ~MSG_WAITFORONE);
+		if (r >= 0)
+			r = put_length(&msgs[i], r);
 		if (r < 0)
 			break;
-		msgs[i].msg_len = (unsigned int)r;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 		/* The kernel, too, looks at the time only between datagrams. */
@@ -321,20 +327,17 @@ static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
 	return sent > 0 ? sent : broken_pipe(f, flags, r);
 }
 
-static ssize_t transmit(struct file *f, int fd, const struct iovec *iov, size_t n, int flags,
+static ssize_t transmit(struct file *f, int fd, const struct buffers *b, int flags,
 	const struct sockaddr_in *to)
 {
 	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_relaxed);
-	struct cursor c = {iov, (int)n, 0};
-	ssize_t total, r;
+	struct cursor c = {b->iov, b->n, 0};
+	ssize_t r;
 
 	if (flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	total = iov_total(iov, n);
-	if (total < 0)
-		return total;
-	r = sock_send(s, iov, (int)n, flags & MSG_MORE, to);
-	if (r == total || f->sock.is_nonblock || (flags & MSG_DONTWAIT))
+	r = sock_send(s, b->iov, b->n, flags & MSG_MORE, to);
+	if (r == b->total || f->sock.is_nonblock || (flags & MSG_DONTWAIT))
 		return r < 0 ? broken_pipe(f, flags, r) : r;
 	if (r < 0 && r != -EAGAIN)
 		return broken_pipe(f, flags, r);
@@ -343,51 +346,72 @@ static ssize_t transmit(struct file *f, int fd, const struct iovec *iov, size_t 
 	return transmit_wait(f, fd, c, flags, to, r > 0 ? r : 0);
 }
 
-/* Which half takes a datagram to `to` (NULL: where the socket is connected to, or a stream)? */
+/* Which half takes a datagram to `addr` (NULL: where the socket is connected to, or a stream)? */
 static bool leaves_by_kernel(struct file *f, const struct sockaddr *addr, socklen_t addrlen)
 {
+	struct sockaddr_storage any;
 	struct sockaddr_in in;
 
 	if (!(f->sock.halves & HALF_KERNEL))
 		return false;
 	if (!(f->sock.halves & HALF_STACK) || !f->sock.is_udp || addr == NULL)
 		return true;
-	if (socket_ipv4(f, addr, addrlen, &in) && route_to_stack(in.sin_addr.s_addr) &&
+	if (socket_get_addr(&any, addr, addrlen) < 0)
+		return true; /* it says so, too */
+	if (socket_ipv4(f, &any, addrlen, &in) && route_to_stack(in.sin_addr.s_addr) &&
 		socket_stack(f))
 		return false;
 	f->sock.kernel_active = true; /* answers will come to the kernel half */
 	return true;
 }
 
-static ssize_t transmit_to(struct file *f, int fd, const struct iovec *iov, size_t n, int flags,
+static ssize_t transmit_to(struct file *f, int fd, const struct buffers *b, int flags,
 	const struct sockaddr *addr, socklen_t addrlen)
 {
+	struct sockaddr_storage any;
 	struct sockaddr_in to;
+	int r;
 
 	if (f->sock.is_dead || atomic_load(&f->sock.sock) == NULL)
 		return f->sock.is_dead ? -EIO : -ENOTCONN;
+	if (addr == NULL)
+		return transmit(f, fd, b, flags, NULL);
+	r = socket_get_addr(&any, addr, addrlen);
+	if (r < 0)
+		return r;
 	/* Streams ignore an address, as in Linux. */
-	if (addr == NULL || !f->sock.is_udp)
-		return transmit(f, fd, iov, n, flags, NULL);
-	if (!socket_ipv4(f, addr, addrlen, &to))
+	if (!f->sock.is_udp)
+		return transmit(f, fd, b, flags, NULL);
+	if (!socket_ipv4(f, &any, addrlen, &to))
 		return addrlen < sizeof(to) ? -EINVAL : -EAFNOSUPPORT;
-	return transmit(f, fd, iov, n, flags, &to);
+	return transmit(f, fd, b, flags, &to);
 }
 
 long on_write(struct file *f, int fd, const void *buf, size_t n)
 {
-	struct iovec iov = {(void *)buf, n > SSIZE_MAX ? SSIZE_MAX : n};
+	struct buffers b;
 
 	if (leaves_by_kernel(f, NULL, 0))
 		return CALL_WAITS(f, libc.write(fd, buf, n));
-	return transmit_to(f, fd, &iov, 1, 0, NULL, 0);
+	if (!buffers_possible(buf, n))
+		return -EFAULT;
+	buffers_one(&b, buf, n);
+	return transmit_to(f, fd, &b, 0, NULL, 0);
 }
 
 long on_writev(struct file *f, int fd, const struct iovec *iov, int iovcnt)
 {
+	struct buffers b;
+	long r;
+
 	if (leaves_by_kernel(f, NULL, 0))
 		return CALL_WAITS(f, libc.writev(fd, iov, iovcnt));
-	return iovcnt < 0 ? -EINVAL : transmit_to(f, fd, iov, iovcnt, 0, NULL, 0);
+	r = iovcnt < 0 ? -EINVAL : buffers_get(&b, iov, (size_t)iovcnt);
+	if (r < 0 || iovcnt == 0)
+		return r;
+	r = transmit_to(f, fd, &b, 0, NULL, 0);
+	buffers_end(&b);
+	return r;
 }
 
 long on_send(struct file *f, int fd, const void *buf, size_t n, int flags)
@@ -398,21 +422,44 @@ long on_send(struct file *f, int fd, const void *buf, size_t n, int flags)
 long on_sendto(struct file *f, int fd, const void *buf, size_t n, int flags,
 	const struct sockaddr *addr, socklen_t addrlen)
 {
-	struct iovec iov = {(void *)buf, n > SSIZE_MAX ? SSIZE_MAX : n};
+	struct buffers b;
 
 	if (leaves_by_kernel(f, addr, addrlen))
 		return CALL_WAITS(f, libc.sendto(fd, buf, n, flags, addr, addrlen));
-	return transmit_to(f, fd, &iov, 1, flags, addr, addrlen);
+	buffers_one(&b, buf, n);
+	return transmit_to(f, fd, &b, flags, addr, addrlen);
+}
+
+/* Control data is not used, but it must be there. */
+static int ignore_control(const struct msghdr *m)
+{
+	if (m->msg_controllen == 0)
+		return 0;
+	if (m->msg_controllen > INT_MAX)
+		return -ENOBUFS;
+	if (user_extent(m->msg_control, m->msg_controllen, false) < m->msg_controllen)
+		return -EFAULT;
+	boot_say_once("sendmsg: control data is ignored on sockets of the stack");
+	return 0;
 }
 
 long on_sendmsg(struct file *f, int fd, const struct msghdr *msg, int flags)
 {
-	if (leaves_by_kernel(f, msg->msg_name, msg->msg_namelen))
+	struct buffers b;
+	struct msghdr m;
+	long r;
+
+	if (leaves_by_kernel(f, NULL, 0) && !f->sock.is_udp)
 		return CALL_WAITS(f, libc.sendmsg(fd, msg, flags));
-	if (msg->msg_controllen > 0)
-		boot_say_once("sendmsg: control data is ignored on sockets of the stack");
-	return transmit_to(f, fd, msg->msg_iov, msg->msg_iovlen, flags, msg->msg_name,
-		msg->msg_namelen);
+	r = message_get(&m, &b, msg);
+	if (r < 0)
+		return r;
+	if (leaves_by_kernel(f, m.msg_name, m.msg_namelen))
+		r = CALL_WAITS(f, libc.sendmsg(fd, msg, flags));
+	else if ((r = ignore_control(&m)) == 0)
+		r = transmit_to(f, fd, &b, flags, m.msg_name, m.msg_namelen);
+	buffers_end(&b);
+	return r;
 }
 
 long on_sendmmsg(struct file *f, int fd, struct mmsghdr *msgs, unsigned int n, int flags)
@@ -422,9 +469,10 @@ long on_sendmmsg(struct file *f, int fd, struct mmsghdr *msgs, unsigned int n, i
 
 	for (i = 0; i < n && i < IOV_MAX; i++) {
 		r = on_sendmsg(f, fd, &msgs[i].msg_hdr, flags);
+		if (r >= 0)
+			r = put_length(&msgs[i], r);
 		if (r < 0)
 			break;
-		msgs[i].msg_len = (unsigned int)r;
 	}
 	return i ? (long)i : r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Socket options, fcntl and ioctl.
+ * Socket options, names, fcntl and ioctl.
  *
  * While the kernel half can still become the socket (undecided, or bound to any address) it gets
  * every option and its answer counts; the stack half gets the same, now or when it is made. Once
@@ -13,6 +13,7 @@
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "stack/sock.h"
+#include "stack/user.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -86,16 +87,19 @@ static bool is_flag(int level, int name, const void *val, socklen_t len)
 				     level == IPPROTO_TCP && name == TCP_NODELAY;
 }
 
-static int set_on_file(struct file *f, int fd, int level, int name, const void *val, socklen_t len)
+static int set_on_file(struct file *f, int fd, int level, int name, const void *program, socklen_t len)
 {
+	char val[OPTION_LEN_MAX];
 	int r = 0;
 
 	if (!(f->sock.halves & HALF_STACK))
-		return (int)libc_result(libc.setsockopt(fd, level, name, val, len));
+		return (int)libc_result(libc.setsockopt(fd, level, name, program, len));
 	if (f->sock.is_dead)
 		return -EIO;
-	if (val == NULL && len > 0)
-		return -EFAULT;
+	if ((int)len < 0)
+		return -EINVAL;
+	if (user_get(val, program, len < sizeof(val) ? len : sizeof(val)) < 0)
+		return len < sizeof(int) ? -EINVAL : -EFAULT;
 	if (socket_is_lazy(f) && !is_flag(level, name, val, len))
 		r = socket_make_kernel(f);
 	if (r < 0)
@@ -104,7 +108,9 @@ static int set_on_file(struct file *f, int fd, int level, int name, const void *
 	/* Without a stack half the kernel's also keeps the value for getsockopt(). */
 	if (!socket_is_lazy(f) &&
 		((f->sock.halves & HALF_KERNEL) || atomic_load(&f->sock.sock) == NULL))
-		r = (int)libc_result(libc.setsockopt(fd, level, name, val, len));
+		r = (int)libc_result(libc.setsockopt(fd, level, name, program, len));
+	if (len > sizeof(val))
+		len = sizeof(val);
 	if (r == 0 && is_timeout(level, name))
 		r = set_timeout(name == SO_RCVTIMEO ? &f->sock.recv_timeout_ns :
 						      &f->sock.send_timeout_ns,
@@ -201,18 +207,61 @@ static int get_known(struct file *f, int level, int name, void *val, socklen_t *
 long on_getsockopt(struct file *f, int fd, int level, int name, void *val, socklen_t *len)
 {
 	struct sock *s = atomic_load(&f->sock.sock);
+	char room[OPTION_LEN_MAX];
+	socklen_t n;
 	int r;
 
 	if (f->sock.is_dead)
 		return -EIO;
 	if ((f->sock.halves & HALF_KERNEL) || s == NULL)
 		return libc_result(libc.getsockopt(fd, level, name, val, len));
-	if (val == NULL || len == NULL)
-		return -EFAULT;
-	if ((int)*len < 0)
+	r = user_get(&n, len, sizeof(n));
+	if (r < 0)
+		return r;
+	if ((int)n < 0)
 		return -EINVAL;
-	r = get_known(f, level, name, val, len);
-	return r == -ENOPROTOOPT ? sock_getopt(s, level, name, val, len) : r;
+	if (n > sizeof(room))
+		n = sizeof(room);
+	r = get_known(f, level, name, room, &n);
+	if (r == -ENOPROTOOPT)
+		r = sock_getopt(s, level, name, room, &n);
+	if (r < 0)
+		return r;
+	r = user_put(val, room, n < sizeof(room) ? n : sizeof(room));
+	return r < 0 ? r : user_put(len, &n, sizeof(n));
+}
+
+/* --- names ---------------------------------------------------------------------------------------- */
+
+long on_getsockname(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
+{
+	struct sockaddr_in in = f->sock.local;
+	struct sock *s = atomic_load(&f->sock.sock);
+
+	if (f->sock.halves & HALF_KERNEL)
+		return libc_result(libc.getsockname(fd, addr, addrlen));
+	/* Port 0 on the stack's address: only the stack can choose it. */
+	if (s == NULL && in.sin_port == 0)
+		s = socket_stack(f);
+	if (s)
+		sock_name(s, &in);
+	return socket_copy_addr(f, &in, addr, addrlen);
+}
+
+long on_getpeername(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
+{
+	struct sock *s = atomic_load(&f->sock.sock);
+	struct sockaddr_in in;
+	int r;
+
+	if (f->sock.halves & HALF_KERNEL)
+		return libc_result(libc.getpeername(fd, addr, addrlen));
+	if (s == NULL)
+		return -ENOTCONN;
+	r = sock_peer(s, &in);
+	if (r < 0)
+		return r;
+	return socket_copy_addr(f, &in, addr, addrlen);
 }
 
 /* --- fcntl ------------------------------------------------------------------------------------------ */
@@ -310,10 +359,12 @@ long on_fcntl(int fd, int cmd, void *arg, const void *caller)
 static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 {
 	struct sock *s = atomic_load(&f->sock.sock);
-	int r;
+	int r, value = 0;
 
-	if (request == FIONBIO)
-		return set_nonblock(f, fd, *(int *)arg != 0);
+	if (request == FIONBIO) {
+		r = user_get(&value, arg, sizeof(value));
+		return r < 0 ? r : set_nonblock(f, fd, value != 0);
+	}
 	r = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
 	if (r < 0)
 		return r;
@@ -323,13 +374,13 @@ static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 	if (request == FIONREAD) {
 		if (f->sock.is_listening)
 			return -EINVAL;
-		*(int *)arg = (int)sock_inq(s);
-		if (*(int *)arg == 0 && socket_has_kernel(f))
+		value = (int)sock_inq(s);
+		if (value == 0 && socket_has_kernel(f))
 			return libc_result(libc.ioctl(fd, request, arg));
-	} else {
-		*(int *)arg = request == SIOCOUTQ ? (int)sock_outq(s) : 0;
+	} else if (request == SIOCOUTQ) {
+		value = (int)sock_outq(s);
 	}
-	return 0;
+	return user_put(arg, &value, sizeof(value));
 }
 
 long on_sockatmark(struct file *f, int fd)

@@ -21,6 +21,7 @@
 #include "preload/watch.h"
 #include "stack/ready.h"
 #include "stack/sock.h"
+#include "stack/user.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -154,11 +155,37 @@ bool poll_is_ours(int fd)
 	return f && (f == &fd_free || f->kind == FILE_SOCK);
 }
 
+struct look {
+	const struct pollfd *fds;
+	nfds_t n;
+	volatile bool found;
+};
+
+/* Under user_try(): no locks, so what must be nested is found by the second look. */
+static void look(void *arg)
+{
+	struct look *l = arg;
+
+	for (nfds_t i = 0; i < l->n && !l->found; i++)
+		l->found = fd_peek(l->fds[i].fd) != NULL;
+}
+
+/* False also where the list is not there: the kernel says so. */
 static bool any_ours(const struct pollfd *fds, nfds_t n)
 {
-	for (nfds_t i = 0; i < n; i++)
-		if (poll_is_ours(fds[i].fd))
+	struct look l = {fds, n, false};
+	int only;
+
+	if (n == 1)
+		return user_copy(&only, &fds->fd, sizeof(only)) && poll_is_ours(only);
+	if (!user_try(look, &l) || !l.found)
+		return false;
+	for (nfds_t i = 0; i < n; i++) {
+		int fd;
+
+		if (user_get(&fd, &fds[i].fd, sizeof(fd)) == 0 && poll_is_ours(fd))
 			return true;
+	}
 	return false;
 }
 
@@ -339,6 +366,28 @@ static long poll_kernel(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const
 	return libc_result(libc.ppoll(fds, n, timeout_ns == WAIT_FOREVER ? NULL : &ts, mask));
 }
 
+struct result {
+	struct pollfd *fds;
+	const struct poll_call *call;
+};
+
+static void write_result(void *arg)
+{
+	const struct result *r = arg;
+
+	for (nfds_t i = 0; i < r->call->n; i++)
+		r->fds[i].revents = r->call->fds[i].revents;
+}
+
+static bool give_result(struct pollfd *fds, const struct poll_call *c)
+{
+	struct result r = {fds, c};
+
+	if (c->n == 1)
+		return user_copy(&fds->revents, &c->fds->revents, sizeof(fds->revents));
+	return user_try(write_result, &r);
+}
+
 static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const sigset_t *mask)
 {
 	struct poll_call *c;
@@ -350,11 +399,13 @@ static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const 
 		call_leave(NULL);
 		return -ENOMEM;
 	}
-	memcpy(c->fds, fds, n * sizeof(*fds));
-	r = poll_do(c, timeout_ns, mask);
+	if (user_copy(c->fds, fds, n * sizeof(*fds)))
+		r = poll_do(c, timeout_ns, mask);
+	else
+		r = -EFAULT;
 	if (r != -EBADF) {
-		for (nfds_t i = 0; i < n && r >= 0; i++)
-			fds[i].revents = c->fds[i].revents;
+		if (r >= 0 && !give_result(fds, c))
+			r = -EFAULT;
 		poll_end(c);
 	}
 	call_leave(NULL);
@@ -375,9 +426,19 @@ long on_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 
 long on_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
+	struct timespec ts;
+	sigset_t room;
+
+	/* libc's function reads the timeout itself. */
+	if (timeout && user_get(&ts, timeout, sizeof(ts)) < 0)
+		return -EFAULT;
 	if (!any_ours(fds, n))
 		return libc_result(libc.ppoll(fds, n, timeout, mask));
-	return poll_is_valid(timeout) ? poll_mixed(fds, n, wait_ns(timeout), mask) : -EINVAL;
+	if (mask && poll_get_mask(&room, mask) < 0)
+		return -EFAULT;
+	if (timeout && !wait_is_valid(&ts))
+		return -EINVAL;
+	return poll_mixed(fds, n, wait_ns(timeout ? &ts : NULL), mask ? &room : NULL);
 }
 
 static void check_bounds(nfds_t n, size_t size)

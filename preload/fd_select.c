@@ -30,113 +30,159 @@ static void clear_bits(fd_set *set, int n)
 		memset(set->fds_bits, 0, ((n + __NFDBITS - 1) / __NFDBITS) * sizeof(long));
 }
 
-static bool select_any_ours(int n, const fd_set *rd, const fd_set *wr, const fd_set *ex)
+/* One call, and what is found out about it. Its functions run under user_try(). */
+struct select {
+	int n;
+	fd_set *rd, *wr, *ex;
+	struct poll_call *call;
+	volatile nfds_t n_fds; /* bits that are set */
+	volatile bool has_known; /* one of them is in our table */
+	volatile long bits;      /* of the answer */
+};
+
+static short events_at(const struct select *s, int fd)
 {
-	for (int fd = 0; fd < n; fd++)
-		if ((has_bit(rd, fd) || has_bit(wr, fd) || has_bit(ex, fd)) && poll_is_ours(fd))
+	return (short)((has_bit(s->rd, fd) ? POLLIN : 0) | (has_bit(s->wr, fd) ? POLLOUT : 0) |
+		(has_bit(s->ex, fd) ? POLLPRI : 0));
+}
+
+static void look(void *arg)
+{
+	struct select *s = arg;
+
+	for (int fd = 0; fd < s->n; fd++) {
+		if (events_at(s, fd) == 0)
+			continue;
+		s->n_fds++;
+		s->has_known = s->has_known || fd_peek(fd) != NULL;
+	}
+}
+
+static void read_sets(void *arg)
+{
+	struct select *s = arg;
+	nfds_t i = 0;
+
+	for (int fd = 0; fd < s->n && i < s->call->n; fd++) {
+		short events = events_at(s, fd);
+
+		if (events)
+			s->call->fds[i++] = (struct pollfd){.fd = fd, .events = events};
+	}
+	s->call->n = i;
+}
+
+static void write_sets(void *arg)
+{
+	struct select *s = arg;
+	long bits = 0;
+
+	clear_bits(s->rd, s->n);
+	clear_bits(s->wr, s->n);
+	clear_bits(s->ex, s->n);
+	for (nfds_t i = 0; i < s->call->n; i++) {
+		const struct pollfd *p = &s->call->fds[i];
+
+		if ((p->events & POLLIN) && (p->revents & SELECT_RD) && ++bits)
+			put_bit(s->rd, p->fd);
+		if ((p->events & POLLOUT) && (p->revents & SELECT_WR) && ++bits)
+			put_bit(s->wr, p->fd);
+		if ((p->events & POLLPRI) && (p->revents & SELECT_EX) && ++bits)
+			put_bit(s->ex, p->fd);
+	}
+	s->bits = bits;
+}
+
+static bool is_ours(const struct poll_call *c)
+{
+	for (nfds_t i = 0; i < c->n; i++)
+		if (poll_is_ours(c->fds[i].fd))
 			return true;
 	return false;
 }
 
-/* The answer of `c` goes into the sets; the number of bits, or -EBADF for a closed number. */
-static long select_result(const struct poll_call *c, int n, fd_set *rd, fd_set *wr, fd_set *ex)
+/* The answer of the call goes into the sets; the number of bits, or -EBADF for a closed number. */
+static long give_answer(struct select *s)
 {
-	long bits = 0;
-
-	for (nfds_t i = 0; i < c->n; i++)
-		if (c->fds[i].revents & POLLNVAL)
+	for (nfds_t i = 0; i < s->call->n; i++)
+		if (s->call->fds[i].revents & POLLNVAL)
 			return -EBADF;
-	clear_bits(rd, n);
-	clear_bits(wr, n);
-	clear_bits(ex, n);
-	for (nfds_t i = 0; i < c->n; i++) {
-		short wanted = c->fds[i].events, got = c->fds[i].revents;
-
-		if ((wanted & POLLIN) && (got & SELECT_RD) && ++bits)
-			put_bit(rd, c->fds[i].fd);
-		if ((wanted & POLLOUT) && (got & SELECT_WR) && ++bits)
-			put_bit(wr, c->fds[i].fd);
-		if ((wanted & POLLPRI) && (got & SELECT_EX) && ++bits)
-			put_bit(ex, c->fds[i].fd);
-	}
-	return bits;
+	return user_try(write_sets, s) ? s->bits : -EFAULT;
 }
 
-static nfds_t select_count(int n, const fd_set *rd, const fd_set *wr, const fd_set *ex)
+/* -EAGAIN: the kernel can do all of it. */
+static long select_mixed(struct select *s, uint64_t timeout_ns, const sigset_t *mask)
 {
-	nfds_t count = 0;
-
-	for (int fd = 0; fd < n; fd++)
-		count += has_bit(rd, fd) || has_bit(wr, fd) || has_bit(ex, fd);
-	return count;
-}
-
-/* -EAGAIN as from poll_do(). */
-static long select_mixed(int n, fd_set *rd, fd_set *wr, fd_set *ex, uint64_t timeout_ns,
-	const sigset_t *mask)
-{
-	struct poll_call *c;
-	nfds_t i = 0;
 	long r;
 
 	call_enter(true);
-	c = poll_begin(select_count(n, rd, wr, ex));
-	if (c == NULL) {
+	s->call = poll_begin(s->n_fds);
+	if (s->call == NULL) {
 		call_leave(NULL);
 		return -ENOMEM;
 	}
-	for (int fd = 0; fd < n && i < c->n; fd++) {
-		short events = (has_bit(rd, fd) ? POLLIN : 0) | (has_bit(wr, fd) ? POLLOUT : 0) |
-			(has_bit(ex, fd) ? POLLPRI : 0);
-
-		if (events)
-			c->fds[i++] = (struct pollfd){.fd = fd, .events = events};
-	}
-	r = poll_do(c, timeout_ns, mask);
+	if (!user_try(read_sets, s))
+		r = -EFAULT;
+	else
+		r = is_ours(s->call) ? poll_do(s->call, timeout_ns, mask) : -EAGAIN;
 	if (r == -EBADF) {
-		r = -EINTR;
+		r = -EINTR; /* the call is gone */
 	} else {
 		if (r >= 0)
-			r = select_result(c, n, rd, wr, ex);
-		poll_end(c);
+			r = give_answer(s);
+		poll_end(s->call);
 	}
 	call_leave(NULL);
 	return r;
 }
 
-static long select_kernel(int n, fd_set *rd, fd_set *wr, fd_set *ex, uint64_t timeout_ns,
-	const sigset_t *mask)
+static long select_kernel(const struct select *s, const struct timespec *timeout, const sigset_t *mask)
 {
-	struct timespec ts = wait_timespec(timeout_ns);
+	return libc_result(libc.pselect(s->n, s->rd, s->wr, s->ex, timeout, mask));
+}
 
-	return libc_result(
-		libc.pselect(n, rd, wr, ex, timeout_ns == WAIT_FOREVER ? NULL : &ts, mask));
+/* Sets that are not there are the kernel's to complain about. */
+static long select_both(struct select *s, const struct timespec *timeout, const sigset_t *mask)
+{
+	sigset_t room;
+	long r = -EAGAIN;
+
+	if (s->n >= 0 && user_try(look, s) && s->has_known) {
+		if (mask && poll_get_mask(&room, mask) < 0)
+			return -EFAULT;
+		if (!wait_is_valid(timeout))
+			return -EINVAL;
+		r = select_mixed(s, wait_ns(timeout), mask ? &room : NULL);
+	}
+	return r == -EAGAIN ? select_kernel(s, timeout, mask) : r;
 }
 
 long on_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timeval *timeout)
 {
-	uint64_t ns = WAIT_FOREVER, start;
+	struct select s = {.n = n, .rd = rd, .wr = wr, .ex = ex};
+	struct timespec ts = {0};
+	struct timeval tv;
+	uint64_t start, ns;
 	long r;
 
-	if (n < 0 || !select_any_ours(n, rd, wr, ex))
-		return libc_result(libc.select(n, rd, wr, ex, timeout));
-	if (timeout) {
-		struct timespec ts = {timeout->tv_sec + timeout->tv_usec / 1000000,
-			timeout->tv_usec % 1000000 * 1000};
-
-		if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
-			return -EINVAL;
-		ns = wait_ns(&ts);
-	}
+	/* libc's function reads the timeout itself. */
+	if (timeout && user_get(&tv, timeout, sizeof(tv)) < 0)
+		return -EFAULT;
+	if (timeout == NULL)
+		return select_both(&s, NULL, NULL);
+	if (tv.tv_sec < 0 || tv.tv_usec < 0)
+		return -EINVAL;
+	ts.tv_sec = tv.tv_sec + tv.tv_usec / 1000000;
+	ts.tv_nsec = tv.tv_usec % 1000000 * 1000;
+	ns = wait_ns(&ts);
 	start = clock_ns();
-	r = select_mixed(n, rd, wr, ex, ns, NULL);
-	if (r == -EAGAIN)
-		r = select_kernel(n, rd, wr, ex, ns, NULL);
-	if (timeout && ns != WAIT_FOREVER) { /* Linux leaves what is left of it */
+	r = select_both(&s, &ts, NULL);
+	if (ns != WAIT_FOREVER) { /* Linux leaves what is left of it, where it can */
 		uint64_t spent = clock_ns() - start, left = spent < ns ? ns - spent : 0;
 
-		timeout->tv_sec = (time_t)(left / NS_PER_S);
-		timeout->tv_usec = (suseconds_t)(left % NS_PER_S / 1000);
+		tv.tv_sec = (time_t)(left / NS_PER_S);
+		tv.tv_usec = (suseconds_t)(left % NS_PER_S / 1000);
+		user_copy(timeout, &tv, sizeof(tv));
 	}
 	return r;
 }
@@ -144,9 +190,10 @@ long on_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timeval *timeou
 long on_pselect(int n, fd_set *rd, fd_set *wr, fd_set *ex, const struct timespec *timeout,
 	const sigset_t *mask)
 {
-	if (n < 0 || !select_any_ours(n, rd, wr, ex))
-		return libc_result(libc.pselect(n, rd, wr, ex, timeout, mask));
-	long r = poll_is_valid(timeout) ? select_mixed(n, rd, wr, ex, wait_ns(timeout), mask) : -EINVAL;
+	struct select s = {.n = n, .rd = rd, .wr = wr, .ex = ex};
+	struct timespec ts;
 
-	return r == -EAGAIN ? select_kernel(n, rd, wr, ex, wait_ns(timeout), mask) : r;
+	if (timeout && user_get(&ts, timeout, sizeof(ts)) < 0)
+		return -EFAULT;
+	return select_both(&s, timeout ? &ts : NULL, mask);
 }

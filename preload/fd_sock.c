@@ -91,13 +91,12 @@ long on_socket(int domain, int type, int protocol, const void *caller)
 static void take_kernel_name(struct file *f, int fd)
 {
 	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} name = {.any.sa_family = AF_UNSPEC};
+		struct sockaddr_storage any;
+		struct sockaddr in;
+	} name = {.any.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(name);
 
-	libc.getsockname(fd, &name.any, &len);
+	libc.getsockname(fd, &name.in, &len);
 	socket_ipv4(f, &name.any, len, &f->sock.local);
 	f->sock.is_bound = true;
 	f->sock.kernel_active = true;
@@ -139,7 +138,7 @@ static int bind_stack(struct file *f, const struct sockaddr_in *addr)
 	return 0;
 }
 
-static enum route_bind bind_where(const struct file *f, int fd, const struct sockaddr *addr,
+static enum route_bind bind_where(const struct file *f, int fd, const struct sockaddr_storage *addr,
 	socklen_t addrlen, struct sockaddr_in *in)
 {
 	socklen_t len = sizeof(int);
@@ -193,8 +192,10 @@ static int bind_own_address(struct file *f, const struct sockaddr_in *in)
 	return r;
 }
 
-long on_bind(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
+long on_bind(struct file *f, int fd, const struct sockaddr *program, socklen_t addrlen)
 {
+	struct sockaddr_storage any;
+	const struct sockaddr *addr = (const struct sockaddr *)&any;
 	enum route_bind where;
 	struct sockaddr_in in;
 	int r;
@@ -202,8 +203,11 @@ long on_bind(struct file *f, int fd, const struct sockaddr *addr, socklen_t addr
 	if (f->sock.is_dead)
 		return -EIO;
 	if (!(f->sock.halves & HALF_STACK))
-		return libc_result(libc.bind(fd, addr, addrlen));
-	where = bind_where(f, fd, addr, addrlen, &in);
+		return libc_result(libc.bind(fd, program, addrlen));
+	r = socket_get_addr(&any, program, addrlen);
+	if (r < 0)
+		return r;
+	where = bind_where(f, fd, &any, addrlen, &in);
 	r = where != ROUTE_BIND_STACK && socket_is_lazy(f) ? socket_make_kernel(f) : 0;
 	if (r < 0)
 		return r;
@@ -300,7 +304,7 @@ static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, 
 
 	if (r < 0)
 		return r;
-	if (f->sock.halves & HALF_STACK && addr && addr->sa_family != AF_UNSPEC) {
+	if (f->sock.halves & HALF_STACK && addr->sa_family != AF_UNSPEC) {
 		fd_lock();
 		socket_to_kernel(f);
 		fd_unlock();
@@ -308,17 +312,22 @@ static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, 
 	return CALL_WAITS(f, libc.connect(fd, addr, addrlen));
 }
 
-long on_connect(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
+long on_connect(struct file *f, int fd, const struct sockaddr *program, socklen_t addrlen)
 {
+	struct sockaddr_storage any;
+	const struct sockaddr *addr = (const struct sockaddr *)&any;
 	struct sockaddr_in in;
 	struct sock *s;
 	int r;
 
 	if (f->sock.is_dead)
 		return -EIO;
-	if (!socket_ipv4(f, addr, addrlen, &in) && !(f->sock.halves & HALF_KERNEL) &&
-		(addr == NULL || addr->sa_family != AF_UNSPEC))
-		return addr == NULL ? -EFAULT : addrlen < sizeof(in) ? -EINVAL : -EAFNOSUPPORT;
+	r = socket_get_addr(&any, program, addrlen);
+	if (r < 0)
+		return r;
+	if (!socket_ipv4(f, &any, addrlen, &in) && !(f->sock.halves & HALF_KERNEL) &&
+		any.ss_family != AF_UNSPEC)
+		return addrlen < sizeof(in) ? -EINVAL : -EAFNOSUPPORT;
 	if (!is_for_stack(f, &in))
 		return connect_kernel(f, fd, addr, addrlen);
 	s = socket_stack(f);
@@ -459,37 +468,4 @@ long on_shutdown(struct file *f, int fd, int how)
 			r = (int)k;
 	}
 	return r;
-}
-
-long on_getsockname(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
-{
-	struct sockaddr_in in = f->sock.local;
-	struct sock *s = atomic_load(&f->sock.sock);
-
-	if (f->sock.halves & HALF_KERNEL)
-		return libc_result(libc.getsockname(fd, addr, addrlen));
-	if (addr == NULL)
-		return -EFAULT;
-	/* Port 0 on the stack's address: only the stack can choose it. */
-	if (s == NULL && in.sin_port == 0)
-		s = socket_stack(f);
-	if (s)
-		sock_name(s, &in);
-	return socket_copy_addr(f, &in, addr, addrlen);
-}
-
-long on_getpeername(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen)
-{
-	struct sock *s = atomic_load(&f->sock.sock);
-	struct sockaddr_in in;
-	int r;
-
-	if (f->sock.halves & HALF_KERNEL)
-		return libc_result(libc.getpeername(fd, addr, addrlen));
-	if (s == NULL)
-		return -ENOTCONN;
-	r = sock_peer(s, &in);
-	if (r < 0)
-		return r;
-	return addr ? socket_copy_addr(f, &in, addr, addrlen) : -EFAULT;
 }

@@ -6,6 +6,7 @@
 #define PRELOAD_POLLING_H
 
 #include "preload/wait.h"
+#include "stack/user.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -24,10 +25,11 @@ struct poll_call {
 /* Does a call with this descriptor need us? */
 bool poll_is_ours(int fd);
 
-static inline bool poll_is_valid(const struct timespec *ts)
+/* The kernel's part of a signal mask, which is all that programs must have there. */
+static inline int poll_get_mask(sigset_t *to, const sigset_t *program)
 {
-	return ts == NULL ||
-		(ts->tv_sec >= 0 && ts->tv_nsec >= 0 && (uint64_t)ts->tv_nsec < NS_PER_S);
+	sigemptyset(to);
+	return user_get(to, program, NSIG / 8);
 }
 
 /* These in a section. */

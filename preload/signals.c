@@ -11,16 +11,24 @@
  * the section it is sent to this thread again, so the kernel delivers it with the right mask.
  * Faults are never put off.
  *
+ * SIGSEGV and SIGBUS have the trampoline always, also where the program wants SIG_DFL: a bad pointer in
+ * a call of ours is EFAULT (stack/user.h). Everything else is passed on as if it were not there: to the
+ * program's handler, or to the kernel, which then ends the program at the same instruction. They are
+ * never blocked, for then the kernel would end the program at once; a thread that blocks them is told
+ * that it does, and one that was sent to it stays pending.
+ *
  * SA_RESETHAND is done here, when the handler really runs: the kernel would have removed a handler
  * that was only put off.
  */
 #include "preload/signals.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "stack/user.h"
 
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 typedef void (*action_fn)(int, siginfo_t *, void *);
@@ -29,6 +37,7 @@ static struct {
 	_Atomic(action_fn) handler;
 	_Atomic int flags;       /* as the program gave them */
 	_Atomic bool is_oneshot; /* SA_RESETHAND, and it has not run yet */
+	_Atomic uint32_t masks;  /* SIGSEGV and SIGBUS in sa_mask, as the program gave it */
 } signals[NSIG];
 
 static sigset_t interrupting; /* siginterrupt(): signal() installs these without SA_RESTART */
@@ -41,6 +50,7 @@ static THREAD_LOCAL struct signals_seen seen;
 static THREAD_LOCAL siginfo_t deferred[DEFERRED_MAX];
 static THREAD_LOCAL volatile int n_deferred;
 static THREAD_LOCAL volatile int sleep_fd = -1;
+static THREAD_LOCAL uint32_t hidden_mask; /* of SIGSEGV and SIGBUS: blocked, as the thread believes */
 
 struct signals_seen signals_seen(void)
 {
@@ -57,6 +67,26 @@ void signals_sleep_begin(int fd)
 void signals_sleep_end(void)
 {
 	sleep_fd = -1;
+}
+
+static bool is_default(action_fn handler)
+{
+	return handler == NULL;
+}
+
+static bool is_code(action_fn handler)
+{
+	return !is_default(handler) && (uintptr_t)handler != (uintptr_t)SIG_IGN;
+}
+
+static bool is_guarded(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS;
+}
+
+static uint32_t mask_bit(int sig)
+{
+	return UINT32_C(1) << sig;
 }
 
 static bool is_fault(int sig)
@@ -111,8 +141,45 @@ static bool use_up(int sig)
 
 	if (!atomic_exchange(&signals[sig].is_oneshot, false))
 		return false;
+	if (is_guarded(sig)) {
+		atomic_store(&signals[sig].handler, NULL); /* SIG_DFL */
+		return true;
+	}
 	none.sa_flags |= atomic_load(&signals[sig].flags) & ~SA_SIGINFO;
 	libc.sigaction(sig, &none, NULL);
+	return true;
+}
+
+static void send_again(int sig, siginfo_t *info)
+{
+	info->si_signo = sig;
+	if (syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, info) < 0)
+		raise(sig);
+}
+
+/* What the kernel does without a handler. */
+static void by_default(int sig, siginfo_t *info)
+{
+	struct sigaction none = {.sa_handler = SIG_DFL};
+	bool was_sent = info->si_code <= 0;
+
+	if (was_sent && !is_default(atomic_load(&signals[sig].handler)))
+		return;
+	libc.sigaction(sig, &none, NULL);
+	if (was_sent)
+		send_again(sig, info);
+	/* else the instruction fails once more */
+}
+
+/* A fault of a copy, or one that the thread believes to have blocked: true, it is dealt with. */
+static bool take_guarded(int sig, siginfo_t *info, void *context)
+{
+	if (user_fault(info, context))
+		return true;
+	if (info->si_code > 0 || !(hidden_mask & mask_bit(sig)))
+		return false;
+	sigaddset(&((ucontext_t *)context)->uc_sigmask, sig);
+	send_again(sig, info);
 	return true;
 }
 
@@ -123,6 +190,16 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 	int saved_errno = errno;
 	const uint64_t one = 1;
 
+	if (is_guarded(sig)) {
+		if (take_guarded(sig, info, context)) {
+			errno = saved_errno;
+			return;
+		}
+		if (!is_code(handler)) {
+			by_default(sig, info);
+			return;
+		}
+	}
 	seen.all++;
 	if (!(flags & SA_RESTART))
 		seen.interrupting++;
@@ -136,9 +213,33 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	uint32_t note = call_handler_begin(context);
+	void *copy = user_suspend();
 
 	handler(sig, info, context); /* a one-argument handler ignores the rest */
+	user_resume(copy);
 	call_handler_end(note);
+}
+
+/* Take SIGSEGV and SIGBUS out of a mask: those that were in, to be put back with show_hidden(). */
+static uint32_t hide_both(sigset_t *mask)
+{
+	uint32_t bits = 0;
+
+	if (sigismember(mask, SIGSEGV) == 1)
+		bits |= mask_bit(SIGSEGV);
+	if (sigismember(mask, SIGBUS) == 1)
+		bits |= mask_bit(SIGBUS);
+	sigdelset(mask, SIGSEGV);
+	sigdelset(mask, SIGBUS);
+	return bits;
+}
+
+static void show_hidden(sigset_t *mask, uint32_t bits)
+{
+	if (bits & mask_bit(SIGSEGV))
+		sigaddset(mask, SIGSEGV);
+	if (bits & mask_bit(SIGBUS))
+		sigaddset(mask, SIGBUS);
 }
 
 static bool is_function(const struct sigaction *act)
@@ -147,13 +248,16 @@ static bool is_function(const struct sigaction *act)
 }
 
 /* What the kernel reports, as the program installed it. */
-static void restore_action(struct sigaction *old, action_fn handler, int flags)
+static void restore_action(struct sigaction *old, action_fn handler, int flags, uint32_t masks)
 {
 	const int ours = SA_SIGINFO | SA_RESETHAND;
 
 	if (!(old->sa_flags & SA_SIGINFO) || old->sa_sigaction != trampoline)
 		return;
 	old->sa_sigaction = handler;
+	show_hidden(&old->sa_mask, masks);
+	if (!is_code(handler))
+		old->sa_flags &= ~(SA_ONSTACK | SA_RESTART);
 	old->sa_flags = (old->sa_flags & ~ours) | (flags & ours);
 }
 
@@ -166,32 +270,94 @@ static void store_action(int sig, action_fn handler, int flags)
 
 long on_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	struct sigaction ours;
+	struct sigaction ours, without;
 	action_fn handler;
+	uint32_t masks;
 	int flags, r = 0;
 
 	if (sig <= 0 || sig >= NSIG)
 		return libc_result(libc.sigaction(sig, act, old));
 
+	if (is_guarded(sig) && atomic_load(&boot_state) != BOOT_INACTIVE && act && !is_function(act) &&
+		act->sa_handler != SIG_ERR) {
+		without = *act;
+		without.sa_flags |= SA_ONSTACK | SA_RESTART;
+		act = &without;
+	}
 	signals_hold(); /* the handler that is replaced does not run with the flags of the new one */
 	handler = atomic_load(&signals[sig].handler);
 	flags = atomic_load(&signals[sig].flags);
-	if (act && is_function(act) && atomic_load(&boot_state) != BOOT_INACTIVE) {
+	masks = atomic_load(&signals[sig].masks);
+	if (act && (is_function(act) || act == &without) &&
+		atomic_load(&boot_state) != BOOT_INACTIVE) {
 		ours = *act;
 		ours.sa_flags = (act->sa_flags | SA_SIGINFO) & ~SA_RESETHAND;
 		ours.sa_sigaction = trampoline;
+		atomic_store(&signals[sig].masks, hide_both(&ours.sa_mask));
 		store_action(sig, act->sa_sigaction, act->sa_flags);
 		act = &ours;
 	}
 	if (libc.sigaction(sig, act, old) < 0) {
 		r = -errno;
-		if (act == &ours)
+		if (act == &ours) {
+			atomic_store(&signals[sig].masks, masks);
 			store_action(sig, handler, flags);
+		}
 	} else if (old) {
-		restore_action(old, handler, flags);
+		restore_action(old, handler, flags, masks);
 	}
 	signals_release();
 	return r;
+}
+
+/* The trampoline for SIGSEGV and SIGBUS, in front of whatever is there. */
+void signals_init(void)
+{
+	const int guarded[] = {SIGSEGV, SIGBUS};
+	struct sigaction act;
+
+	for (int i = 0; i < 2; i++)
+		if (libc.sigaction(guarded[i], NULL, &act) == 0)
+			on_sigaction(guarded[i], &act, NULL);
+}
+
+/* --- masks --------------------------------------------------------------------------------------------- */
+
+/* An error number, as pthread_sigmask() returns it. */
+static int set_mask(int how, const sigset_t *set, sigset_t *old)
+{
+	uint32_t hidden = hidden_mask;
+	sigset_t real;
+	int r;
+
+	if (set)
+		real = *set;
+	if (atomic_load(&boot_state) == BOOT_INACTIVE ||
+		(how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK))
+		return libc.pthread_sigmask(how, set, old);
+	if (set) {
+		uint32_t bits = hide_both(&real);
+
+		hidden_mask = how == SIG_BLOCK ? hidden | bits :
+			how == SIG_UNBLOCK     ? hidden & ~bits :
+						 bits;
+		if (how == SIG_UNBLOCK)
+			show_hidden(&real, bits);
+	}
+	r = libc.pthread_sigmask(how, set ? &real : NULL, old);
+	if (r == 0 && old)
+		show_hidden(old, hidden);
+	return r;
+}
+
+long on_pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	return set_mask(how, set, old);
+}
+
+long on_sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	return -set_mask(how, set, old);
 }
 
 /* --- the relatives, as glibc has them ---------------------------------------------------------------- */

@@ -25,6 +25,7 @@ struct signals_seen signals_seen(void);
 void signals_sleep_begin(int fd);
 void signals_sleep_end(void);
 
+void signals_init(void); /* once, when it is known that the process is ours */
 /* What was put off in a section runs now, see thread.h. */
 void signals_deliver(void);
 

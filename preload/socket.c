@@ -9,6 +9,7 @@
 #include "preload/wait.h"
 #include "preload/watch.h"
 #include "stack/sock.h"
+#include "stack/user.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -308,19 +309,27 @@ bool socket_ask_kernel(struct file *f)
 	return true;
 }
 
-bool socket_ipv4(const struct file *f, const struct sockaddr *addr, socklen_t len,
+int socket_get_addr(struct sockaddr_storage *to, const struct sockaddr *program, socklen_t len)
+{
+	if (len > sizeof(*to))
+		return -EINVAL;
+	to->ss_family = AF_UNSPEC;
+	return user_get(to, program, len);
+}
+
+bool socket_ipv4(const struct file *f, const struct sockaddr_storage *addr, socklen_t len,
 	struct sockaddr_in *in)
 {
 	struct sockaddr_in6 in6;
 
 	memset(in, 0, sizeof(*in));
-	if (addr == NULL || len < sizeof(*in))
+	if (len < sizeof(*in))
 		return false;
 	if (!f->sock.is_v6) {
 		memcpy(in, addr, sizeof(*in));
 		return in->sin_family == AF_INET;
 	}
-	if (addr->sa_family != AF_INET6 || len < sizeof(in6))
+	if (addr->ss_family != AF_INET6 || len < sizeof(in6))
 		return false;
 	memcpy(&in6, addr, sizeof(in6));
 	if (!IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && !IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr))
@@ -331,20 +340,26 @@ bool socket_ipv4(const struct file *f, const struct sockaddr *addr, socklen_t le
 	return true;
 }
 
+int socket_put_addr(const void *from, socklen_t size, struct sockaddr *to, socklen_t *len)
+{
+	socklen_t room;
+	int r = user_get(&room, len, sizeof(room));
+
+	if (r < 0)
+		return r;
+	if ((int)room < 0)
+		return -EINVAL;
+	r = user_put(to, from, room < size ? room : size);
+	return r < 0 ? r : user_put(len, &size, sizeof(size));
+}
+
 int socket_copy_addr(const struct file *f, const struct sockaddr_in *from, struct sockaddr *to,
 	socklen_t *len)
 {
-	struct sockaddr_in6 in6 = mapped(from);
-	const void *src = f->sock.is_v6 ? (const void *)&in6 : from;
-	socklen_t size = f->sock.is_v6 ? sizeof(in6) : sizeof(*from);
+	struct sockaddr_in6 in6;
 
-	if (to == NULL)
-		return 0;
-	if (len == NULL)
-		return -EFAULT;
-	if ((int)*len < 0)
-		return -EINVAL;
-	memcpy(to, src, *len < size ? *len : size);
-	*len = size;
-	return 0;
+	if (!f->sock.is_v6)
+		return socket_put_addr(from, sizeof(*from), to, len);
+	in6 = mapped(from);
+	return socket_put_addr(&in6, sizeof(in6), to, len);
 }

@@ -79,11 +79,14 @@ bool socket_ask_kernel(struct file *f);
 
 /* --- addresses: IPv6 sockets write IPv4 as ::ffff:a.b.c.d ---------------------------------------- */
 
+/* Take an address over from the program: 0, -EFAULT, or -EINVAL for an impossible length. */
+int socket_get_addr(struct sockaddr_storage *to, const struct sockaddr *program, socklen_t len);
 /* The IPv4 address in what the program gave; false: it is none (`in` then has family AF_UNSPEC). */
-bool socket_ipv4(const struct file *f, const struct sockaddr *addr, socklen_t len,
+bool socket_ipv4(const struct file *f, const struct sockaddr_storage *addr, socklen_t len,
 	struct sockaddr_in *in);
-/* Copy an address out, cut to *len, as the kernel does. 0, -EFAULT or -EINVAL. */
+/* Copy an address out to the program, cut to *len, as the kernel does. 0, -EFAULT or -EINVAL. */
 int socket_copy_addr(const struct file *f, const struct sockaddr_in *from, struct sockaddr *to,
 	socklen_t *len);
+int socket_put_addr(const void *from, socklen_t size, struct sockaddr *to, socklen_t *len);
 
 #endif

@@ -95,6 +95,13 @@ void wait_nudge(struct file *f);
 void wait_rested(void);
 
 struct timespec wait_timespec(uint64_t ns);
+/* As the kernel accepts it; NULL: no end. */
+static inline bool wait_is_valid(const struct timespec *ts)
+{
+	return ts == NULL ||
+		(ts->tv_sec >= 0 && ts->tv_nsec >= 0 && (uint64_t)ts->tv_nsec < NS_PER_S);
+}
+
 /* INT64_MAX milliseconds and the like must not wrap. */
 uint64_t wait_ns(const struct timespec *ts);
 /* Whole milliseconds, rounded up as the kernel does; -1: forever. */

@@ -332,13 +332,19 @@ look(struct ready_set *set, struct ready_watch *w, struct ready_event *e)
 	return true;
 }
 
+bool
+ready_has_some(const struct ready_set *set)
+{
+	return set->fifo != NULL || atomic_load_explicit(&set->in, memory_order_relaxed) != NULL;
+}
+
 int
 ready_collect(struct ready_set *set, struct ready_event *out, int max)
 {
 	struct ready_watch *w, *last;
 	int n = 0;
 
-	if (set->fifo == NULL && atomic_load_explicit(&set->in, memory_order_relaxed) == NULL)
+	if (!ready_has_some(set))
 		return 0;
 	spin_lock(&set->lock);
 	fifo_collect(set);
@@ -374,12 +380,6 @@ ready_spins(const struct ready_set *set)
 }
 
 static bool
-has_some(const struct ready_set *set)
-{
-	return set->fifo != NULL || atomic_load_explicit(&set->in, memory_order_relaxed) != NULL;
-}
-
-static bool
 run_all(struct stack_group *g)
 {
 	bool worked = false;
@@ -402,11 +402,11 @@ ready_run(struct ready_set *set)
 	edge_thread_enter();
 	start = stack_tsc();
 	worked = run_all(g);
-	if (g->n_sleepers > 0 && has_some(set) && gather_wanted(&gather)) {
+	if (g->n_sleepers > 0 && ready_has_some(set) && gather_wanted(&gather)) {
 		nanosleep(&gather_time, NULL);
 		run_all(g);
 	}
-	if (worked || has_some(set)) {
+	if (worked || ready_has_some(set)) {
 		idle.runs = 0;
 		idle.tsc = 0;
 		return true;

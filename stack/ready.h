@@ -48,6 +48,8 @@ int ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t d
 int ready_mod(struct ready_watch *w, uint32_t events, uint64_t data);
 void ready_del(struct ready_watch *w);
 
+/* Is there perhaps something to collect? A look without a lock. */
+bool ready_has_some(const struct ready_set *set);
 /* Take up to `max` events. Threads may collect from one set at the same time. */
 int ready_collect(struct ready_set *set, struct ready_event *out, int max);
 

@@ -5,6 +5,7 @@
  * only ever poll with non-blocking calls make progress, and a call that finds the stack unattended
  * for a while (the program computes) runs it too.
  */
+#include "stack/cursor.h"
 #include "stack/impl.h"
 
 #include <errno.h>
@@ -38,51 +39,6 @@ rx_collect(struct sock *s)
 	s->rx_tail = last;
 }
 
-struct cursor {
-	const struct iovec *iov;
-	int left;
-	size_t off;
-};
-
-/* Copy up to `len` bytes into (or, `out`, from) the iovec; returns how many. */
-static size_t
-cursor_copy(struct cursor *c, uint8_t *data, size_t len, bool out)
-{
-	size_t total = 0;
-
-	while (len > 0 && c->left > 0) {
-		size_t n = c->iov->iov_len - c->off;
-
-		if (n == 0) {
-			c->iov++;
-			c->left--;
-			c->off = 0;
-			continue;
-		}
-		if (n > len)
-			n = len;
-		if (out)
-			memcpy(data, (char *)c->iov->iov_base + c->off, n);
-		else
-			memcpy((char *)c->iov->iov_base + c->off, data, n);
-		c->off += n;
-		data += n;
-		len -= n;
-		total += n;
-	}
-	return total;
-}
-
-static size_t
-iov_total(const struct iovec *iov, int iovcnt)
-{
-	size_t total = 0;
-
-	for (int i = 0; i < iovcnt; i++)
-		total += iov[i].iov_len;
-	return total;
-}
-
 /* Under the lock of the socket's side: there is one writer. */
 static void
 count_call(_Atomic uint64_t *n)
@@ -98,7 +54,8 @@ must_tell(const struct sock *s)
 	return s->stack != NULL && mem_pressure(&s->stack->mem);
 }
 
-static size_t
+/* -EFAULT: nothing was taken. A packet of which not all could be copied stays, as in Linux. */
+static ssize_t
 recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 {
 	struct pkt *p;
@@ -116,6 +73,8 @@ recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 
 		if ((flags & MSG_TRUNC) == 0)
 			n = cursor_copy(c, p->data + p->off, n, false);
+		if (c->fault)
+			break;
 		total += n;
 		if (flags & MSG_PEEK) {
 			p = p->next;
@@ -137,7 +96,7 @@ recv_stream(struct sock *s, struct cursor *c, int flags, size_t want)
 			stack_mark_dirty(s, SD_RX);
 	}
 	spin_unlock(&s->rx_lock);
-	return total;
+	return total == 0 && c->fault ? -EFAULT : (ssize_t)total;
 }
 
 /* Nothing to read: why? The flags are read before the queue is looked at again, because the
@@ -146,12 +105,12 @@ static ssize_t
 recv_nothing(struct sock *s, struct cursor *c, int flags, size_t want)
 {
 	uint32_t f = sock_flags(s);
-	size_t n;
+	ssize_t n;
 	int err;
 
 	if (f & (SF_EOF | SF_SHUT_RD | SF_DEAD)) {
 		n = recv_stream(s, c, flags, want);
-		if (n > 0)
+		if (n != 0)
 			return n;
 		err = sock_take_error(s);
 		return -err;
@@ -224,6 +183,8 @@ recv_datagram(struct sock *s, struct cursor *c, int flags, struct sockaddr_in *f
 			stack_mark_dirty(s, SD_RX);
 	}
 	spin_unlock(&s->rx_lock);
+	if (c->fault) /* it is lost, as in Linux */
+		return -EFAULT;
 	if (out_flags != NULL)
 		*out_flags = copied < total ? MSG_TRUNC : 0;
 	return flags & MSG_TRUNC ? total : copied;
@@ -277,7 +238,7 @@ sock_inq(struct sock *s)
 
 /* --- sending ------------------------------------------------------------------------------------------ */
 
-/* One more piece of the stream, under tx_lock; 0: no room, -ENOMEM: no packet. */
+/* One more piece of the stream, under tx_lock; 0: no room, -ENOMEM: no packet, -EFAULT. */
 static ssize_t
 send_piece(struct sock *s, struct cursor *c, size_t left)
 {
@@ -291,6 +252,10 @@ send_piece(struct sock *s, struct cursor *c, size_t left)
 	if (p == NULL)
 		return -ENOMEM;
 	n = cursor_copy(c, p->data, left < p->len ? left : p->len, true);
+	if (c->fault) {
+		edge_free(p);
+		return -EFAULT;
+	}
 	p->len = n;
 	p->charge = n < PIECE_MIN_CHARGE ? PIECE_MIN_CHARGE : n;
 	p->end = atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed) + n;
@@ -366,7 +331,7 @@ send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 		n = send_piece(s, &c, want - total);
 		if (n > 0)
 			total += n;
-		else if (tx_full(s, n < 0))
+		else if (n == -EFAULT || tx_full(s, n < 0))
 			break;
 	}
 	if (total > 0)
@@ -380,7 +345,20 @@ send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 		stack_mark_dirty(s, SD_TX);
 		run_if_due(s);
 	}
-	return total > 0 || want == 0 ? (ssize_t)total : -EAGAIN;
+	if (total > 0 || want == 0)
+		return total;
+	return c.fault ? -EFAULT : -EAGAIN;
+}
+
+static void
+free_pieces(struct pkt *newest)
+{
+	while (newest != NULL) {
+		struct pkt *next = newest->next;
+
+		edge_free(newest);
+		newest = next;
+	}
 }
 
 /* The pieces of one datagram, newest first in *newest; 0 or -errno. */
@@ -398,14 +376,15 @@ build_datagram(struct sock *s, struct cursor *c, size_t len, const struct sockad
 		size_t n;
 
 		if (p == NULL) {
-			while (*newest != NULL) {
-				p = *newest;
-				*newest = p->next;
-				edge_free(p);
-			}
+			free_pieces(*newest);
 			return -ENOBUFS;
 		}
 		n = cursor_copy(c, p->data, left < p->len ? left : p->len, true);
+		if (c->fault) {
+			edge_free(p);
+			free_pieces(*newest);
+			return -EFAULT;
+		}
 		p->len = n;
 		p->charge = n < PIECE_MIN_CHARGE ? PIECE_MIN_CHARGE : n;
 		p->addr = to->sin_addr.s_addr;

@@ -38,7 +38,7 @@ MAY_INCLUDE = (
     ("stack/port/*", ("stack/",) + LWIP),
     ("stack/*", ("stack/",) + LWIP),
     ("preload/*", ("preload/", "nodes/instance.h", "stack/sock.h", "stack/ready.h",
-                    "stack/chunk.h", "conf/")),
+                    "stack/chunk.h", "stack/user.h", "conf/")),
     ("dispatcher/*", ("dispatcher/", "graph/", "nodes/", "stack/edge.h", "conf/", "ctl/") + DPDK),
     ("ctl/*", ("ctl/", "cyaml/")),
     ("conf/*", ("conf/", "libconfig.h", "cyaml/")),

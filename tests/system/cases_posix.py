@@ -33,6 +33,12 @@ def cancel_probe(bed):
     compare(bed, "cancel_probe", 400, "30")
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def fault_probe(bed):
+    """Pointers that lead nowhere are EFAULT, and nothing is lost."""
+    compare(bed, "fault_probe", 120)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
