@@ -3,7 +3,8 @@
  * Composition root of ltran: from settings to a running dispatcher, and back.
  *
  * Order of start: DPDK, packets, the NIC, workers with their graphs, an empty map, registration,
- * control socket. ltran_free() undoes it in reverse, also half-done.
+ * control socket; then ltran gives up its rights (confine.h). What needs them later is the helper's
+ * (helper.h). ltran_free() undoes all of it in reverse, also half-done.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #include <rte_malloc.h>
 
 #include "dispatcher/bell.h"
+#include "dispatcher/confine.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/kernel_path.h"
 #include "dispatcher/log.h"
@@ -235,6 +237,8 @@ ltran_start(struct ltran *lt, const struct ltran_conf *conf, char *err, size_t e
 		ret = registry_start(lt, err, err_len);
 	if (ret == 0)
 		ret = ltran_ctl_start(lt, err, err_len);
+	if (ret == 0)
+		ret = confine_process(err, err_len);
 	return ret;
 }
 

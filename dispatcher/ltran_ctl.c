@@ -20,6 +20,7 @@
 #include "ctl/path.h"
 #include "ctl/server.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/helper.h"
 #include "dispatcher/log.h"
 #include "dispatcher/ltran_ctl.h"
 #include "dispatcher/measure.h"
@@ -428,7 +429,9 @@ ltran_ctl_start(struct ltran *lt, char *err, size_t err_len)
 void
 ltran_ctl_stop(struct ltran *lt)
 {
-	if (lt->ctl != NULL)
+	if (lt->ctl != NULL) {
+		helper_remove_own(ctl_server_path(lt->ctl));
 		ctl_server_stop(lt->ctl);
+	}
 	lt->ctl = NULL;
 }

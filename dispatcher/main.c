@@ -21,6 +21,7 @@
 #include "conf/ltran_conf.h"
 #include "dispatcher/closer.h"
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/helper.h"
 #include "dispatcher/log.h"
 
 #define EXIT_USAGE 2
@@ -181,9 +182,15 @@ main(int argc, char **argv)
 	umask(077);
 	block_signals(&ending);
 	closer_start();
+	ret = helper_start(argc, argv);
+	if (ret < 0) {
+		fprintf(stderr, "ltran: helper: %s\n", strerror(-ret));
+		return EXIT_FAILURE;
+	}
 	ret = EXIT_FAILURE;
 	if (ltran_conf_load(path, &conf, report, NULL) == 0 && choose_log(&conf))
 		ret = serve(&conf, &ending);
 	ltran_conf_free(&conf);
+	helper_stop();
 	return ret;
 }

@@ -286,6 +286,7 @@ start_thread(struct registry *r)
 	sigfillset(&all);
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGSYS); /* confine.c */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = pthread_create(&r->thread, NULL, control_thread, r);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

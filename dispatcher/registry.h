@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/helper.h"
 
 #define REGISTRY_QUEUE_SIZE 1024     /* descriptors of a ring */
 #define REGISTRY_STRANGERS 64        /* connections that have not registered (yet) ... */
@@ -137,8 +138,6 @@ ssize_t registry_receive(int from, void *buf, size_t len, int *fd);
 bool registry_send(int to, const void *message, size_t len, const int *fds, unsigned int n);
 
 /* --- registry_names.c -------------------------------------------------------------------------------- */
-
-#define REGISTRY_ROOM_FORMAT "ring_%u" /* behind unix_prefix: user */
 
 /* The name of a ring; false: too long. */
 bool registry_name_ring(const struct registry *r, const struct registry_peer *peer, uint32_t counter,

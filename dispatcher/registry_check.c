@@ -98,7 +98,6 @@ registry_check_ring(const struct registry *r, const struct ltran_register *q,
 	char want[LTRAN_PATH_MAX];
 	const char *name = strrchr(q->path, '/');
 	unsigned int counter = 0;
-	struct stat st;
 	int pid = 0;
 
 	if (name != NULL && strlen(name) > strlen(r->lt->conf->unix_prefix))
@@ -106,7 +105,7 @@ registry_check_ring(const struct registry *r, const struct ltran_register *q,
 			&counter);
 	if (!registry_name_ring(r, peer, counter, want) || strcmp(want, q->path) != 0)
 		return refuse(text, -EINVAL, "that is not a ring of process %d", (int)peer->pid);
-	if (lstat(q->path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != peer->uid)
+	if (helper_check_ring(q->path, peer->uid) < 0)
 		return refuse(text, -EINVAL, "%s is no socket of this user", q->path);
 	return 0;
 }

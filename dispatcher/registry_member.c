@@ -84,7 +84,7 @@ name_ring(struct registry *r, struct member *m)
 	do {
 		if (!registry_name_ring(r, &peer, r->counter++, m->path))
 			return false;
-	} while (access(m->path, F_OK) == 0 || registry_member_with(r, m->path) != NULL);
+	} while (helper_check_ring(m->path, m->uid) != -ENOENT || registry_member_with(r, m->path) != NULL);
 	return true;
 }
 
@@ -327,7 +327,7 @@ dispose(struct registry *r, struct member *m)
 	if (m == r->superseded) {
 		r->superseded = NULL; /* the instance lives, with the same ring and connections */
 	} else {
-		unlink(m->path);
+		helper_remove_ring(m->path);
 		registry_remove_room(r, m->uid);
 		if (r->lt->conf->tcp_conn_scan_interval > 0)
 			farewell_start(r->farewells, m, registry_now_us());

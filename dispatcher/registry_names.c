@@ -46,26 +46,24 @@ registry_name_ring(const struct registry *r, const struct registry_peer *peer, u
 int
 registry_make_room(const struct registry *r, uid_t uid, char *text)
 {
-	char path[LTRAN_PATH_MAX] = "";
-	struct stat st;
+	char path[LTRAN_PATH_MAX];
+	int ret;
 
 	if (uid == geteuid())
 		return 0;
-	if (name_room(r, uid, path) && (mkdir(path, 0700) == 0 || errno == EEXIST) &&
-		lchown(path, uid, -1) == 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	ret = name_room(r, uid, path) ? helper_make_room(uid) : -ENAMETOOLONG;
+	if (ret == 0)
 		return 0;
 	snprintf(text, LTRAN_TEXT_MAX, "ltran can make no directory for user %u: %s", uid,
-		strerror(errno));
+		strerror(-ret));
 	return -EACCES;
 }
 
 void
 registry_remove_room(const struct registry *r, uid_t uid)
 {
-	char path[LTRAN_PATH_MAX];
-
-	if (uid != geteuid() && name_room(r, uid, path))
-		rmdir(path); /* others may still be in it */
+	if (uid != geteuid())
+		helper_remove_room(uid); /* others may still be in it */
 }
 
 int

@@ -93,6 +93,11 @@ registry_listen_at(struct registry *r, char *err, size_t err_len)
 			"sockets in %s", prefix, r->dir);
 		return -ENAMETOOLONG;
 	}
+	ret = helper_set_place(r->dir, prefix);
+	if (ret < 0) {
+		snprintf(err, err_len, "helper: %s", strerror(-ret));
+		return ret;
+	}
 	ret = take_lock(r, err, err_len);
 	if (ret < 0)
 		return ret;
@@ -117,11 +122,11 @@ registry_unlisten(struct registry *r)
 
 	if (r->listen_fd >= 0) {
 		close(r->listen_fd);
-		unlink(r->path);
+		helper_remove_own(r->path);
 	}
 	if (r->lock_fd >= 0) {
 		lock_path(r, path);
-		unlink(path); /* while it is locked: nobody else's */
+		helper_remove_own(path); /* while it is locked: nobody else's */
 		close(r->lock_fd);
 	}
 }
@@ -131,16 +136,13 @@ registry_peer_of(int fd, struct registry_peer *peer)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	char exe[32];
-	struct stat st;
+	uint64_t dev, ino;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return false;
-	snprintf(exe, sizeof(exe), "/proc/%d/exe", (int)cred.pid);
-	if (stat(exe, &st) < 0)
+	if (helper_program_of(cred.pid, &dev, &ino) < 0)
 		return false;
-	*peer = (struct registry_peer){.pid = cred.pid, .uid = cred.uid, .exe_dev = st.st_dev,
-		.exe_ino = st.st_ino};
+	*peer = (struct registry_peer){.pid = cred.pid, .uid = cred.uid, .exe_dev = dev, .exe_ino = ino};
 	return true;
 }
 

@@ -376,7 +376,6 @@ ring_connect(struct member *m, uint64_t now_us)
 {
 	struct ring *r = &rings[m->index];
 	bool is_lost;
-	struct stat st;
 
 	if (atomic_load(&m->broken))
 		return true; /* it is about to be cut off */
@@ -397,8 +396,6 @@ ring_connect(struct member *m, uint64_t now_us)
 		r->since_us = now_us;
 	r->next_us = now_us + (now_us - r->since_us < RING_PATIENCE_US ? RING_RETRY_US
 								       : RING_RETRY_SLOWLY_US);
-	if (lstat(m->path, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != m->uid)
-		return false;
 	if (connect_ring(r))
 		return true;
 	disconnect(r);

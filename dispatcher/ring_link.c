@@ -13,6 +13,8 @@
  */
 #include "dispatcher/ring_link.h"
 
+#include "dispatcher/helper.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,20 +56,14 @@ int
 ring_link_open(struct ring_link *l, const char *path, pid_t pid, uid_t uid, uint16_t n_queues,
 	int *vhost_end)
 {
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int fd, pair[2], ret = -EPERM;
 
 	*l = (struct ring_link){.instance_fd = -1, .vhost_fd = -1};
-	if (snprintf(to.sun_path, sizeof(to.sun_path), "%s", path) >= (int)sizeof(to.sun_path))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = helper_connect_ring(path, uid);
 	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-		(is_peer(fd, pid, uid) && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0))
-		ret = -errno;
-	else if (is_peer(fd, pid, uid))
-		ret = 0;
+		return fd;
+	if (is_peer(fd, pid, uid))
+		ret = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
 	if (ret < 0) {
 		close(fd);
 		return ret;

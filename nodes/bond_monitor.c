@@ -333,6 +333,7 @@ bond_start(struct bond *b)
 	int ret;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGSYS); /* ltran gives up its rights with it */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&b->thread, NULL, watch, b);
 	b->has_thread = ret == 0;

@@ -19,6 +19,7 @@
 #include <rte_vhost.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/helper.h"
 #include "dispatcher/ring.h"
 #include "tests/eal.h"
 
@@ -195,6 +196,7 @@ setup(void)
 	m->index = 7;
 	m->n_queues = QUEUES;
 	snprintf(m->path, sizeof(m->path), "%s/ltran_1_1.vhost", dir);
+	CU_ASSERT_EQUAL(helper_set_place(dir, ""), 0);
 	CU_ASSERT_EQUAL(ring_open(lt, m, err, sizeof(err)), 0);
 	pool = rte_mempool_lookup("test");
 	if (pool == NULL)

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The helper's process and ltran's side of it.
+ *
+ * Between them is a pair of SOCK_SEQPACKET sockets: one request, one answer, of fixed size, with at
+ * most one descriptor in the answer. Requests of several threads take turns. The helper keeps the
+ * capabilities that its requests need and ends when ltran's end is closed, however ltran ended.
+ */
+#include "dispatcher/helper.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dispatcher/confine.h"
+#include "dispatcher/helper_work.h"
+
+#define NAME "helper"
+#define KEEP                                                                                       \
+	(CONFINE_BIT(CAP_NET_RAW) | CONFINE_BIT(CAP_NET_ADMIN) | CONFINE_BIT(CAP_DAC_OVERRIDE) |   \
+		CONFINE_BIT(CAP_CHOWN) | CONFINE_BIT(CAP_SYS_PTRACE))
+
+static struct {
+	pthread_mutex_t lock;
+	int fd; /* -1: there is none, requests are done in place */
+	pid_t pid;
+	struct helper_place place; /* in place */
+} helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
+
+union fd_message {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+/* --- the helper ------------------------------------------------------------------------------------- */
+
+/* What `ps` and pidof show: another name than ltran's. */
+static void
+take_name(int argc, char **argv)
+{
+	size_t room = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (argv[i] != argv[0] + room)
+			break;
+		room += strlen(argv[i]) + 1;
+	}
+	if (room > 0) {
+		memset(argv[0], 0, room);
+		snprintf(argv[0], room, NAME);
+	}
+	prctl(PR_SET_NAME, "ltran-" NAME);
+}
+
+static bool
+send_answer(int to, const struct helper_answer *a, int fd)
+{
+	union fd_message control = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)),
+		.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {(void *)a, sizeof(*a)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control.room);
+	}
+	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*a);
+}
+
+static void __attribute__((noreturn))
+serve(int from)
+{
+	struct helper_place place = {.dir = ""};
+	struct helper_request q;
+	struct helper_answer a;
+
+	for (;;) {
+		ssize_t n = recv(from, &q, sizeof(q), 0);
+		bool is_sent;
+		int fd;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n != (ssize_t)sizeof(q))
+			_exit(0);
+		fd = helper_work(&place, &q, &a);
+		is_sent = send_answer(from, &a, fd);
+		if (fd >= 0)
+			close(fd);
+		if (!is_sent)
+			_exit(0);
+	}
+}
+
+static void __attribute__((noreturn))
+become_helper(int fd, int argc, char **argv)
+{
+	sigset_t all;
+
+	/* It is ltran whom signals end; a terminal sends them to both. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	take_name(argc, argv);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	confine_keep(KEEP);
+	if (fd > STDERR_FILENO + 1)
+		syscall(SYS_close_range, STDERR_FILENO + 1, fd - 1, 0);
+	syscall(SYS_close_range, fd + 1, ~0u, 0);
+	serve(fd);
+}
+
+int
+helper_start(int argc, char **argv)
+{
+	int pair[2], ret;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid = fork();
+	ret = pid < 0 ? -errno : 0;
+	if (pid == 0) {
+		close(pair[0]);
+		become_helper(pair[1], argc, argv);
+	}
+	close(pair[1]);
+	if (ret < 0) {
+		close(pair[0]);
+		return ret;
+	}
+	helper.fd = pair[0];
+	helper.pid = pid;
+	return 0;
+}
+
+bool
+helper_is_there(void)
+{
+	return helper.fd >= 0;
+}
+
+void
+helper_stop(void)
+{
+	if (helper.fd < 0)
+		return;
+	close(helper.fd);
+	helper.fd = -1;
+	while (waitpid(helper.pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+/* --- ltran's side ----------------------------------------------------------------------------------- */
+
+static int
+receive_answer(int from, struct helper_answer *a)
+{
+	union fd_message control;
+	struct iovec iov = {a, sizeof(*a)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+	ssize_t n;
+	int fd = -1;
+
+	do {
+		n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	if (n != (ssize_t)sizeof(*a))
+		a->ret = -EPIPE;
+	return fd;
+}
+
+/* The descriptor that came with the answer, or -1. */
+static int
+ask(const struct helper_request *q, struct helper_answer *a)
+{
+	int fd = -1;
+
+	*a = (struct helper_answer){.ret = -EPIPE};
+	pthread_mutex_lock(&helper.lock);
+	if (helper.fd < 0)
+		fd = helper_work(&helper.place, q, a);
+	else if (send(helper.fd, q, sizeof(*q), MSG_NOSIGNAL) == (ssize_t)sizeof(*q))
+		fd = receive_answer(helper.fd, a);
+	pthread_mutex_unlock(&helper.lock);
+	return fd;
+}
+
+static int
+ask_simply(const struct helper_request *q)
+{
+	struct helper_answer a;
+	int fd = ask(q, &a);
+
+	if (fd >= 0)
+		close(fd);
+	return a.ret;
+}
+
+/* For what is answered with a descriptor. */
+static int
+ask_for_fd(const struct helper_request *q)
+{
+	struct helper_answer a;
+	int fd = ask(q, &a);
+
+	if (a.ret == 0 && fd >= 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return a.ret < 0 ? a.ret : -EPIPE;
+}
+
+static bool
+set_path(struct helper_request *q, const char *path)
+{
+	return snprintf(q->path, sizeof(q->path), "%s", path) < (int)sizeof(q->path);
+}
+
+int
+helper_set_place(const char *dir, const char *prefix)
+{
+	struct helper_request q = {.op = HELPER_PLACE};
+
+	if (!set_path(&q, dir) ||
+		snprintf(q.prefix, sizeof(q.prefix), "%s", prefix) >= (int)sizeof(q.prefix))
+		return -ENAMETOOLONG;
+	if (helper.fd < 0)
+		helper.place = (struct helper_place){.dir = ""}; /* tests have several, one by one */
+	return ask_simply(&q);
+}
+
+int
+helper_program_of(pid_t pid, uint64_t *dev, uint64_t *ino)
+{
+	struct helper_request q = {.op = HELPER_PROGRAM, .pid = pid};
+	struct helper_answer a;
+	int fd = ask(&q, &a);
+
+	if (fd >= 0)
+		close(fd);
+	*dev = a.dev;
+	*ino = a.ino;
+	return a.ret;
+}
+
+int
+helper_make_room(uid_t uid)
+{
+	return ask_simply(&(struct helper_request){.op = HELPER_MAKE_ROOM, .uid = uid});
+}
+
+int
+helper_remove_room(uid_t uid)
+{
+	return ask_simply(&(struct helper_request){.op = HELPER_REMOVE_ROOM, .uid = uid});
+}
+
+int
+helper_check_ring(const char *path, uid_t uid)
+{
+	struct helper_request q = {.op = HELPER_CHECK_RING, .uid = uid};
+
+	return set_path(&q, path) ? ask_simply(&q) : -EINVAL;
+}
+
+int
+helper_connect_ring(const char *path, uid_t uid)
+{
+	struct helper_request q = {.op = HELPER_CONNECT_RING, .uid = uid};
+
+	return set_path(&q, path) ? ask_for_fd(&q) : -EINVAL;
+}
+
+int
+helper_remove_ring(const char *path)
+{
+	struct helper_request q = {.op = HELPER_REMOVE_RING};
+
+	return set_path(&q, path) ? ask_simply(&q) : -EINVAL;
+}
+
+int
+helper_remove_own(const char *path)
+{
+	struct helper_request q = {.op = HELPER_REMOVE_OWN};
+
+	return set_path(&q, path) ? ask_simply(&q) : -EINVAL;
+}
+
+int
+helper_packet_socket(int type, int protocol)
+{
+	struct helper_request q = {.op = HELPER_PACKET_SOCKET, .type = type, .protocol = protocol};
+
+	return ask_for_fd(&q);
+}
+
+int
+helper_set_device(unsigned long request, const struct ifreq *ifr)
+{
+	struct helper_request q = {.op = HELPER_SET_DEVICE, .ioctl = request, .ifr = *ifr};
+
+	return ask_simply(&q);
+}
