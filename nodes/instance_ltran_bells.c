@@ -34,9 +34,15 @@ put(int *at, int fd)
 		*at = ltran_io_move_up(fd, -1);
 		return 0;
 	}
-	if (syscall(SYS_dup3, fd, *at, O_CLOEXEC) < 0)
+	if (syscall(SYS_dup3, fd, *at, O_CLOEXEC) >= 0) {
+		syscall(SYS_close, fd);
+		return 0;
+	}
+	if (errno != EBADF)
 		return -errno;
-	syscall(SYS_close, fd);
+	/* The limit has been lowered below the number meanwhile. It stays open, and with it taken: a
+	 * thread may be about to use it. The new one is below the limit, so this happens once. */
+	__atomic_store_n(at, ltran_io_move_up(fd, -1), __ATOMIC_RELAXED);
 	return 0;
 }
 

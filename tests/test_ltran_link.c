@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -600,6 +601,28 @@ child_of_fork_does_not_keep_the_registration(void)
 	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* The library itself lowers the limit once it has its descriptors: the bells of before are above it. */
+static void
+comes_back_where_the_limit_is_lower_by_then(void)
+{
+	struct ltran_link *l = registered();
+	struct rlimit old, low;
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	low.rlim_cur -= 128;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &low), 0);
+	close(ltran.fd);
+	await_register();
+	answer_register();
+	usleep(3 * LTRAN_RESUME_MS * 1000);
+	/* It has taken the answer and the bells, and does not come again. */
+	CU_ASSERT_EQUAL(recv(ltran.fd, &(char){0}, 1, MSG_DONTWAIT), -1);
+	CU_ASSERT_EQUAL(errno, EAGAIN);
+	ltran_link_close(l);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(registers_with_what_it_has_and_takes_what_it_gets),
 	CUNIT_TEST(start_waits_until_ltran_is_there),
@@ -609,6 +632,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(answers_that_are_none_end_the_start),
 	CUNIT_TEST(mangled_answers_do_no_harm),
 	CUNIT_TEST(comes_back_with_the_same_ring_and_ports),
+	CUNIT_TEST(comes_back_where_the_limit_is_lower_by_then),
 	CUNIT_TEST(registration_ends_while_ltran_is_away),
 	CUNIT_TEST(port_of_another_instance_is_refused),
 	CUNIT_TEST(ports_grow_until_there_are_no_more),
