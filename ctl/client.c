@@ -72,11 +72,11 @@ add_places(const struct ctl_client *c, const char *kind, struct ctl_place **out,
 	for (int i = 0; i < n_dirs; i++) {
 		int ret = ctl_places_add(dirs[i], kind, out, n);
 
-		/* A directory that somebody else has put there is none of ours; the next one. */
-		if (ret < 0)
-			error = ret;
-		else
+		/* Others may have made the names in /tmp first: that is no error where ours is another. */
+		if (ret >= 0)
 			n = ret;
+		else if (i == 0)
+			error = ret;
 	}
 	return n == 0 && error < 0 ? error : n;
 }

@@ -67,7 +67,9 @@ class Ltran:
         return self.proc
 
     def answers(self):
-        """Somebody listens on its registration socket."""
+        """It has its control socket, and somebody listens on its registration socket."""
+        if not (RUN_DIR / f"{self.prefix}ltran_{self.proc.pid}.sock").exists():
+            return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
             return sock.connect_ex(str(RUN_DIR / f"{self.prefix}ltran_client.sock")) == 0
 
