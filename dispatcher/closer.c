@@ -18,6 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "dispatcher/confine.h"
+
 #define CLOSERS 4
 
 static int orders = -1; /* numbers to be closed, written into a pipe */
@@ -30,6 +32,7 @@ run(int from, pid_t parent)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "ltran-closer");
+	confine_keep(0);
 	while (getppid() == parent && read(from, &fd, sizeof(fd)) == sizeof(fd))
 		close(fd);
 	_exit(0);
