@@ -102,6 +102,8 @@ struct stack {
 	uint64_t challenges; /* challenge ACKs, all connections */
 };
 
+#define STACK_PORT_COUNTERS 256
+
 struct stack_group {
 	struct stack_params params;
 	unsigned int n;
@@ -116,7 +118,9 @@ struct stack_group {
 	uint64_t tsc_start;
 	uint64_t us_per_tsc_32; /* microseconds per TSC tick, times 2^32 */
 	uint64_t unattended_tsc; /* TSC ticks after which a sender runs the stack itself */
-	_Atomic uint32_t port_hint; /* where the search for a free local port begins */
+	/* any; local ports that we choose, see table.c */
+	_Atomic uint32_t port_hint; /* binds to port 0 so far */
+	_Atomic uint32_t port_counters[STACK_PORT_COUNTERS];
 	struct waker *wakers; /* num_wakeup threads, or NULL */
 	struct sleeper **sleepers; /* low_power_mode, see sleep.c; else NULL */
 	unsigned int n_sleepers;
@@ -214,6 +218,8 @@ struct sock *table_udp(const struct stack *st, uint16_t lport, uint32_t raddr, u
 /* Claim s->lport on this stack: 0 or -EADDRINUSE. A TCP port is claimed on every stack. */
 int table_bind(struct stack *st, struct sock *s);
 void table_unbind(struct stack *st, struct sock *s);
+/* Where the search for a local port towards raddr:rport begins: the result + *counter. */
+uint32_t table_port_begin(struct stack *st, uint32_t raddr, uint16_t rport, _Atomic uint32_t **counter);
 uint16_t table_free_port(struct stack *st, const struct sock *s); /* or 0 */
 /* A local port, of those that are ours, for a connection to raddr:rport whose packets come back to this stack, or 0. */
 uint16_t table_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport);

@@ -411,7 +411,6 @@ stack_group_create(const struct stack_params *p, struct stack_group **out)
 	g->tsc_start = stack_tsc();
 	g->us_per_tsc_32 = (uint64_t)(((unsigned __int128)1000000 << 32) / g->tsc_hz);
 	g->unattended_tsc = g->tsc_hz / 1000000 * UNATTENDED_US;
-	g->port_hint = (uint32_t)stack_tsc();
 	g->spin_tsc = g->tsc_hz / 1000000 * SPIN_US;
 	g->cpus = copy_cpus(p->cpus, p->n_stacks);
 	g->wakeup_cpus = copy_cpus(p->wakeup_cpus, p->n_wakeup);

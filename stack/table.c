@@ -2,10 +2,12 @@
 /*
  * Who owns a segment: connections by 4-tuple, listeners and UDP sockets by port; and which stack
  * owns a flow (edge.h, steering). O(1) at any number of connections; the table doubles when it has
- * as many connections as buckets. The hash is keyed, so a peer cannot aim at one bucket.
+ * as many connections as buckets. The hash is SipHash-1-3 under a key of this process: a peer that
+ * chooses addresses and ports, and learns what he can from the time of answers and from which of
+ * several listeners answers, cannot aim at one bucket. Steering (owner.c) is another hash, without a
+ * key, because processes must agree on it.
  */
 #include "stack/impl.h"
-#include "stack/mix.h"
 #include "stack/siphash.h"
 
 #include <errno.h>
@@ -75,7 +77,9 @@ table_fini(struct stack *st)
 uint32_t
 table_hash(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t lport)
 {
-	return mix((((uint64_t)raddr << 32) | ((uint32_t)rport << 16) | lport) ^ stack_secrets.table[0]);
+	const uint64_t flow = (uint64_t)raddr << 32 | (uint32_t)rport << 16 | lport;
+
+	return (uint32_t)siphash_words(stack_secrets.table, &flow, 1, 1, 3);
 }
 
 struct sock *
@@ -302,10 +306,12 @@ get_more_ports(struct stack *st)
 	return sharing != NULL && sharing->more_ports(sharing->arg);
 }
 
+/* For bind() to port 0: any, and nobody knows which (RFC 6056 3.3.1). */
 static uint16_t
 find_port(struct stack *st, const struct sock *s)
 {
-	unsigned int start = atomic_fetch_add(&st->group->port_hint, 1), n = ports_n(st);
+	uint64_t nth = atomic_fetch_add(&st->group->port_hint, 1);
+	uint32_t start = (uint32_t)siphash_2(stack_secrets.ports, nth, 1), n = ports_n(st);
 
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t at = (start + i) % n, skip = foreign_ports(st, at);
@@ -340,11 +346,28 @@ is_free(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t port)
 		table_find(st, table_hash(st, raddr, rport, port), raddr, rport, port) == NULL;
 }
 
+/*
+ * RFC 6056 3.3.4 (double hash): each destination has a beginning that nobody else can know, and goes
+ * on from there by a counter that only one in STACK_PORT_COUNTERS other destinations shares. So who
+ * has learnt one port knows none of another destination's, while to one destination a port comes
+ * again as late as possible: one just given back would meet the peer's TIME_WAIT with sequence numbers
+ * that may not be beyond it yet.
+ */
+uint32_t
+table_port_begin(struct stack *st, uint32_t raddr, uint16_t rport, _Atomic uint32_t **counter)
+{
+	uint64_t h = siphash_2(stack_secrets.ports, (uint64_t)raddr << 32 | st->group->params.addr, rport);
+
+	*counter = &st->group->port_counters[(h >> 32) % STACK_PORT_COUNTERS];
+	return (uint32_t)h;
+}
+
 static uint16_t
 find_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport)
 {
-	struct stack_group *g = st->group;
-	unsigned int start = atomic_fetch_add(&g->port_hint, 1), n = ports_n(st);
+	_Atomic uint32_t *counter;
+	uint32_t offset = table_port_begin(st, raddr, rport, &counter);
+	uint32_t count = atomic_fetch_add(counter, 1), start = offset + count, n = ports_n(st);
 
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t at = (start + i) % n, skip = foreign_ports(st, at);
@@ -353,9 +376,7 @@ find_ephemeral(struct stack *st, uint32_t raddr, uint16_t rport)
 		if (skip > 0) {
 			i += skip - 1;
 		} else if (is_free(st, raddr, rport, port)) {
-			/* The next search begins behind it: a port just given back would meet the
-			 * peer's TIME_WAIT with sequence numbers that may not be beyond it yet. */
-			atomic_store(&g->port_hint, start + i + 1);
+			atomic_store(counter, count + i + 1); /* the next search begins behind it */
 			return port;
 		}
 	}

@@ -91,6 +91,8 @@ ports_of_connections_go_round(void)
 	struct sockaddr_in at = sim_addr(SIM_B, PORT), name;
 	struct sock *l = listen_on_b(), *held[8], *a, *b;
 	static bool used[65536];
+	_Atomic uint32_t *counter;
+	uint32_t begin;
 
 	for (int i = 0; i < 8; i++) { /* a run of ports in use */
 		sock_open(sim_group(SIM_A), SOCK_TCP, &held[i]);
@@ -100,7 +102,8 @@ ports_of_connections_go_round(void)
 		sock_close(b);
 	}
 	sock_name(held[0], &name);
-	sim_group(SIM_A)->port_hint = (uint32_t)(ntohs(name.sin_port) - 32768);
+	begin = table_port_begin(sim_stack(SIM_A), at.sin_addr.s_addr, at.sin_port, &counter);
+	*counter = (uint32_t)(ntohs(name.sin_port) - STACK_PORT_FIRST) - begin;
 	for (int i = 0; i < 8; i++) {
 		sock_open(sim_group(SIM_A), SOCK_TCP, &a);
 		sock_connect(a, &at);
@@ -117,6 +120,44 @@ ports_of_connections_go_round(void)
 	for (int i = 0; i < 8; i++)
 		sock_close(held[i]);
 	sock_close(l);
+}
+
+/* Who knows the port of one connection knows nothing about the next one to somebody else. */
+static void
+ports_of_destinations_tell_nothing_of_each_other(void)
+{
+	enum { N = 500 };
+	unsigned int next = 0, own = 0;
+	uint16_t last = 0;
+
+	for (uint32_t i = 0; i < N; i++) {
+		uint16_t p = ntohs(table_ephemeral(sim_stack(SIM_A), htonl(0xc6130000 + i), htons(443)));
+		uint16_t q = ntohs(table_ephemeral(sim_stack(SIM_A), htonl(0xc6130000 + i), htons(443)));
+
+		next += (uint16_t)(p - last) < 8;
+		own += q == p + 1;
+		last = q;
+	}
+	CU_ASSERT_TRUE(next < 8);
+	CU_ASSERT_TRUE(own > N - 8); /* the same destination: the next one, but for the end of the range */
+}
+
+/* All ports of one address, or many addresses in a row: no chain is longer than chance makes it. */
+static void
+nobody_can_aim_at_a_bucket(void)
+{
+	enum { N = 65536 };
+	static uint8_t chain[2][N];
+	const struct stack *st = sim_stack(SIM_B);
+	unsigned int worst = 0;
+
+	for (uint32_t i = 0; i < N; i++) {
+		chain[0][table_hash(st, 0x630012c6, (uint16_t)i, htons(PORT)) % N]++;
+		chain[1][table_hash(st, htonl(0xc6120000 + i), htons(4000), htons(PORT)) % N]++;
+	}
+	for (uint32_t i = 0; i < 2 * N; i++)
+		worst = chain[i / N][i % N] > worst ? chain[i / N][i % N] : worst;
+	CU_ASSERT_TRUE(worst <= 12); /* 8 is likely; 13 or more: less than 1 in 10^5 */
 }
 
 /* Its ACK is delayed; until then lwIP's copy is enough. */
@@ -229,6 +270,8 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(at_the_limit_the_oldest_time_wait_gives_way),
 	CUNIT_TEST(a_syn_below_time_wait_comes_through_at_its_second_try),
 	CUNIT_TEST(ports_of_connections_go_round),
+	CUNIT_TEST(ports_of_destinations_tell_nothing_of_each_other),
+	CUNIT_TEST(nobody_can_aim_at_a_bucket),
 	CUNIT_TEST(a_small_message_holds_no_packet_until_its_ack),
 	CUNIT_TEST(what_waits_for_the_port_leaves_packets_for_receiving),
 	CUNIT_TEST(the_table_grows_bit_by_bit),
