@@ -78,6 +78,7 @@ struct conf {
 	uint32_t rpc_number;          /* posted operations executed per loop */
 
 	/* for: preload */
+	bool syscall_guard; /* system calls of the program's own code are served, too */
 	enum conf_on_error on_error;
 };
 

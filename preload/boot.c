@@ -23,6 +23,7 @@
 #include "nodes/instance.h"
 #include "preload/epoll.h"
 #include "preload/fd.h"
+#include "preload/guard.h"
 #include "preload/libc.h"
 #include "preload/low_fds.h"
 #include "preload/own_fds.h"
@@ -272,6 +273,7 @@ static void close_sockets(void)
 
 static void after_fork_in_child(void)
 {
+	guard_after_fork();
 	instance_after_fork(boot.instance, true);
 	file_memory_unlock();
 	fd_pool_unlock();
@@ -287,6 +289,7 @@ static void after_fork_in_child(void)
 
 static void __attribute__((constructor)) boot_init(void)
 {
+	const char *why;
 	int r;
 
 	if (!is_our_process())
@@ -311,6 +314,8 @@ static void __attribute__((constructor)) boot_init(void)
 	}
 	own_fds_reserve();
 	atomic_store(&boot_state, BOOT_IDLE);
+	if (boot.conf.syscall_guard && guard_start(&why) < 0)
+		boot_say("syscall_guard does nothing here: %s", why);
 	signals_init();
 }
 

@@ -23,6 +23,7 @@
 #include "preload/signals.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/guard.h"
 #include "stack/user.h"
 
 #include <stdatomic.h>
@@ -277,6 +278,8 @@ long on_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 
 	if (sig <= 0 || sig >= NSIG)
 		return libc_result(libc.sigaction(sig, act, old));
+	if (sig == SIGSYS && atomic_load(&guard_is_on))
+		return guard_set_action(act, old);
 
 	if (is_guarded(sig) && atomic_load(&boot_state) != BOOT_INACTIVE && act && !is_function(act) &&
 		act->sa_handler != SIG_ERR) {
@@ -293,6 +296,7 @@ long on_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 		ours = *act;
 		ours.sa_flags = (act->sa_flags | SA_SIGINFO) & ~SA_RESETHAND;
 		ours.sa_sigaction = trampoline;
+		guard_unblock(&ours.sa_mask);
 		atomic_store(&signals[sig].masks, hide_both(&ours.sa_mask));
 		store_action(sig, act->sa_sigaction, act->sa_flags);
 		act = &ours;
@@ -343,6 +347,8 @@ static int set_mask(int how, const sigset_t *set, sigset_t *old)
 						 bits;
 		if (how == SIG_UNBLOCK)
 			show_hidden(&real, bits);
+		else
+			guard_unblock(&real);
 	}
 	r = libc.pthread_sigmask(how, set ? &real : NULL, old);
 	if (r == 0 && old)

@@ -60,6 +60,7 @@ good_values_take_effect(void)
 	CASE("listen_shadow=1", c.listen_shadow);
 	CASE("udp_enable=0", !c.udp_enable);
 	CASE("low_power_mode=1", c.low_power_mode);
+	CASE("syscall_guard=1", c.syscall_guard);
 	CASE("descriptor_limit=1048576", c.descriptor_limit == 1048576);
 	CASE("tcp_conn_count=20000", c.tcp_conn_count == 20000);
 	CASE("mbuf_count_per_conn=170", c.mbuf_count_per_conn == 170);
@@ -192,6 +193,7 @@ static const struct {
 	{"unix_prefix=\"a;b\"", "unix_prefix = \"a;b\": character ';' is not allowed"},
 	{"unix_prefix=\"../x\"", "character '/' is not allowed"},
 	{"unix_prefix=\"a\\nb\"", "unix_prefix = \"a?b\": character 0x0a is not allowed"},
+	{"syscall_guard=2", "syscall_guard = 2: out of range (legal: 0 or 1)"},
 	{"on_error=\"panic\"", "on_error = \"panic\": unknown word (legal: \"kernel\" or \"exit\")"},
 };
 

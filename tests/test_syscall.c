@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* syscall(), system calls that nobody sees, and numbers that the kernel hands out again. */
 #include "preload/fd.h"
+#include "preload/guard.h"
 #include "tests/preload_pair.h"
 #include "tests/raw_syscall.h"
 
@@ -8,6 +9,7 @@
 #include <linux/openat2.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,6 +184,77 @@ BOTH_MODES(so_it_does_on_a_connection_whose_socket_was_the_kernels)
 	CU_ASSERT_EQUAL(read(p.server, &c, 1), 1);
 	p.client = fd;
 	pair_close(p);
+}
+
+/* --- under guard (syscall_guard=1) ------------------------------------------------------------------- */
+
+static void *write_from_thread(void *arg)
+{
+	return (void *)raw_syscall(SYS_write, *(int *)arg, (long)"t", 1, 0, 0);
+}
+
+/* One bit per observation that is wrong. */
+static int look_under_guard(void)
+{
+	struct pair p = pair_open();
+	unsigned long all = ~0ul, old = 0;
+	void *written = NULL;
+	int status = -1, fd, bad = 0;
+	pthread_t thread;
+	sigset_t full;
+	long pid;
+	char c;
+
+	bad |= raw_syscall(SYS_write, p.client, (long)"x", 1, 0, 0) != 1;
+	bad |= (raw_syscall(SYS_read, p.server, (long)&c, 1, 0, 0) != 1) << 1;
+	bad |= (raw_syscall(SYS_close, -1, 0, 0, 0, 0) != -EBADF) << 2;
+	bad |= (raw_syscall(SYS_getpid, 0, 0, 0, 0, 0) != getpid()) << 3;
+	/* Whatever is blocked, calls go on. */
+	raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&old, sizeof(old), 0);
+	bad |= (raw_syscall(SYS_getpid, 0, 0, 0, 0, 0) != getpid()) << 4;
+	raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, sizeof(old), 0);
+	sigfillset(&full);
+	pthread_sigmask(SIG_SETMASK, &full, NULL);
+	bad |= (pthread_create(&thread, NULL, write_from_thread, &p.client) != 0) << 5;
+	pthread_join(thread, &written);
+	bad |= ((long)written != 1 || read(p.server, &c, 1) != 1 || c != 't') << 6;
+	/* A child is guarded as well, and its sockets are its parent's. */
+	pid = raw_syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		raw_syscall(SYS_exit_group, 7, 0, 0, 0, 0);
+	bad |= (waitpid((pid_t)pid, &status, 0) != pid || WEXITSTATUS(status) != 7) << 7;
+	bad |= (raw_syscall(SYS_close, p.server, 0, 0, 0, 0) != 0 || fd_peek(p.server) == NULL) << 8;
+	bad |= (fd_peek(p.server)->kind != FILE_FREE || recv(p.client, &c, 1, 0) != 0) << 9;
+	fd = (int)raw_syscall(SYS_openat, AT_FDCWD, (long)"/dev/null", O_WRONLY, 0, 0);
+	bad |= (fd < 0 || fd_peek(fd) != NULL || write(fd, "y", 1) != 1) << 10;
+	return bad;
+}
+
+/* In a child: the guard does not end. Of sanitizers' builds too little goes through libc. */
+static void calls_in_the_programs_own_code_are_served_under_guard(void)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	enum { NO_GUARD = 77 };
+	const char *why;
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int bad;
+
+		if (guard_start(&why) < 0) {
+			fprintf(stderr, "not tested: %s\n", why);
+			_exit(NO_GUARD);
+		}
+		bad = look_under_guard();
+		if (bad)
+			fprintf(stderr, "wrong: %x\n", bad);
+		_exit(bad != 0);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT(WIFEXITED(status));
+	CU_ASSERT(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == NO_GUARD);
+#endif
 }
 
 /* --- numbers that come back ------------------------------------------------------------------------- */
@@ -522,6 +595,7 @@ static void placeholders_that_were_closed_unseen_are_not_used(void)
 }
 
 static const struct cunit_test tests[] = {
+	CUNIT_TEST(calls_in_the_programs_own_code_are_served_under_guard),
 	CUNIT_TEST(syscall_moves_data_of_our_sockets),
 	CUNIT_TEST(syscall_opens_and_closes_our_sockets),
 	CUNIT_TEST(syscall_waits_for_our_sockets),

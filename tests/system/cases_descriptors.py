@@ -6,7 +6,7 @@ import os
 import time
 
 from cases import BOTH, COMPLETION, case
-from harness import FAR, NEAR, PEER, Failure
+from harness import FAR, NEAR, PEER, Failure, Skip
 
 # libuv closes sockets with syscall(SYS_close): the numbers come back for files and connections.
 NODE_SERVER = """
@@ -126,6 +126,49 @@ def closing_every_number(bed):
         if "own b'still'" not in out or "far b'here'" not in out:
             raise Failure(f"{way}: {out[-400:]}")
     bed.finish(echo)
+
+
+LISTENER = """
+import socket
+listener = socket.create_server(("", 7001))
+print("listening", flush=True)
+connection = listener.accept()[0]
+got = connection.recv(100)
+if got:
+    connection.sendall(got)
+print("got", got, "then", connection.recv(100))
+"""
+
+
+def probe_past_libc(bed, *options, more=()):
+    listener = bed.far([PEER[0], "-c", LISTENER])
+    while "listening" not in listener.output() and listener.running():
+        time.sleep(0.05)
+    probe = bed.near([bed.build / "tests" / "raw_probe", FAR, "7001", bed.scratch / "file", *more],
+                     *options)
+    return bed.finish(probe), listener
+
+
+@case(modes=BOTH, kernel=False)
+def calls_past_libc(bed):
+    """System calls in the program's own code move no data of a connection, and get none."""
+    out, listener = probe_past_libc(bed)
+    for line in ("write -107", "read -107", "close 0", "file 20", "size 20"):
+        if line + "\n" not in out:
+            raise Failure(f"no {line!r} in {out!r}")
+    bed.finish(listener, expect="got b'' then b''")
+
+
+@case(modes=BOTH, kernel=False)
+def calls_past_libc_under_guard(bed):
+    """With syscall_guard=1 they are served, and the number that they close is free."""
+    out, listener = probe_past_libc(bed, "--set", "syscall_guard=1", more=["all"])
+    if "syscall_guard does nothing here" in out:
+        raise Skip(out)
+    for line in ("write 1", "read 1", "close 0", "file 20", "size 20"):
+        if line + "\n" not in out:
+            raise Failure(f"no {line!r} in {out!r}")
+    bed.finish(listener, expect="got b'x' then b''")
 
 
 # A daemon without standard descriptors: 0 to 2 are its sockets and files.

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Linux's syscall user dispatch (5.11): each guarded thread tells the kernel one range of code that may
+ * make system calls, libc's. A system call from anywhere else becomes a SIGSYS, whose handler looks the
+ * number up in the rows of intercept.def, as syscall() does, and leaves the result where the program's
+ * code expects it. So a descriptor that is closed, opened, read or written past libc is still ours.
+ *
+ * Threads are guarded one by one: the one that reads the settings, and those made by pthread_create();
+ * threads of the library and of DPDK are not. A child of fork() is put under guard again. A real vfork()
+ * becomes a fork(), as in intercept.c.
+ *
+ * Some calls cannot be made in the handler, for they are about the very context that it returns to:
+ *
+ *	rt_sigreturn	the handler returns into libc's code for it, at the program's stack pointer
+ *	rt_sigprocmask	the mask that the handler returns to is changed
+ *	sigaltstack	the same for the alternate stack
+ *	clone with a stack of its own: the thread leaves the guard and makes the call again; neither
+ *	it nor what it makes is guarded from then on, which is said once
+ *
+ * The handler runs on the stack of the code that made the call, as a function of libc would: alternate
+ * stacks are too small for what a wait needs.
+ *
+ * SIGSYS is never blocked: the kernel ends a process whose system call it cannot deliver. It is taken
+ * out of every mask that the program sets.
+ */
+#include "preload/guard.h"
+#include "preload/boot.h"
+#include "preload/calls.h"
+#include "preload/intercept.h"
+#include "preload/libc.h"
+#include "preload/own_fds.h"
+
+#include <link.h>
+#include <linux/sched.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+_Atomic bool guard_is_on;
+
+#if defined(__x86_64__) && defined(PR_SET_SYSCALL_USER_DISPATCH)
+
+enum { SYS_USER_DISPATCH_CODE = 2, INSTRUCTION_BYTES = 2, SYS_BIT = SIGSYS - 1 };
+
+/* As the kernel has them. */
+struct kernel_action {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	unsigned long mask;
+};
+
+static struct {
+	uintptr_t from;
+	size_t bytes;
+	void *restorer; /* libc's code that makes rt_sigreturn */
+	struct sigaction program;
+} guard;
+
+static char blocked = PR_SYS_DISPATCH_ON; /* the selector: nothing else passes. Never changed */
+
+static int find_libc(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uintptr_t inside = (uintptr_t)libc.syscall;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t from = info->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || inside - from >= p->p_memsz)
+			continue;
+		guard.from = from;
+		guard.bytes = p->p_memsz;
+		return 1;
+	}
+	return 0;
+}
+
+static int guard_thread(void)
+{
+	int r = prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, guard.from, guard.bytes,
+		&blocked);
+
+	return r < 0 ? -errno : 0;
+}
+
+void guard_after_fork(void)
+{
+	if (atomic_load(&guard_is_on))
+		guard_thread();
+}
+
+/* --- what the handler cannot do itself ---------------------------------------------------------------- */
+
+/* The kernel's mask is 8 bytes at the place of libc's. */
+static long change_mask(ucontext_t *uc, int how, const unsigned long *set, unsigned long *old)
+{
+	unsigned long now, wanted;
+
+	memcpy(&now, &uc->uc_sigmask, sizeof(now));
+	if (set) {
+		wanted = how == SIG_BLOCK ? now | *set : how == SIG_UNBLOCK ? now & ~*set : *set;
+		if (how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK)
+			return -EINVAL;
+		wanted &= ~(1ul << SYS_BIT);
+		memcpy(&uc->uc_sigmask, &wanted, sizeof(wanted));
+	}
+	if (old)
+		*old = now;
+	return 0;
+}
+
+static long change_stack(ucontext_t *uc, const stack_t *set, stack_t *old)
+{
+	if (old)
+		*old = uc->uc_stack;
+	if (set)
+		uc->uc_stack = *set; /* the kernel looks at it when the handler returns */
+	return 0;
+}
+
+static long change_action(int sig, const struct kernel_action *set, struct kernel_action *old, long size)
+{
+	struct kernel_action ours;
+
+	if (sig == SIGSYS && set)
+		return -EPERM;
+	if (set) {
+		ours = *set;
+		ours.mask &= ~(1ul << SYS_BIT);
+		set = &ours;
+	}
+	return libc_result(libc.syscall(SYS_rt_sigaction, sig, set, old, size));
+}
+
+/* A child with the parent's stack, in memory of its own, as fork() makes it; namespaces and the like are
+ * the kernel's matter. */
+static long copy_process(long number, const greg_t *r)
+{
+	const unsigned long shared = CLONE_VM | CLONE_VFORK;
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	long pid;
+
+	if (number == SYS_clone3) {
+		size_t n = (size_t)r[REG_RSI];
+
+		memcpy(&args, (const void *)r[REG_RDI], n < sizeof(args) ? n : sizeof(args));
+		args.flags &= ~shared;
+		pid = libc.syscall(SYS_clone3, &args, n < sizeof(args) ? n : sizeof(args));
+	} else if (number == SYS_clone && (r[REG_RDI] & ~shared) != SIGCHLD) {
+		pid = libc.syscall(SYS_clone, r[REG_RDI] & ~shared, 0, r[REG_RDX], r[REG_R10],
+			r[REG_R8]);
+	} else {
+		return libc_result(fork());
+	}
+	if (pid == 0)
+		guard_thread();
+	return libc_result(pid);
+}
+
+static bool has_own_stack(long number, const greg_t *r)
+{
+	if (number == SYS_clone)
+		return r[REG_RSI] != 0;
+	return number == SYS_clone3 && ((const struct clone_args *)r[REG_RDI])->stack != 0;
+}
+
+static void leave_guard(greg_t *r, long number)
+{
+	boot_say_once("a thread made by a system call in the program's own code: syscall_guard "
+		      "watches neither it nor its maker (said once)");
+	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+	r[REG_RIP] -= INSTRUCTION_BYTES;
+	r[REG_RAX] = number;
+}
+
+/* Those of the list above. False: it is not one of them. */
+static bool serve_context(ucontext_t *uc, long number)
+{
+	greg_t *r = uc->uc_mcontext.gregs;
+
+	switch (number) {
+	case SYS_rt_sigreturn:
+		r[REG_RIP] = (greg_t)guard.restorer;
+		return true;
+	case SYS_rt_sigprocmask:
+		r[REG_RAX] = change_mask(uc, (int)r[REG_RDI], (const unsigned long *)r[REG_RSI],
+			(unsigned long *)r[REG_RDX]);
+		return true;
+	case SYS_sigaltstack:
+		r[REG_RAX] = change_stack(uc, (const stack_t *)r[REG_RDI], (stack_t *)r[REG_RSI]);
+		return true;
+	case SYS_rt_sigaction:
+		r[REG_RAX] = change_action((int)r[REG_RDI], (const struct kernel_action *)r[REG_RSI],
+			(struct kernel_action *)r[REG_RDX], r[REG_R10]);
+		return true;
+	case SYS_clone:
+	case SYS_clone3:
+		if (has_own_stack(number, r)) {
+			leave_guard(r, number);
+			return true;
+		}
+		r[REG_RAX] = copy_process(number, r);
+		return true;
+	case SYS_fork:
+	case SYS_vfork:
+		r[REG_RAX] = copy_process(number, r);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* --- the handler ------------------------------------------------------------------------------------ */
+
+typedef long (*row_fn)(long, long, long, long, long, long);
+
+static long serve(long number, const greg_t *r)
+{
+	syscall_fn row = number >= 0 && number < SYSCALL_ROWS ? syscall_rows[number] : NULL;
+	long result;
+
+	if (number == SYS_io_uring_setup) {
+		boot_say_once("io_uring by system calls of the program's own: its operations on "
+			      "sockets of the stack fail with ENOTCONN (said once)");
+		row = NULL;
+	}
+	result = row ? ((row_fn)row)(r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8],
+			       r[REG_R9]) :
+		       libc.syscall(number, r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10],
+			       r[REG_R8], r[REG_R9]);
+	return libc_result(result);
+}
+
+static void call_program(int sig, siginfo_t *info, void *context)
+{
+	const struct sigaction *p = &guard.program;
+
+	if (p->sa_flags & SA_SIGINFO)
+		p->sa_sigaction(sig, info, context);
+	else if (p->sa_handler != SIG_DFL && p->sa_handler != SIG_IGN)
+		p->sa_handler(sig);
+	else if (p->sa_handler == SIG_DFL)
+		abort(); /* as SIGSYS by default: the process ends */
+}
+
+static void on_sigsys(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	int saved_errno = errno;
+
+	if (info->si_code != SYS_USER_DISPATCH_CODE)
+		call_program(sig, info, context);
+	else if (!serve_context(uc, info->si_syscall))
+		uc->uc_mcontext.gregs[REG_RAX] =
+			serve(info->si_syscall, uc->uc_mcontext.gregs);
+	errno = saved_errno;
+}
+
+int guard_set_action(const struct sigaction *act, struct sigaction *old)
+{
+	if (old)
+		*old = guard.program;
+	if (act)
+		guard.program = *act;
+	return 0;
+}
+
+int guard_start(const char **why)
+{
+	struct sigaction act = {.sa_sigaction = on_sigsys,
+		.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
+	struct kernel_action now;
+	int r;
+
+	*why = "libc's code was not found";
+	if (dl_iterate_phdr(find_libc, NULL) != 1)
+		return -ENOENT;
+	*why = "no handler for SIGSYS";
+	if (libc.sigaction(SIGSYS, &act, &guard.program) < 0 ||
+		libc.syscall(SYS_rt_sigaction, SIGSYS, NULL, &now, sizeof(now.mask)) < 0)
+		return -errno;
+	guard.restorer = now.restorer;
+	r = guard_thread();
+	if (r < 0) {
+		*why = "this kernel has no syscall user dispatch (Linux 5.11 on x86)";
+		libc.sigaction(SIGSYS, &guard.program, NULL);
+		return r;
+	}
+	atomic_store(&guard_is_on, true);
+	return 0;
+}
+
+/* --- threads ---------------------------------------------------------------------------------------- */
+
+struct start {
+	void *(*fn)(void *);
+	void *arg;
+};
+
+static void *guarded_thread(void *arg)
+{
+	struct start s = *(struct start *)arg;
+
+	free(arg);
+	guard_thread();
+	return s.fn(s.arg);
+}
+
+long on_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg,
+	const void *caller)
+{
+	struct start *s = NULL;
+	int r;
+
+	if (atomic_load_explicit(&guard_is_on, memory_order_relaxed) && !own_fds_calls(caller))
+		s = malloc(sizeof(*s));
+	else
+		return libc.pthread_create(thread, attr, fn, arg);
+	if (s == NULL)
+		return EAGAIN;
+	*s = (struct start){fn, arg};
+	r = libc.pthread_create(thread, attr, guarded_thread, s);
+	if (r != 0)
+		free(s);
+	return r;
+}
+
+#else
+
+int guard_start(const char **why)
+{
+	*why = "it is made for x86-64";
+	return -ENOSYS;
+}
+
+void guard_after_fork(void)
+{
+}
+
+int guard_set_action(const struct sigaction *act, struct sigaction *old)
+{
+	return (int)libc_result(libc.sigaction(SIGSYS, act, old));
+}
+
+long on_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg,
+	const void *caller)
+{
+	return libc.pthread_create(thread, attr, fn, arg);
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The guard (syscall_guard=1): system calls in the code of the program and of its libraries are stopped
+ * by the kernel and served as if they had been made through libc. See guard.c.
+ */
+#ifndef PRELOAD_GUARD_H
+#define PRELOAD_GUARD_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+extern _Atomic bool guard_is_on;
+
+/* Put this thread, and every thread that it makes from now on, under guard. 0, or -errno with the
+ * reason in `why`. */
+int guard_start(const char **why);
+
+/* In a child of fork(): the kernel's side of it is not inherited. */
+void guard_after_fork(void);
+
+/* The guard's own signal must be let through, whatever the program blocks. */
+static inline void guard_unblock(sigset_t *set)
+{
+	if (atomic_load_explicit(&guard_is_on, memory_order_relaxed))
+		sigdelset(set, SIGSYS);
+}
+
+/* sigaction() for SIGSYS while the guard is on: what the program wants for other causes of it. */
+int guard_set_action(const struct sigaction *act, struct sigaction *old);
+
+#endif
