@@ -20,7 +20,9 @@
  *             those who have nothing (Choudhury, Hahne: Dynamic Queue Length Thresholds). Windows
  *             open no further than that, senders are told to wait earlier.
  *   high      5/8: a connection that holds nothing may still have one packet; nobody else gets any.
- *             Early segments go first, those of the connection that began to hold them longest ago.
+ *   ooo       3/4: high and the eighth that early segments may have. Beyond it they go first, those
+ *             of the connection that began to hold them longest ago. (Senders who are held to their
+ *             share come a little above high, and must not take loss recovery from everybody.)
  *   reserve   1/8 of the pool: what is left then serves ACKs, handshakes and the port's rings alone.
  *
  * Received data that finds no room is dropped although it is within the window (RFC 9293 3.8.6.2.1:
@@ -48,6 +50,7 @@ set_marks(struct stack *st)
 	m->pressure_at = budget / 2;
 	m->high = budget * 5 / 8;
 	m->ooo_max = budget / 8;
+	m->ooo_mark = m->high + m->ooo_max;
 	m->reserve = packets / 8;
 	atomic_store_explicit(&m->share, MEM_NO_LIMIT, memory_order_relaxed);
 }
@@ -106,7 +109,7 @@ mem_update(struct stack *st)
 	} else if (st->now_ms - m->settled_ms >= SETTLE_AGAIN_MS) {
 		mem_settle_all(st);
 	}
-	while (m->ooo_first != NULL && (tight || m->used > m->high))
+	while (m->ooo_first != NULL && (tight || m->used > m->ooo_mark))
 		tcp_rx_ooo_evict(st, m->ooo_first);
 	if (m->used < m->low && !tight)
 		end_pressure(m);
@@ -144,7 +147,7 @@ mem_ooo_make_room(struct stack *st, struct sock *s, uint32_t bytes)
 	uint32_t own = s->ooo != NULL ? s->ooo->mem : 0;
 	uint64_t fair = m->ooo_max / (m->n_ooo + (own == 0));
 
-	if (mem_tight(m) || m->used > m->high)
+	if (mem_tight(m) || m->used > m->ooo_mark)
 		return false;
 	if (own > 0 && mem_pressure(m) && own + bytes > share(m))
 		return false;

@@ -24,7 +24,7 @@ struct mem {
 	uint64_t used __attribute__((aligned(CACHE_LINE))); /* received, to be sent, out of order */
 	uint64_t ooo;       /* of those: segments that came before their turn */
 	uint64_t low, pressure_at, high; /* marks of `used`; 0: not known yet */
-	uint64_t ooo_max;
+	uint64_t ooo_max, ooo_mark;
 	uint32_t reserve;   /* packets */
 	uint32_t n_ooo;     /* connections with early segments, and */
 	struct sock *ooo_first, *ooo_last; /* they, in the order in which they got the first one */

@@ -21,6 +21,7 @@ from peer import connect, listen, receive_exactly
 
 GIVEN = 256 * 1024
 BEFORE_S = DURING_S = 2
+TRIES = 3  # a busy machine is busy for a while, a pool that is taken stays taken
 CHECKED = 8  # one of so many clients reads in the end
 PATTERN = bytes(i * 7 & 255 for i in range(GIVEN))
 
@@ -118,8 +119,11 @@ def under_attack(host, port, attack):
     others.start()
     before = others.rate(BEFORE_S)
     result = attack()
-    others.pause = 0.0
-    during = others.rate(DURING_S)
+    for _ in range(TRIES):
+        others.pause = 0.0
+        during = others.rate(DURING_S)
+        if during > before / 3:
+            break
     print(f"before {before:.0f}/s during {during:.0f}/s pause {others.pause * 1000:.0f} ms",
           flush=True)
     return result
