@@ -6,7 +6,10 @@
  * memory, no descriptor. The data path starts in the first call that needs packets, in the process
  * that makes it (boot_attach), so daemonising and master/worker programs come up attached in the
  * process that serves. A failure leaves the program on the kernel, with one line that says why, or
- * ends it where on_error asks for that.
+ * ends it where on_error asks for that. It also ends where the program has bound a socket to the
+ * stack's address and the kernel does not have that: bind() has said 0 long ago, and the program would
+ * wait for ever, or spin on the hang-up of such a socket. What it binds later fails in the kernel, with
+ * the kernel's errno.
  *
  * fork(): a child of a process that has not attached yet may attach for itself. In a child of an
  * attached process the stack is not running and its memory must not be touched: sockets that have a
@@ -153,16 +156,19 @@ static void attach_sockets(void *arg, struct stack_group *stacks)
 	fd_unlock();
 }
 
-static void surrender_sockets(void)
+/* False: the kernel cannot serve all of them. */
+static bool surrender_sockets(void)
 {
 	struct file *f;
 	size_t pos = 0;
+	bool all = true;
 
 	while ((f = file_next(&pos)) != NULL) {
 		if (f->kind == FILE_SOCK && (f->sock.halves & HALF_STACK))
-			socket_to_kernel(f);
+			all = socket_to_kernel(f) == 0 && all;
 		file_put(f);
 	}
+	return all;
 }
 
 /* No file touches the stack from here on. */
@@ -190,6 +196,7 @@ static void start(void)
 {
 	char err[256] = "";
 	struct low_fds low;
+	bool all;
 	int r;
 
 	inside++;
@@ -213,8 +220,13 @@ static void start(void)
 		}
 		atomic_store(&boot_state, BOOT_INACTIVE);
 		fd_lock();
-		surrender_sockets();
+		all = surrender_sockets();
 		fd_unlock();
+		if (!all) {
+			boot_say("the program ends: without these sockets it would be there and not "
+				 "answer; its address (host_addr) is none of the kernel's");
+			_exit(1);
+		}
 		return;
 	}
 	boot.owner = getpid();

@@ -132,7 +132,7 @@ static int set_fanout(int fd, const void *val, socklen_t len)
 	int arg;
 
 	memcpy(&arg, val, sizeof(arg));
-	arg &= ~(PACKET_FANOUT_FLAG_DEFRAG << 16);
+	arg &= ~(int)((uint32_t)PACKET_FANOUT_FLAG_DEFRAG << 16);
 	return (int)libc_result(libc.setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &arg, sizeof(arg)));
 }
 

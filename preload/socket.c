@@ -176,16 +176,21 @@ static struct sockaddr_in6 mapped(const struct sockaddr_in *in)
 }
 
 /* Bound to the stack's address only, and there is no stack: the kernel may have the address, too. */
-static void move_to_kernel(struct file *f)
+static int move_to_kernel(struct file *f)
 {
 	struct file_sock *fs = &f->sock;
 	struct sockaddr_in6 in6 = mapped(&fs->local);
 	const void *addr = fs->is_v6 ? (const void *)&in6 : &fs->local;
 
 	if (libc.bind(f->fd, addr, fs->is_v6 ? sizeof(in6) : sizeof(fs->local)) < 0 ||
-		(fs->is_listening && libc.listen(f->fd, fs->backlog) < 0))
+		(fs->is_listening && libc.listen(f->fd, fs->backlog) < 0)) {
+		int err = errno;
+
 		boot_say("descriptor %d: %s:%u cannot be served by the kernel: %s", f->fd,
-			inet_ntoa(fs->local.sin_addr), ntohs(fs->local.sin_port), strerror(errno));
+			inet_ntoa(fs->local.sin_addr), ntohs(fs->local.sin_port), strerror(err));
+		return -err;
+	}
+	return 0;
 }
 
 static void drop_options(struct file *f)
@@ -218,20 +223,22 @@ void socket_close_stack(struct file *f)
 		sock_close(s);
 }
 
-void socket_to_kernel(struct file *f)
+int socket_to_kernel(struct file *f)
 {
 	struct file_sock *fs = &f->sock;
 	struct watch *w;
+	int r = 0;
 
 	socket_close_stack(f);
 	if (!(fs->halves & HALF_KERNEL) && fs->is_bound)
-		move_to_kernel(f);
+		r = move_to_kernel(f);
 	fs->halves = HALF_KERNEL;
 	set_kernel_nonblock(f, fs->is_nonblock);
 	drop_options(f);
 	LIST_FOREACH(w, &f->watchers, in_file)
 		if (w->epoll && !w->in_kernel)
 			watch_by_kernel(w);
+	return r;
 }
 
 void socket_to_stack(struct file *f)

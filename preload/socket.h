@@ -48,7 +48,8 @@ int socket_materialise(struct file *f);
 void socket_materialise_late(struct file *f);
 /* Before its stack half `s` is bound: where the address is shared, others see whose it is. */
 void socket_identify(const struct file *f, struct sock *s);
-void socket_to_kernel(struct file *f);
+/* 0, or -errno where the kernel cannot serve what the program has bound; that is said. */
+int socket_to_kernel(struct file *f);
 void socket_to_stack(struct file *f);
 /* After socket_to_stack(), when it connects: system calls that nobody sees must find no socket there
  * that they could connect. A listener keeps it: it says which of several processes share the address. */

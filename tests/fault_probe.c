@@ -26,7 +26,7 @@
 enum { PAGE = 4096 };
 
 /* The compiler must not know what these are. */
-static void *volatile nowhere;  /* not mapped */
+static void *volatile nowhere;  /* cannot be touched */
 static void *volatile nothing;  /* NULL */
 static void *volatile constant; /* can be read only */
 static char *volatile edge;     /* the end of a page that nothing follows */
@@ -36,7 +36,7 @@ static void make_memory(void)
 {
 	char *m = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	munmap(m + PAGE, PAGE);
+	mprotect(m + PAGE, PAGE, PROT_NONE);
 	edge = m + PAGE;
 	nowhere = m + PAGE + 64;
 	mprotect(m + 2 * PAGE, PAGE, PROT_READ);
@@ -91,7 +91,7 @@ static void probe_large(void)
 	char *m = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	title("large");
-	munmap(m + 2 * PAGE, PAGE);
+	mprotect(m + 2 * PAGE, PAGE, PROT_NONE);
 	SHOW(send(p.client, m + 2 * PAGE, 2 * PAGE, 0));
 	SHOW(write(p.client, m + PAGE, 2 * PAGE));
 	SHOW(send(p.client, buf, 600, 0));

@@ -24,7 +24,7 @@ static void __attribute__((constructor)) make_memory(void)
 	sigaction(SIGSEGV, &act, NULL);
 	edge = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	room = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	munmap(edge + PAGE, PAGE);
+	mprotect(edge + PAGE, PAGE, PROT_NONE);
 	edge += PAGE;
 	for (int i = 0; i < PAGE; i++)
 		edge[i - PAGE] = (char)(i * 31 + (i >> 8));

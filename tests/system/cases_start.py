@@ -26,6 +26,32 @@ def other_program(bed):
         raise Failure("it has a graph")
 
 
+LISTEN = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], 7000))
+print("listening", flush=True)
+listener.accept()
+print("accepted")
+"""
+
+
+@case(modes=BOTH, kernel=False)
+def no_deaf_program(bed):
+    """The stack cannot start and the kernel does not have the address: the program says so and ends.
+    On every address the kernel serves it."""
+    conf = write_conf(bed)
+    path = pathlib.Path(conf)
+    path.write_text(path.read_text().replace(f"iface={bed.near_dev}", "iface=nosuch0"))
+    deaf = bed.near([PEER[0], "-c", LISTEN, NEAR], "-c", conf)
+    if deaf.wait(20) != 1 or "the program ends: " not in deaf.output():
+        raise Failure("it does not say why it ends:\n" + deaf.output())
+    bed.give_kernel_address(NEAR_KERNEL)
+    server = bed.near([PEER[0], "-c", LISTEN, ""], "-c", conf)
+    bed.until(bed.run_far, [PEER[0], "-c", "import socket, sys\n"
+                            "socket.create_connection((sys.argv[1], 7000))", NEAR_KERNEL], "")
+    bed.finish(server, expect="accepted")
+
+
 @case(modes=BOTH, kernel=False)
 def both_worlds(bed):
     """A socket bound to any address is reached through the stack, the kernel and loopback."""
