@@ -25,6 +25,7 @@ import cases_ltran_bond  # noqa: E402,F401
 import cases_ltran_life  # noqa: E402,F401
 import cases_ltran_safety  # noqa: E402,F401
 import cases_memory  # noqa: E402,F401
+import cases_flood  # noqa: E402,F401
 import cases_net  # noqa: E402,F401
 import cases_perf  # noqa: E402,F401
 import cases_pool  # noqa: E402,F401
