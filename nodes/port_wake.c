@@ -11,10 +11,12 @@
  */
 #include "nodes/port_wake.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -25,7 +27,7 @@
 #include "nodes/bond.h"
 #include "nodes/worker.h"
 
-#define FDS_MAX 4096
+#define FDS_MAX 4096 /* numbers that are tried where /proc cannot be read, as in ltran after its start */
 
 /* A packet socket of interface `if_index`, or an XDP socket, which does not tell. */
 static bool
@@ -43,14 +45,28 @@ is_wire_socket(int fd, unsigned int if_index)
 		at.sll_ifindex == (int)if_index;
 }
 
-/* Number q in the order of descriptors. */
+/* Number q in the order of descriptors. A program may have a million of them, and the library's own lie
+ * behind those of the program: the kernel tells which there are. */
 int
 port_wake_socket(unsigned int if_index, uint16_t q)
 {
-	for (int fd = 0; fd < FDS_MAX; fd++)
-		if (is_wire_socket(fd, if_index) && q-- == 0)
-			return fd;
-	return -1;
+	DIR *open_fds = opendir("/proc/self/fd");
+	int found = -1;
+
+	if (open_fds == NULL) {
+		for (int fd = 0; fd < FDS_MAX && found < 0; fd++)
+			if (is_wire_socket(fd, if_index) && q-- == 0)
+				found = fd;
+		return found;
+	}
+	for (struct dirent *e; found < 0 && (e = readdir(open_fds)) != NULL;) {
+		int fd = e->d_name[0] == '.' ? -1 : atoi(e->d_name);
+
+		if (fd >= 0 && is_wire_socket(fd, if_index) && q-- == 0)
+			found = fd;
+	}
+	closedir(open_fds);
+	return found;
 }
 
 void
