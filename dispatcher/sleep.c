@@ -111,7 +111,7 @@ sleep_wait(struct dispatch_worker *dw)
 	uint64_t count;
 
 	rte_rcu_qsbr_thread_offline(dw->lt->rcu, dw->w.index);
-	dw->sleeps++;
+	__atomic_store_n(&dw->sleeps, dw->sleeps + 1, __ATOMIC_RELAXED); /* others read it */
 	dw->n_ready = poll(dw->fds, dw->n_fds, sleep_ms(dw));
 	if (dw->n_ready > 0)
 		for (unsigned int i = 0; i < dw->n_fds; i++)

@@ -105,7 +105,8 @@ churn_leaves_no_chain_of_freed_slots(void)
 		freed += table[i].key == LTRAN_SLOT_FREED;
 	CU_ASSERT_EQUAL(refused, 0);
 	CU_ASSERT_EQUAL(wrong, 0);
-	CU_ASSERT(freed < LIVE); /* they lie between used ones only */
+	/* They lie between used ones only: 190 on average, deviation 26; never cleaned up they are 768. */
+	CU_ASSERT(freed < LIVE * 3 / 2);
 	for (int i = 0; i < LIVE; i++)
 		ltran_table_remove(table, SLOTS, live[i], IPPROTO_TCP);
 	freed = 0;

@@ -239,7 +239,7 @@ no_member(struct member *m)
 static bool
 sleeps_again(uint64_t before, unsigned int ms)
 {
-	for (; ms > 0 && *(volatile uint64_t *)&lt->workers[0]->sleeps <= before; ms--)
+	for (; ms > 0 && __atomic_load_n(&lt->workers[0]->sleeps, __ATOMIC_RELAXED) <= before; ms--)
 		usleep(1000);
 	return ms > 0;
 }
@@ -254,7 +254,7 @@ kick_ends_the_sleep_of_its_worker(void)
 	CU_ASSERT_EQUAL_FATAL(workers_start(lt, err, sizeof(err)), 0);
 	CU_ASSERT_TRUE(sleeps_again(0, 1000));
 	for (unsigned int i = 0; i < 20; i++) {
-		n = *(volatile uint64_t *)&lt->workers[0]->sleeps;
+		n = __atomic_load_n(&lt->workers[0]->sleeps, __ATOMIC_RELAXED);
 		eventfd_write(kicks[0], 1);
 		CU_ASSERT_TRUE(sleeps_again(n, 200)); /* it slept for 500 ms otherwise */
 	}
@@ -274,12 +274,12 @@ instance_that_only_kicks_keeps_nobody_awake(void)
 	m->n_false_kicks = BELL_FALSE_MAX + 1;
 	CU_ASSERT_EQUAL_FATAL(workers_start(lt, err, sizeof(err)), 0);
 	CU_ASSERT_TRUE(sleeps_again(0, 1000));
-	n = *(volatile uint64_t *)&lt->workers[0]->sleeps;
+	n = __atomic_load_n(&lt->workers[0]->sleeps, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < 20; i++) {
 		eventfd_write(kicks[0], 1);
 		usleep(1000);
 	}
-	CU_ASSERT_TRUE(*(volatile uint64_t *)&lt->workers[0]->sleeps <= n + 1);
+	CU_ASSERT_TRUE(__atomic_load_n(&lt->workers[0]->sleeps, __ATOMIC_RELAXED) <= n + 1);
 	workers_stop(lt);
 	no_member(m);
 }
