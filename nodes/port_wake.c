@@ -60,7 +60,7 @@ port_wake_socket(unsigned int if_index, uint16_t q)
 		return found;
 	}
 	for (struct dirent *e; found < 0 && (e = readdir(open_fds)) != NULL;) {
-		int fd = e->d_name[0] == '.' ? -1 : atoi(e->d_name);
+		int fd = e->d_name[0] == '.' ? -1 : (int)strtol(e->d_name, NULL, 10);
 
 		if (fd >= 0 && is_wire_socket(fd, if_index) && q-- == 0)
 			found = fd;
