@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A device or a peer that goes and comes back: no core is burnt meanwhile, one line each way."""
+"""A device or a peer that goes and comes back: no core is burnt meanwhile, one line each way.
+
+GAZELLE_FULL=1: taps and peers in both modes."""
 
 import re
 import time
 
 from cases import BOTH, COMPLETION, case
-from harness import FAR, NEAR, PEER, Failure, cpu_seconds, sh
+from harness import FAR, NEAR, PEER, WAKEUP, Failure, cpu_seconds, sh
+from ltran_bed import FULL
 
 IDLE_PERCENT = 1.0
 LOW_POWER = ("--set", "low_power_mode=1")
@@ -81,7 +84,7 @@ def device_goes(bed):
     expect_lines(server, 2, 2)
 
 
-@case(wires=("tap",), modes=BOTH, kernel=False, seconds=100)
+@case(wires=("tap",), modes=BOTH if FULL else (WAKEUP,), kernel=False, seconds=100)
 def tap_goes(bed):
     """The tap device is set down, and deleted for good."""
     server = bed.near(PEER + ["echo", "7000"], *LOW_POWER)
@@ -98,7 +101,7 @@ def tap_goes(bed):
     expect_idle(server, "tap deleted")
 
 
-@case(wires=("fast",), modes=BOTH, kernel=False, seconds=100)
+@case(wires=("fast",), modes=BOTH if FULL else (COMPLETION,), kernel=False, seconds=100)
 def peer_goes(bed):
     """The peer of a virtual wire ends, and another comes; both sides."""
     near = bed.near(PEER + ["echo", "7000"], *LOW_POWER)
