@@ -14,7 +14,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -64,4 +66,27 @@ closer_close(int fd)
 		close(fd);
 	else if (write(orders, &fd, sizeof(fd)) != sizeof(fd))
 		return; /* all of them wait: it stays open */
+}
+
+unsigned int
+closer_take_fds(struct msghdr *msg, int *fds, unsigned int max)
+{
+	unsigned int kept = 0;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (kept < max)
+				fds[kept++] = fd;
+			else
+				closer_close(fd);
+		}
+	}
+	return kept;
 }

@@ -8,4 +8,9 @@ void closer_start(void);
 /* Closes `fd` soon, without waiting for whoever has made it. Any thread. */
 void closer_close(int fd);
 
+struct msghdr;
+/* The descriptors that came with a message (SCM_RIGHTS): the first `max` into fds[], their number is
+ * returned; the others are closed as above. */
+unsigned int closer_take_fds(struct msghdr *msg, int *fds, unsigned int max);
+
 #endif

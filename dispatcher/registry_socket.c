@@ -146,30 +146,6 @@ registry_peer_of(int fd, struct registry_peer *peer)
 	return true;
 }
 
-/* The first descriptor is kept, whatever comes with it is not. */
-static int
-take_fds(struct msghdr *msg)
-{
-	int kept = -1;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (kept < 0)
-				kept = fd;
-			else
-				closer_close(fd);
-		}
-	}
-	return kept;
-}
-
 ssize_t
 registry_receive(int from, void *buf, size_t len, int *fd)
 {
@@ -185,7 +161,8 @@ registry_receive(int from, void *buf, size_t len, int *fd)
 	*fd = -1;
 	if (n < 0)
 		return n;
-	*fd = take_fds(&msg);
+	if (closer_take_fds(&msg, fd, 1) == 0)
+		*fd = -1;
 	return (msg.msg_flags & MSG_TRUNC) ? (ssize_t)len + 1 : n;
 }
 

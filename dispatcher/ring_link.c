@@ -90,27 +90,6 @@ ring_link_close(struct ring_link *l)
 
 /* --- from the instance ------------------------------------------------------------------------------ */
 
-/* Those of a table of memory are kept; more than that fits nowhere. */
-static void
-keep_fds(struct ring_link *l, struct msghdr *msg)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
-			if (l->n_fds < VHOST_REGIONS_MAX)
-				l->fds[l->n_fds++] = fd;
-			else
-				closer_close(fd);
-		}
-	}
-}
-
 /* Bytes of the message as far as is known by now; 0: it cannot be one. */
 static uint32_t
 message_bytes(const struct ring_link *l)
@@ -140,7 +119,8 @@ read_message(struct ring_link *l)
 			return 0;
 		if (n <= 0)
 			return -1;
-		keep_fds(l, &msg);
+		/* Those of a table of memory are kept; more than that fits nowhere. */
+		l->n_fds += closer_take_fds(&msg, l->fds + l->n_fds, VHOST_REGIONS_MAX - l->n_fds);
 		l->n_in += (uint32_t)n;
 	}
 	return 1;

@@ -50,22 +50,29 @@ eal_runtime_is_ours(const char *dir)
 	return fd >= 0 || fd == -ENOENT;
 }
 
+static DIR *
+open_dir(int at, const char *name)
+{
+	int fd = open_ours(at, name);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (d == NULL && fd >= 0)
+		close(fd);
+	return d;
+}
+
 /* Its files; there are no directories in it. */
 static void
 remove_dir(int at, const char *name)
 {
-	int fd = open_ours(at, name);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = open_dir(at, name);
 	struct dirent *e;
 
-	if (d == NULL) {
-		if (fd >= 0)
-			close(fd);
+	if (d == NULL)
 		return;
-	}
 	while ((e = readdir(d)) != NULL) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			unlinkat(fd, e->d_name, 0);
+			unlinkat(dirfd(d), e->d_name, 0);
 	}
 	unlinkat(at, name, AT_REMOVEDIR);
 	closedir(d);
@@ -102,18 +109,14 @@ is_stale(const char *name)
 void
 eal_runtime_remove_stale(const char *dir)
 {
-	int fd = open_ours(AT_FDCWD, dir);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *d = open_dir(AT_FDCWD, dir);
 	struct dirent *e;
 
-	if (d == NULL) {
-		if (fd >= 0)
-			close(fd);
+	if (d == NULL)
 		return;
-	}
 	while ((e = readdir(d)) != NULL) {
 		if (is_stale(e->d_name))
-			remove_dir(fd, e->d_name);
+			remove_dir(dirfd(d), e->d_name);
 	}
 	closedir(d);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The port of the wire: the ring to ltran, else a bond, else the port with the MAC address `devices`,
- * else the first. A kernel's device is a bond of one port. It gets one pair of queues per stack, or as many as it has: stacks without a receive
- * queue live from handoff-rx, stacks that share a transmit queue take its lock.
+ * else the first. A kernel's device is a bond of one port. The port gets one pair of queues per stack, or
+ * as many as it has: stacks without a receive queue live from handoff-rx, stacks that share a transmit
+ * queue take its lock.
  */
 #include "nodes/instance_private.h"
 
@@ -96,6 +97,21 @@ send_again(void *arg)
 		stack_group_link_up(in->stacks);
 }
 
+static int
+place_bond(struct instance *in, struct bond_params *p, struct port_info *got, char *err,
+	size_t err_len)
+{
+	int ret;
+
+	p->n_workers = in->n_workers;
+	p->addresses = own_addresses;
+	p->wake = wake_first;
+	p->lost = send_again;
+	p->arg = in;
+	ret = bond_create(p, &in->bond, got, err, err_len);
+	return ret == 0 ? bond_place(NODE_CLASSIFY) : ret;
+}
+
 /* A kernel's device may be set down, vanish and come back, and the driver notices nothing of it: a bond
  * of one port does. */
 static bool
@@ -117,18 +133,11 @@ open_single(struct instance *in, const struct port_params *want, struct port_inf
 		.ports = { in->port },
 		.primary = -1,
 		.port = *want,
-		.n_workers = in->n_workers,
-		.addresses = own_addresses,
-		.wake = wake_first,
-		.lost = send_again,
-		.arg = in,
 	};
-	int ret;
 
 	if (!is_kernel_device(in->port))
 		return port_open(in->port, want, got, err, err_len);
-	ret = bond_create(&p, &in->bond, got, err, err_len);
-	return ret == 0 ? bond_place(NODE_CLASSIFY) : ret;
+	return place_bond(in, &p, got, err, err_len);
 }
 
 static int
@@ -142,11 +151,6 @@ open_bond(struct instance *in, const struct port_params *want, struct port_info 
 		.n_slaves = c->n_bond_slaves,
 		.primary = -1,
 		.port = *want,
-		.n_workers = in->n_workers,
-		.addresses = own_addresses,
-		.wake = wake_first,
-		.lost = send_again,
-		.arg = in,
 	};
 	int ret = 0;
 
@@ -156,9 +160,7 @@ open_bond(struct instance *in, const struct port_params *want, struct port_info 
 			p.primary = i;
 	}
 	if (ret == 0)
-		ret = bond_create(&p, &in->bond, got, err, err_len);
-	if (ret == 0)
-		ret = bond_place(NODE_CLASSIFY);
+		ret = place_bond(in, &p, got, err, err_len);
 	in->port = p.ports[0];
 	return ret;
 }

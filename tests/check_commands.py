@@ -36,7 +36,6 @@ OPTIONAL = {
     "shellcheck": "gazelle test looks whether it is there",
     "systemctl": "gazelle setup, where systemd runs",
     "systemd-analyze": "test_ltran_program.py looks whether it is there",
-    "valgrind": "by hand only",
 }
 
 # Where the first argument, or the first word of the list, is certainly a program.

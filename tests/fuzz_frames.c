@@ -20,7 +20,6 @@
 #include <rte_udp.h>
 
 #include "nodes/arp_node.h"
-#include "nodes/cksum.h"
 #include "nodes/icmp_error.h"
 #include "nodes/nodes.h"
 #include "nodes/tx.h"
@@ -29,6 +28,7 @@
 #include "stack/sock.h"
 #include "stack/stack.h"
 #include "tests/eal.h"
+#include "tests/frame_damage.h"
 
 #define FUZZ_RUNS 1000
 #define FUZZ_TAIL 600
@@ -55,14 +55,9 @@ struct side {
 	struct sock *listener, *udp, *conns[CONNS];
 };
 
-/* What the wire does with the next frame. */
-struct damage {
-	uint8_t kind, a, b;
-};
-
 static struct side sides[2];
 static struct rte_mempool *pool, *bulk;
-static struct damage damage;
+static struct frame_damage damage; /* of the next frame */
 
 static uint32_t
 address(const struct side *s)
@@ -91,46 +86,6 @@ arrive(struct side *to, struct rte_mbuf *m)
 	to->in[to->n_in++] = m;
 }
 
-static bool
-is_ip4(const struct rte_mbuf *m)
-{
-	return m->data_len >= RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) &&
-		rte_pktmbuf_mtod(m, const struct rte_ether_hdr *)->ether_type ==
-			RTE_BE16(RTE_ETHER_TYPE_IPV4);
-}
-
-static struct rte_ipv4_hdr *
-ip_of(struct rte_mbuf *m)
-{
-	return rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
-}
-
-/* The damage shall not be found by a checksum: right ones wherever there is room for them. */
-static void
-seal(struct rte_mbuf *m)
-{
-	struct rte_ipv4_hdr *ip = ip_of(m);
-	uint16_t ihl = rte_ipv4_hdr_len(ip), total = rte_be_to_cpu_16(ip->total_length);
-	uint16_t field = ip->next_proto_id == IPPROTO_TCP ? offsetof(struct rte_tcp_hdr, cksum) :
-		ip->next_proto_id == IPPROTO_UDP ? offsetof(struct rte_udp_hdr, dgram_cksum) :
-		offsetof(struct rte_icmp_hdr, icmp_cksum);
-	rte_be16_t *at;
-
-	if (ihl < sizeof(*ip) || RTE_ETHER_HDR_LEN + ihl > m->data_len)
-		return;
-	ip->hdr_checksum = 0;
-	ip->hdr_checksum = rte_ipv4_cksum(ip);
-	if (total < ihl + field + 2 || (uint32_t)RTE_ETHER_HDR_LEN + total > m->data_len ||
-		(ip->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)))
-		return;
-	at = rte_pktmbuf_mtod_offset(m, rte_be16_t *, RTE_ETHER_HDR_LEN + ihl + field);
-	*at = 0;
-	if (ip->next_proto_id == IPPROTO_ICMP)
-		*at = ~rte_raw_cksum((char *)ip + ihl, total - ihl);
-	else
-		*at = cksum_l4_field(m, ip, RTE_ETHER_HDR_LEN + ihl, total - ihl);
-}
-
 /* Cut `m` in two fragments (RFC 791); `skew` in units of 8 bytes lets them overlap or leave a hole. */
 static void
 fragment(struct side *to, struct rte_mbuf *m, uint8_t where, int8_t skew)
@@ -144,102 +99,21 @@ fragment(struct side *to, struct rte_mbuf *m, uint8_t where, int8_t skew)
 	head = rte_pktmbuf_copy(m, pool, 0, off + first);
 	tail = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
 	if (head != NULL) {
-		ip_of(head)->total_length = rte_cpu_to_be_16(head->data_len - RTE_ETHER_HDR_LEN);
-		ip_of(head)->fragment_offset = RTE_BE16(RTE_IPV4_HDR_MF_FLAG);
-		seal(head);
+		frame_ip4(head)->total_length = rte_cpu_to_be_16(head->data_len - RTE_ETHER_HDR_LEN);
+		frame_ip4(head)->fragment_offset = RTE_BE16(RTE_IPV4_HDR_MF_FLAG);
+		frame_seal(head);
 	}
 	if (tail != NULL) {
 		memmove(rte_pktmbuf_mtod_offset(tail, char *, off),
 			rte_pktmbuf_mtod_offset(tail, char *, off + first), payload - first);
 		rte_pktmbuf_trim(tail, first);
-		ip_of(tail)->total_length = rte_cpu_to_be_16(tail->data_len - RTE_ETHER_HDR_LEN);
-		ip_of(tail)->fragment_offset = rte_cpu_to_be_16((first / 8 + skew) & 0x1fff);
-		seal(tail);
+		frame_ip4(tail)->total_length = rte_cpu_to_be_16(tail->data_len - RTE_ETHER_HDR_LEN);
+		frame_ip4(tail)->fragment_offset = rte_cpu_to_be_16((first / 8 + skew) & 0x1fff);
+		frame_seal(tail);
 	}
 	rte_pktmbuf_free(m);
 	arrive(to, where % 2 ? head : tail);
 	arrive(to, where % 2 ? tail : head);
-}
-
-/* Fields of a TCP segment; the rest of the frame stays as it was. */
-static void
-change_tcp(struct rte_mbuf *m, struct rte_tcp_hdr *tcp, struct damage d)
-{
-	uint8_t *option = (uint8_t *)(tcp + 1), *end = rte_pktmbuf_mtod_offset(m, uint8_t *, m->data_len);
-
-	switch (d.kind % 8) {
-	case 0:
-		tcp->tcp_flags = d.a;
-		break;
-	case 1:
-		tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) +
-			((uint32_t)(int8_t)d.a << (d.b % 25)));
-		break;
-	case 2:
-		tcp->recv_ack = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->recv_ack) +
-			((uint32_t)(int8_t)d.a << (d.b % 25)));
-		break;
-	case 3:
-		tcp->rx_win = d.a | d.b << 8;
-		break;
-	case 4:
-		if (option + d.b % 40 < end)
-			option[d.b % 40] = d.a;
-		break;
-	case 5: /* an option in front of the others */
-		if (option + 4 <= end) {
-			option[0] = d.a % 10;
-			option[1] = d.b;
-		}
-		break;
-	case 6:
-		tcp->data_off = d.a;
-		break;
-	default:
-		tcp->tcp_urp = d.a;
-		tcp->tcp_flags ^= RTE_TCP_URG_FLAG | d.b;
-	}
-}
-
-static void
-change_ip(struct rte_mbuf *m, struct damage d)
-{
-	struct rte_ipv4_hdr *ip = ip_of(m);
-	uint16_t total = rte_be_to_cpu_16(ip->total_length);
-	char *more;
-
-	switch (d.kind % 6) {
-	case 0:
-		ip->total_length = rte_cpu_to_be_16(total + (int8_t)d.a);
-		break;
-	case 1:
-		rte_pktmbuf_trim(m, RTE_MIN(d.a, m->data_len));
-		return;
-	case 2: /* longer: headers say so, too */
-		more = rte_pktmbuf_append(m, d.a);
-		if (more != NULL)
-			memset(more, d.b, d.a);
-		ip->total_length = rte_cpu_to_be_16(total + d.a);
-		break;
-	case 3:
-		ip->version_ihl = d.a;
-		break;
-	case 4:
-		ip->fragment_offset = d.a | d.b << 8;
-		break;
-	default:
-		ip->next_proto_id = d.a;
-	}
-}
-
-static struct rte_tcp_hdr *
-tcp_of(struct rte_mbuf *m)
-{
-	struct rte_ipv4_hdr *ip = ip_of(m);
-
-	return ip->next_proto_id == IPPROTO_TCP && m->data_len >= RTE_ETHER_HDR_LEN +
-		rte_ipv4_hdr_len(ip) + sizeof(struct rte_tcp_hdr) ?
-		(struct rte_tcp_hdr *)((char *)ip + rte_ipv4_hdr_len(ip)) : NULL;
 }
 
 /* One frame of `from`, a copy that is plain and its own, damaged as the input says, once. */
@@ -247,11 +121,11 @@ static void
 carry(struct side *from, struct rte_mbuf *m)
 {
 	struct side *to = &sides[from == &sides[0]];
-	struct damage d = damage;
+	struct frame_damage d = damage;
 
-	damage = (struct damage){0};
-	if (is_ip4(m))
-		seal(m);
+	damage = (struct frame_damage){0};
+	if (frame_is_ip4(m))
+		frame_seal(m);
 	switch (d.kind % 16) {
 	case 0:
 		break;
@@ -267,7 +141,7 @@ carry(struct side *from, struct rte_mbuf *m)
 		}
 		break;
 	case 4:
-		if (is_ip4(m))
+		if (frame_is_ip4(m))
 			return fragment(to, m, d.a, d.b % 8 == 0 ? (int8_t)d.b / 8 : 0);
 		break;
 	case 5:
@@ -276,15 +150,15 @@ carry(struct side *from, struct rte_mbuf *m)
 		break;
 	case 7:
 	case 8:
-		if (is_ip4(m))
-			change_ip(m, (struct damage){d.kind / 16, d.a, d.b});
+		if (frame_is_ip4(m))
+			frame_change_ip(m, (struct frame_damage){d.kind / 16, d.a, d.b});
 		break;
 	default:
-		if (is_ip4(m) && tcp_of(m) != NULL)
-			change_tcp(m, tcp_of(m), (struct damage){d.kind / 16, d.a, d.b});
+		if (frame_is_ip4(m) && frame_tcp(m) != NULL)
+			frame_change_tcp(m, frame_tcp(m), (struct frame_damage){d.kind / 16, d.a, d.b});
 	}
-	if (is_ip4(m))
-		seal(m);
+	if (frame_is_ip4(m))
+		frame_seal(m);
 	arrive(to, m);
 	if (to->held != NULL && d.kind % 16 != 3) {
 		arrive(to, to->held);
@@ -497,7 +371,7 @@ forge(struct side *to, uint8_t kind, uint8_t a, uint8_t b)
 				.src_port = a, .dst_port = RTE_BE16(PORT), .sent_seq = kind,
 				.data_off = 0x50, .tcp_flags = kind / 16 ? kind / 4 : RTE_TCP_SYN_FLAG,
 				.rx_win = UINT16_MAX};
-		seal(m);
+		frame_seal(m);
 	}
 	arrive(to, m);
 }
@@ -541,7 +415,7 @@ step(const uint8_t op[OP_BYTES])
 		fuzz_now_us += (uint64_t)(op[1] + 1) << (op[2] % 16);
 		break;
 	default:
-		damage = (struct damage){op[1], op[2], op[3]};
+		damage = (struct frame_damage){op[1], op[2], op[3]};
 	}
 	run_us(op[0] & 0x80 ? 2000 : 500);
 	fuzz_require(arp_count(s->w.arp) <= ARP_ENTRIES_MAX &&
@@ -566,7 +440,7 @@ count_packets(void)
 static void
 finish(void)
 {
-	damage = (struct damage){0};
+	damage = (struct frame_damage){0};
 	for (struct side *s = sides; s < sides + 2; s++) {
 		for (unsigned int i = 0; i < CONNS; i++)
 			close_one(&s->conns[i]);
