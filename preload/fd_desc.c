@@ -208,8 +208,9 @@ static long replace(int fd, int to, int flags, bool is_dup3, const void *caller)
 	if (r == 0 && fd == to && fd_is_own(fd))
 		r = is_dup3 ? -EINVAL : fd;
 	else if (r == 0)
-		r = libc_result(is_dup3 ? libc.dup3(fd_kernel(fd), to, flags) :
-					  libc.dup2(fd_kernel(fd), to));
+		r = libc_result(is_library ? own_fds_replace(fd_kernel(fd), to, flags) :
+				is_dup3	   ? libc.dup3(fd_kernel(fd), to, flags) :
+					     libc.dup2(fd_kernel(fd), to));
 	if (r >= 0 && fd != to && !is_library)
 		follow(f, to, NULL);
 	if (r == STDERR_FILENO && f == NULL)

@@ -14,6 +14,7 @@
 #include "preload/boot.h"
 #include "preload/libc.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
@@ -150,26 +151,48 @@ bool own_fds_calls(const void *caller)
 	return false;
 }
 
-/* Above the floor also where that is above the soft limit. -1: there is no room. */
-static int move_up(int fd)
+/* dup3(), or with to < 0 fcntl(F_DUPFD_CLOEXEC) from the floor on. */
+static int dup_to(int fd, int to, int flags)
+{
+	return to < 0 ? libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor()) : libc.dup3(fd, to, flags);
+}
+
+/* The same also where the number is above the soft limit. */
+static int dup_above_limit(int fd, int to, int flags)
 {
 	struct rlimit old, lifted;
-	int high;
+	int got, err;
 
 	pthread_mutex_lock(&limit_lock);
-	high = libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor());
-	if (high < 0 && libc.getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur < old.rlim_max) {
+	got = dup_to(fd, to, flags);
+	err = errno;
+	if (got < 0 && libc.getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur < old.rlim_max) {
 		lifted = old;
 		lifted.rlim_cur = lifted.rlim_max;
 		if (libc.setrlimit(RLIMIT_NOFILE, &lifted) == 0) {
-			high = libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor());
+			got = dup_to(fd, to, flags);
+			err = errno;
 			libc.setrlimit(RLIMIT_NOFILE, &old);
 		}
 	}
+	errno = err;
+	pthread_mutex_unlock(&limit_lock);
+	return got;
+}
+
+/* Above the floor. -1: there is no room. */
+static int move_up(int fd)
+{
+	int high = dup_above_limit(fd, -1, 0);
+
 	if (high < 0 && fd <= STDERR_FILENO)
 		high = libc.fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	pthread_mutex_unlock(&limit_lock);
 	return high;
+}
+
+int own_fds_replace(int fd, int to, int flags)
+{
+	return dup_above_limit(fd, to, flags);
 }
 
 int own_fds_move(int fd)

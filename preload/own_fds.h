@@ -51,6 +51,8 @@ void own_fds_protect(int fd); /* where it is */
 void own_fds_forget(int fd);
 /* Only the move: the new number, or `fd` where there is no room. */
 int own_fds_move(int fd);
+/* dup3() for the library's own number `to`, which may be above the soft limit. -1: errno says why. */
+int own_fds_replace(int fd, int to, int flags);
 
 static inline bool own_fds_has(int fd)
 {

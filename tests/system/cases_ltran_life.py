@@ -150,10 +150,12 @@ def ltran_restart(bed):
 
 @ltran_case()
 def ltran_quit(bed):
-    """SIGTERM ends it at once, files and all; a new one finds the instances again."""
+    """SIGTERM ends it at once, files and all; a new one finds the instances again, which then have as
+    many descriptors as before."""
     net = Ltran(bed)
-    redis(net, ONE)
+    server = redis(net, ONE)
     ask_redis(bed, ONE)
+    before = len(os.listdir(f"/proc/{server.pid}/fd"))
     for _ in range(2):
         net.proc.popen.terminate()
         if net.proc.wait(5) != 0:
@@ -162,6 +164,10 @@ def ltran_quit(bed):
         net.start()
         net.wait_members(1, 10)
         ask_redis(bed, ONE)
+    # A control connection may be open in one of the two moments.
+    after = len(os.listdir(f"/proc/{server.pid}/fd"))
+    if after > before + 1:
+        raise Failure(f"{before} descriptors, {after} after two restarts of ltran")
 
 
 @ltran_case(seconds=180)

@@ -131,6 +131,10 @@ class Ltran:
             found[row["pid"]] = row
         return found
 
+    def has(self, addr):
+        """An instance of the address is registered; there may be several."""
+        return any(m.get("addr") == addr for m in self.members().values())
+
     def member(self, addr):
         """The only instance of an address; None: there is none."""
         rows = [m for m in self.members().values() if m.get("addr") == addr]
