@@ -207,6 +207,7 @@ static void start(void)
 	own_fds_begin(low.floor);
 	low_fds_give(&low);
 	inside--;
+	fd_check_start();
 	if (r < 0) {
 		boot_say("cannot start: %s; %s", err[0] ? err : strerror(-r),
 			boot.conf.on_error == CONF_ON_ERROR_EXIT ?

@@ -103,6 +103,7 @@ struct file *file_new(enum file_kind kind)
 	f->kind = kind;
 	f->pooled_fd = -1;
 	f->fd = -1;
+	f->inode = 0;
 	/* From here on a late fd_get() of the slot's former file may hold it for a moment. */
 	atomic_store_explicit(&f->refs, 1, memory_order_release);
 	return f;
@@ -184,8 +185,10 @@ int fd_install(int fd, struct file *f)
 	page = page_of(fd);
 	if (page == NULL)
 		return -ENOMEM;
-	if (f->fd < 0)
+	if (f->fd < 0) {
 		f->fd = fd;
+		fd_check_learn(f);
+	}
 	stale = atomic_exchange_explicit(&page->slots[fd % FD_PAGE], f, memory_order_acq_rel);
 	/* The kernel gave the number out again, so somebody closed it behind our back. */
 	if (stale == &fd_free)
@@ -210,6 +213,20 @@ struct file *fd_remove(int fd)
 	return f;
 }
 
+bool fd_is_sock(int fd)
+{
+	struct file *f;
+
+	if (fd_peek(fd) == NULL)
+		return false;
+	signals_hold();
+	f = fd_get_sock(fd);
+	if (f)
+		file_put(f);
+	signals_release();
+	return f != NULL && f != &fd_free;
+}
+
 int fd_find(const struct file *f)
 {
 	for (int p = 0; p < FD_MAX / FD_PAGE; p++) {
@@ -229,6 +246,14 @@ void fd_set_free(int fd, bool is_free)
 	if (page)
 		atomic_store_explicit(&page->slots[fd % FD_PAGE], is_free ? &fd_free : NULL,
 			memory_order_release);
+}
+
+void fd_leave(int fd, struct file *f)
+{
+	struct file *was = f;
+
+	if (atomic_compare_exchange_strong(&fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE], &was, NULL))
+		drop_stale(fd, f);
 }
 
 void fd_forget(int fd)

@@ -6,6 +6,8 @@
 #ifndef PRELOAD_FD_H
 #define PRELOAD_FD_H
 
+#include "preload/fd_check.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -97,6 +99,7 @@ struct file {
 	int pooled_fd;  /* the one of its descriptors that is a placeholder of the pool, or -1 */
 	int fd;         /* a descriptor of this file, -1 when only calls in progress hold it */
 	struct watch_list watchers; /* sets that watch this file; fd_lock */
+	uint64_t inode; /* fd_lock: see fd_check.c; 0: not known */
 	union {
 		struct file_sock sock;
 		struct file_epoll epoll;
@@ -133,6 +136,8 @@ int fd_find(const struct file *f);
 void fd_set_free(int fd, bool is_free);
 /* `fd` is a placeholder of the pool from now on. What was in its slot: the reference is the caller's. */
 struct file *fd_swap_free(int fd);
+/* `fd` is no descriptor of `f` any more, if it still was one in the table: its reference is given back. */
+void fd_leave(int fd, struct file *f);
 /* The kernel has just handed this number out for something else: drop what it stood for. */
 void fd_forget(int fd);
 
@@ -180,6 +185,8 @@ static inline struct file *fd_get_peeked(int fd, struct file *f)
 		}
 		f = fd_peek(fd);
 	}
+	if (__builtin_expect(atomic_load_explicit(&fd_checks, memory_order_relaxed) != 0, 0) && f)
+		f = fd_check(fd, f);
 	return f;
 }
 
@@ -201,6 +208,9 @@ static inline struct file *fd_get_sock(int fd)
 	return f;
 }
 
+/* Is it a socket of ours? */
+bool fd_is_sock(int fd);
+
 /* --- the pool of placeholders (fd_pool.c) ------------------------------------------------------ */
 
 /* A descriptor number for a connection of the stack, or -EMFILE, -ENFILE. No system call as long
@@ -215,6 +225,8 @@ void fd_pool_give(int fd);
 bool fd_pool_stand_in(int fd);
 /* The program takes this number for something else (dup2): drop it without closing. */
 void fd_pool_forget(int fd);
+/* A number that waits in the pool: is it still a placeholder? If not it is the kernel's from now on. */
+bool fd_pool_verify(int fd);
 /* Give back all that wait, for the kernel to hand out; false: none waited. */
 bool fd_pool_empty(void);
 /* Can the kernel hand out a number? Asked only where placeholders wait. */

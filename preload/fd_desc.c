@@ -68,6 +68,8 @@ long on_close(int fd, const void *caller)
 	if (fd_peek(fd) == NULL)
 		return close_kernel(fd, caller);
 	call_enter(true);
+	if (fd_checks != 0)
+		fd_is_sock(fd); /* what is not ours any more leaves the table */
 	r = close_ours(fd, caller);
 	call_leave(NULL);
 	return r;
@@ -76,7 +78,8 @@ long on_close(int fd, const void *caller)
 /* Must it survive close_range()? */
 static bool must_stay(int fd, const void *caller)
 {
-	return fd_peek(fd) == &fd_free || (own_fds_has(fd) && !own_fds_calls(caller));
+	return (fd_peek(fd) == &fd_free && (fd_checks == 0 || fd_pool_verify(fd))) ||
+		(own_fds_has(fd) && !own_fds_calls(caller));
 }
 
 static bool is_plain_page(unsigned int fd)
@@ -286,11 +289,10 @@ static int write_all(int fd, const char *text, int n)
 
 int on_vdprintf(int fd, int flag, const char *format, va_list ap)
 {
-	struct file *f = fd_peek(fd);
 	char *text;
 	int n, err;
 
-	if (f == NULL || f->kind != FILE_SOCK)
+	if (!fd_is_sock(fd))
 		return flag ? libc.__vdprintf_chk(fd, flag, format, ap) :
 			      libc.vdprintf(fd, format, ap);
 	n = flag ? __vasprintf_chk(&text, flag, format, ap) : vasprintf(&text, format, ap);
@@ -310,10 +312,9 @@ FILE *on_fdopen(int fd, const char *mode)
 		.write = stream_write,
 		.close = stream_close,
 	};
-	struct file *f = fd_peek(fd);
 	FILE *stream;
 
-	if (f == NULL || f->kind != FILE_SOCK)
+	if (!fd_is_sock(fd))
 		return libc.fdopen(fd, mode);
 	stream = fopencookie((void *)(intptr_t)fd, mode, calls);
 	if (stream)

@@ -145,6 +145,20 @@ static int ask_kernel(struct file *f, int epfd, struct epoll_event *evs, int max
 	return n;
 }
 
+/* What the program has closed unseen says nothing any more. */
+static int drop_stale(struct ready_event *events, int n)
+{
+	int kept = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct file *was = fd_peek(events[i].fd);
+
+		if (was == NULL || fd_is_sock(events[i].fd) || fd_peek(events[i].fd) == was)
+			events[kept++] = events[i];
+	}
+	return kept;
+}
+
 /*
  * What is collected must not get lost for want of memory: no more than there is room for. COLLECT_MAX
  * events span two pages at most, so a look at both ends does.
@@ -164,6 +178,8 @@ static int collect(struct ready_set *set, struct epoll_event *evs, int max)
 	if (max == 0)
 		return -EFAULT;
 	n = ready_collect(set, ready, max);
+	if (__builtin_expect(fd_checks != 0, 0))
+		n = drop_stale(ready, n);
 	for (int i = 0; i < n; i++) {
 		answer[i].events = ready[i].events;
 		answer[i].data.u64 = ready[i].data;

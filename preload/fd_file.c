@@ -112,15 +112,15 @@ static long copy_to_socket(struct file *f, int out, int in, off64_t at, size_t n
 
 long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 {
+	bool is_from_ours;
 	struct file *f;
 	off64_t at;
 	long r;
 
 	call_enter(true);
 	f = fd_get_sock(out);
+	is_from_ours = fd_is_sock(in);
 	if (f == NULL || !(f->sock.halves & HALF_STACK) || fd_peek(in)) {
-		bool is_from_ours = fd_peek(in) && fd_peek(in)->kind == FILE_SOCK;
-
 		call_leave(f);
 		if (is_from_ours) /* the kernel takes only what can be mapped */
 			return -EINVAL;

@@ -332,6 +332,22 @@ bool fd_pool_has(void)
 	return has;
 }
 
+/* One of those that wait; where they can be closed unseen, one that was not. -1: see `err`. */
+static int pop(struct stale *s, int *err)
+{
+	int fd = pool.fds[--pool.n];
+
+	while ((fd_checks & FD_CHECK_NUMBERS) && !is_placeholder(fd)) {
+		fd_set_free(fd, false);
+		if (pool.n == 0)
+			*err = refill(s);
+		if (pool.n == 0)
+			return -1;
+		fd = pool.fds[--pool.n];
+	}
+	return fd;
+}
+
 int fd_pool_take(void)
 {
 	struct stale stale = {.n = 0};
@@ -343,13 +359,22 @@ int fd_pool_take(void)
 	if (fd < 0 && pool.n == 0)
 		err = refill(&stale);
 	if (fd < 0 && err == 0)
-		fd = pool.fds[--pool.n];
+		fd = pop(&stale, &err);
 	if (fd >= 0)
 		fd_set_free(fd, false);
 	else
 		fd = err == -EMFILE && pool.seed >= 0 ? own_take() : err;
 	unlock_and_drop(&stale);
 	return fd;
+}
+
+bool fd_pool_verify(int fd)
+{
+	bool is_ours = fd_is_own(fd) || is_placeholder(fd);
+
+	if (!is_ours)
+		fd_pool_forget(fd);
+	return is_ours;
 }
 
 bool fd_pool_empty(void)

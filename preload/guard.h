@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-extern _Atomic bool guard_is_on;
+extern _Atomic bool guard_is_on __attribute__((visibility("hidden")));
 
 /* Put this thread, and every thread that it makes from now on, under guard. 0, or -errno with the
  * reason in `why`. */

@@ -80,6 +80,20 @@ static int first___dprintf_chk(int fd, int flag, const char *format, ...)
 	return n;
 }
 
+static int first_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	void *parent, *tls, *child;
+	va_list ap;
+
+	resolve_calls();
+	va_start(ap, arg);
+	parent = va_arg(ap, void *);
+	tls = va_arg(ap, void *);
+	child = va_arg(ap, void *);
+	va_end(ap);
+	return libc.clone(fn, stack, flags, arg, parent, tls, child);
+}
+
 #define ANY(ret, name, params, args) .name = first_##name,
 struct libc_calls libc = {
 #include "intercept.def"

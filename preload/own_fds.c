@@ -42,7 +42,7 @@ static bool is_known(uintptr_t from)
 	return false;
 }
 
-static bool is_library(const struct dl_phdr_info *info)
+bool own_fds_is_library(const struct dl_phdr_info *info)
 {
 	const char *slash = strrchr(info->dlpi_name, '/'), *name;
 	uintptr_t here = (uintptr_t)&own_fds_calls;
@@ -62,7 +62,7 @@ static bool is_library(const struct dl_phdr_info *info)
 
 static int add_code(struct dl_phdr_info *info, size_t size, void *arg)
 {
-	for (int i = 0; i < info->dlpi_phnum && is_library(info); i++) {
+	for (int i = 0; i < info->dlpi_phnum && own_fds_is_library(info); i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 		uintptr_t from = info->dlpi_addr + p->p_vaddr;
 

@@ -43,6 +43,9 @@ void own_fds_take_limit(struct rlimit *lim);
 /* Does the library ask, from `caller` (an address in it) or because this thread starts or stops the
  * data path? */
 bool own_fds_calls(const void *caller);
+/* Is it liblstack.so, or one of DPDK's libraries? */
+struct dl_phdr_info;
+bool own_fds_is_library(const struct dl_phdr_info *info);
 
 /* The library has made `fd`. Returns the number it has now: it is moved above the floor where the
  * limit allows that, never left at 0 to 2, and then closed on exec. */

@@ -149,6 +149,7 @@ int socket_make_kernel(struct file *f)
 			r = replace_placeholder(f);
 		if (r == 0) {
 			f->pooled_fd = -1;
+			fd_check_learn(f);
 			atomic_store(&f->sock.is_lazy, false);
 		}
 	}
@@ -264,6 +265,7 @@ void socket_leave_kernel(struct file *f)
 		return;
 	if (fd_pool_stand_in(f->fd))
 		f->pooled_fd = f->fd;
+	fd_check_learn(f);
 }
 
 void socket_orphan(struct file *f)

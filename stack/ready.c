@@ -322,6 +322,7 @@ look(struct ready_set *set, struct ready_watch *w, struct ready_event *e)
 	if (now == 0)
 		return false;
 	e->events = now;
+	e->fd = atomic_load_explicit(&w->sock->fd, memory_order_relaxed);
 	e->data = w->data;
 	if (want & EPOLLONESHOT) {
 		atomic_store(&w->events, 0);

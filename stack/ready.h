@@ -35,6 +35,7 @@ struct ready_watch;
 
 struct ready_event {
 	uint32_t events; /* EPOLL* bits */
+	int fd;          /* the last one told by sock_set_fd() */
 	uint64_t data;   /* the caller's, from ready_add() */
 };
 

@@ -39,7 +39,7 @@ struct sock {
 	char *queue;            /* received, not yet read */
 	size_t n;
 	bool is_connected, is_eof, is_cut, is_shut; /* eof: peer shut; cut: peer gone */
-	int error;
+	int error, fd;
 	uint32_t edges;
 	_Atomic uint32_t events; /* for sock_events(), which takes no lock */
 };

@@ -137,6 +137,7 @@ int ready_collect(struct ready_set *set, struct ready_event *out, int max)
 		if (!is_ready(w))
 			continue;
 		out[n].events = events_of(w->s) & (w->events | EPOLLERR | EPOLLHUP);
+		out[n].fd = w->s->fd;
 		out[n++].data = w->data;
 		w->edges_seen = w->s->edges;
 		w->is_off = (w->events & EPOLLONESHOT) != 0;

@@ -79,6 +79,7 @@ void sock_close(struct sock *s)
 
 void sock_set_fd(struct sock *s, int fd)
 {
+	s->fd = fd;
 }
 
 void sock_set_identity(struct sock *s, uint32_t identity)
