@@ -300,6 +300,19 @@ static void after_fork_in_child(void)
 	leave_stack();
 }
 
+long boot_fork(long (*make)(void *arg), void *arg)
+{
+	long r;
+
+	before_fork();
+	r = make(arg);
+	if (r == 0)
+		after_fork_in_child();
+	else
+		after_fork_in_parent();
+	return r;
+}
+
 static void __attribute__((constructor)) boot_init(void)
 {
 	const char *why;

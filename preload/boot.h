@@ -55,6 +55,9 @@ static inline void boot_check_end(void)
  * the data path itself) */
 bool boot_takes_thread(void);
 
+/* As fork(), where make(arg) makes the child by other means: 0 in the child. */
+long boot_fork(long (*make)(void *arg), void *arg);
+
 /* One line on stderr; boot_say_once(): the first time this line of code is reached. */
 /* The process ends: close every socket, let the stack finish. Once; later calls do nothing. */
 void boot_end(void);

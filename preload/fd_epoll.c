@@ -24,6 +24,7 @@
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd_new.h"
+#include "preload/guard.h"
 #include "preload/socket.h"
 #include "preload/wait.h"
 #include "preload/watch.h"
@@ -273,6 +274,7 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 	const sigset_t *mask)
 {
 	uint64_t now = clock_ns();
+	sigset_t room;
 	uint32_t note;
 	int n, err;
 
@@ -290,7 +292,7 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 		return -EAGAIN;
 	}
 	note = call_open(&(struct call_holds){f, leave_sleep, f});
-	n = libc.epoll_pwait(epfd, evs, max, wait_ms(left), mask);
+	n = libc.epoll_pwait(epfd, evs, max, wait_ms(left), guard_mask(mask, &room));
 	err = errno;
 	if (!call_close(note))
 		return -EBADF;

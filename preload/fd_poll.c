@@ -14,6 +14,7 @@
  */
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/guard.h"
 #include "preload/epoll.h"
 #include "preload/polling.h"
 #include "preload/socket.h"
@@ -363,7 +364,10 @@ static long poll_kernel(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const
 {
 	struct timespec ts = wait_timespec(timeout_ns);
 
-	return libc_result(libc.ppoll(fds, n, timeout_ns == WAIT_FOREVER ? NULL : &ts, mask));
+	sigset_t room;
+
+	return libc_result(libc.ppoll(
+		fds, n, timeout_ns == WAIT_FOREVER ? NULL : &ts, guard_mask(mask, &room)));
 }
 
 struct result {
@@ -433,7 +437,7 @@ long on_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
 	if (timeout && user_get(&ts, timeout, sizeof(ts)) < 0)
 		return -EFAULT;
 	if (!any_ours(fds, n))
-		return libc_result(libc.ppoll(fds, n, timeout, mask));
+		return libc_result(libc.ppoll(fds, n, timeout, guard_mask(mask, &room)));
 	if (mask && poll_get_mask(&room, mask) < 0)
 		return -EFAULT;
 	if (timeout && !wait_is_valid(&ts))

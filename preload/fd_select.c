@@ -4,6 +4,7 @@
  * the kernel.
  */
 #include "preload/calls.h"
+#include "preload/guard.h"
 #include "preload/polling.h"
 
 #include <string.h>
@@ -138,7 +139,10 @@ static long select_mixed(struct select *s, uint64_t timeout_ns, const sigset_t *
 
 static long select_kernel(const struct select *s, const struct timespec *timeout, const sigset_t *mask)
 {
-	return libc_result(libc.pselect(s->n, s->rd, s->wr, s->ex, timeout, mask));
+	sigset_t room;
+
+	return libc_result(libc.pselect(s->n, s->rd, s->wr, s->ex, timeout,
+		guard_mask(mask, &room)));
 }
 
 /* Sets that are not there are the kernel's to complain about. */

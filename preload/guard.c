@@ -14,21 +14,25 @@
  *	rt_sigreturn	the handler returns into libc's code for it, at the program's stack pointer
  *	rt_sigprocmask	the mask that the handler returns to is changed
  *	sigaltstack	the same for the alternate stack
- *	clone with a stack of its own: the thread leaves the guard and makes the call again; neither
- *	it nor what it makes is guarded from then on, which is said once
+ *	clone with a stack of its own: what it makes begins with the caller's registers, which lie on
+ *	its new stack, and is not guarded: its thread-local memory need not be one that our code can
+ *	run with. It is said once, and from then on the numbers are checked (fd_check.c)
+ *	clone without one: made between our handlers of fork()
  *
  * The handler runs on the stack of the code that made the call, as a function of libc would: alternate
  * stacks are too small for what a wait needs.
  *
  * SIGSYS is never blocked: the kernel ends a process whose system call it cannot deliver. It is taken
- * out of every mask that the program sets.
+ * out of every mask that the program sets, by whatever call, also for the time of a wait.
  */
 #include "preload/guard.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/fd_check.h"
 #include "preload/intercept.h"
 #include "preload/libc.h"
 #include "preload/own_fds.h"
+#include "stack/user.h"
 
 #include <link.h>
 #include <linux/sched.h>
@@ -44,7 +48,7 @@ _Atomic bool guard_is_on;
 
 #if defined(__x86_64__) && defined(PR_SET_SYSCALL_USER_DISPATCH)
 
-enum { SYS_USER_DISPATCH_CODE = 2, INSTRUCTION_BYTES = 2, SYS_BIT = SIGSYS - 1 };
+enum { SYS_USER_DISPATCH_CODE = 2, SYS_BIT = SIGSYS - 1, KERNEL_RESTORER = 0x04000000 };
 
 /* As the kernel has them. */
 struct kernel_action {
@@ -99,89 +103,189 @@ void guard_after_fork(void)
 /* The kernel's mask is 8 bytes at the place of libc's. */
 static long change_mask(ucontext_t *uc, int how, const unsigned long *set, unsigned long *old)
 {
-	unsigned long now, wanted;
+	unsigned long now, wanted, given;
 
 	memcpy(&now, &uc->uc_sigmask, sizeof(now));
+	if (set && user_get(&given, set, sizeof(given)) < 0)
+		return -EFAULT;
 	if (set) {
-		wanted = how == SIG_BLOCK ? now | *set : how == SIG_UNBLOCK ? now & ~*set : *set;
+		wanted = how == SIG_BLOCK ? now | given : how == SIG_UNBLOCK ? now & ~given : given;
 		if (how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK)
 			return -EINVAL;
-		wanted &= ~(1ul << SYS_BIT);
+		/* The others say that a pointer of the program leads nowhere (stack/user.h). */
+		wanted &= ~(1ul << SYS_BIT | 1ul << (SIGSEGV - 1) | 1ul << (SIGBUS - 1));
 		memcpy(&uc->uc_sigmask, &wanted, sizeof(wanted));
 	}
-	if (old)
-		*old = now;
-	return 0;
+	return old ? user_put(old, &now, sizeof(now)) : 0;
 }
 
+/* The kernel looks at it when the handler returns. */
 static long change_stack(ucontext_t *uc, const stack_t *set, stack_t *old)
 {
-	if (old)
-		*old = uc->uc_stack;
+	stack_t was = uc->uc_stack;
+
+	if (set && user_get(&uc->uc_stack, set, sizeof(*set)) < 0)
+		return -EFAULT;
+	return old ? user_put(old, &was, sizeof(was)) : 0;
+}
+
+static struct sigaction action_of_kernels(const struct kernel_action *k)
+{
+	struct sigaction act = {.sa_flags = (int)(k->flags & ~(unsigned long)KERNEL_RESTORER)};
+
+	act.sa_handler = (sighandler_t)k->handler;
+	memcpy(&act.sa_mask, &k->mask, sizeof(k->mask));
+	return act;
+}
+
+/* The program's own action for SIGSYS, in the kernel's form. */
+static long change_own_action(const struct kernel_action *set, struct kernel_action *old)
+{
+	struct kernel_action now = {(void *)guard.program.sa_handler,
+		(unsigned long)guard.program.sa_flags | KERNEL_RESTORER, guard.restorer, 0};
+	struct kernel_action wanted;
+
+	memcpy(&now.mask, &guard.program.sa_mask, sizeof(now.mask));
+	if (set && user_get(&wanted, set, sizeof(wanted)) < 0)
+		return -EFAULT;
 	if (set)
-		uc->uc_stack = *set; /* the kernel looks at it when the handler returns */
-	return 0;
+		guard.program = action_of_kernels(&wanted);
+	return old ? user_put(old, &now, sizeof(now)) : 0;
 }
 
 static long change_action(int sig, const struct kernel_action *set, struct kernel_action *old, long size)
 {
 	struct kernel_action ours;
 
-	if (sig == SIGSYS && set)
-		return -EPERM;
-	if (set) {
-		ours = *set;
+	if (sig == SIGSYS && size == sizeof(ours.mask))
+		return change_own_action(set, old);
+	if (set && size == sizeof(ours.mask)) {
+		if (user_get(&ours, set, sizeof(ours)) < 0)
+			return -EFAULT;
 		ours.mask &= ~(1ul << SYS_BIT);
 		set = &ours;
 	}
 	return libc_result(libc.syscall(SYS_rt_sigaction, sig, set, old, size));
 }
 
+struct process_copy {
+	long number;
+	const greg_t *r;
+};
+
+static long copy_by_kernel(void *arg)
+{
+	const unsigned long shared = CLONE_VM | CLONE_VFORK;
+	const struct process_copy *c = arg;
+	const greg_t *r = c->r;
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	size_t n = (size_t)r[REG_RSI];
+
+	if (c->number == SYS_clone)
+		return libc_result(libc.syscall(SYS_clone, r[REG_RDI] & ~shared, 0, r[REG_RDX],
+			r[REG_R10], r[REG_R8]));
+	n = n < sizeof(args) ? n : sizeof(args);
+	if (user_get(&args, (const void *)r[REG_RDI], n) < 0)
+		return -EFAULT;
+	args.flags &= ~shared;
+	return libc_result(libc.syscall(SYS_clone3, &args, n));
+}
+
 /* A child with the parent's stack, in memory of its own, as fork() makes it; namespaces and the like are
  * the kernel's matter. */
 static long copy_process(long number, const greg_t *r)
 {
-	const unsigned long shared = CLONE_VM | CLONE_VFORK;
-	struct clone_args args = {.exit_signal = SIGCHLD};
-	long pid;
+	struct process_copy c = {number, r};
 
-	if (number == SYS_clone3) {
-		size_t n = (size_t)r[REG_RSI];
-
-		memcpy(&args, (const void *)r[REG_RDI], n < sizeof(args) ? n : sizeof(args));
-		args.flags &= ~shared;
-		pid = libc.syscall(SYS_clone3, &args, n < sizeof(args) ? n : sizeof(args));
-	} else if (number == SYS_clone && (r[REG_RDI] & ~shared) != SIGCHLD) {
-		pid = libc.syscall(SYS_clone, r[REG_RDI] & ~shared, 0, r[REG_RDX], r[REG_R10],
-			r[REG_R8]);
-	} else {
+	if (number == SYS_fork || number == SYS_vfork)
 		return libc_result(fork());
-	}
-	if (pid == 0)
-		guard_thread();
-	return libc_result(pid);
+	return boot_fork(copy_by_kernel, &c);
 }
 
-static bool has_own_stack(long number, const greg_t *r)
+/* The top of it, or 0. */
+static uintptr_t own_stack(long number, const greg_t *r)
 {
+	struct clone_args args = {.stack = 0};
+	size_t n = (size_t)r[REG_RSI];
+
 	if (number == SYS_clone)
-		return r[REG_RSI] != 0;
-	return number == SYS_clone3 && ((const struct clone_args *)r[REG_RDI])->stack != 0;
+		return (uintptr_t)r[REG_RSI];
+	if (number != SYS_clone3 || n < CLONE_ARGS_SIZE_VER0 ||
+		user_get(&args, (const void *)r[REG_RDI], CLONE_ARGS_SIZE_VER0) < 0)
+		return 0;
+	return args.stack ? args.stack + args.stack_size : 0;
 }
 
-static void leave_guard(greg_t *r, long number)
+/* The system call `number`; what it makes pops its registers from its stack and goes on as the program. */
+long guard_clone(long number, long a, long b, long c, long d, long e)
+	__attribute__((visibility("hidden")));
+__asm__(".pushsection .text\n"
+	".hidden guard_clone\n"
+	".globl guard_clone\n"
+	".type guard_clone, @function\n"
+	"guard_clone:\n"
+	"	endbr64\n"
+	"	movq %rdi, %rax\n"
+	"	movq %rsi, %rdi\n"
+	"	movq %rdx, %rsi\n"
+	"	movq %rcx, %rdx\n"
+	"	movq %r8, %r10\n"
+	"	movq %r9, %r8\n"
+	"	syscall\n"
+	"	testq %rax, %rax\n"
+	"	jz 1f\n"
+	"	ret\n"
+	"1:	pop %rdi\n"
+	"	pop %rsi\n"
+	"	pop %rdx\n"
+	"	pop %r10\n"
+	"	pop %r8\n"
+	"	pop %r9\n"
+	"	pop %rbx\n"
+	"	pop %rbp\n"
+	"	pop %r12\n"
+	"	pop %r13\n"
+	"	pop %r14\n"
+	"	pop %r15\n"
+	"	pop %rcx\n"
+	"	jmp *%rcx\n"
+	".size guard_clone, . - guard_clone\n"
+	".popsection\n");
+
+static long make_thread(long number, const greg_t *r, uintptr_t top)
 {
+	const long registers[] = {r[REG_RDI], r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9],
+		r[REG_RBX], r[REG_RBP], r[REG_R12], r[REG_R13], r[REG_R14], r[REG_R15], r[REG_RIP]};
+	struct clone_args args = {.stack = 0};
+	size_t n = (size_t)r[REG_RSI];
+	long first = r[REG_RDI], second = r[REG_RSI], made;
+
+	if (number == SYS_clone) {
+		second -= (long)sizeof(registers);
+	} else {
+		n = n < sizeof(args) ? n : sizeof(args);
+		if (user_get(&args, (const void *)first, n) < 0)
+			return -EFAULT;
+		args.stack_size -= sizeof(registers);
+		first = (long)&args;
+		second = (long)n;
+	}
+	if (user_put((void *)(top - sizeof(registers)), registers, sizeof(registers)) < 0)
+		return -EFAULT;
 	boot_say_once("a thread made by a system call in the program's own code: syscall_guard "
-		      "watches neither it nor its maker (said once)");
+		      "does not watch it (said once)");
+	fd_check_begin();
 	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
-	r[REG_RIP] -= INSTRUCTION_BYTES;
-	r[REG_RAX] = number;
+	made = guard_clone(number, first, second, r[REG_RDX], r[REG_R10], r[REG_R8]);
+	guard_thread();
+	return made;
 }
 
 /* Those of the list above. False: it is not one of them. */
 static bool serve_context(ucontext_t *uc, long number)
 {
 	greg_t *r = uc->uc_mcontext.gregs;
+	uintptr_t top;
 
 	switch (number) {
 	case SYS_rt_sigreturn:
@@ -200,11 +304,8 @@ static bool serve_context(ucontext_t *uc, long number)
 		return true;
 	case SYS_clone:
 	case SYS_clone3:
-		if (has_own_stack(number, r)) {
-			leave_guard(r, number);
-			return true;
-		}
-		r[REG_RAX] = copy_process(number, r);
+		top = own_stack(number, r);
+		r[REG_RAX] = top ? make_thread(number, r, top) : copy_process(number, r);
 		return true;
 	case SYS_fork:
 	case SYS_vfork:
@@ -263,11 +364,16 @@ static void on_sigsys(int sig, siginfo_t *info, void *context)
 
 int guard_set_action(const struct sigaction *act, struct sigaction *old)
 {
-	if (old)
-		*old = guard.program;
-	if (act)
-		guard.program = *act;
-	return 0;
+	struct sigaction now = guard.program;
+
+	if (act && user_get(&guard.program, act, sizeof(*act)) < 0)
+		return -EFAULT;
+	return old ? user_put(old, &now, sizeof(now)) : 0;
+}
+
+long guard_kernel_action(int sig, const void *set, void *old, size_t size)
+{
+	return change_action(sig, set, old, (long)size);
 }
 
 int guard_start(const char **why)
@@ -302,11 +408,21 @@ struct start {
 	void *arg;
 };
 
+static void unblock_sigsys(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	libc.pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void *guarded_thread(void *arg)
 {
 	struct start s = *(struct start *)arg;
 
 	free(arg);
+	unblock_sigsys(); /* the attributes may have said otherwise */
 	guard_thread();
 	return s.fn(s.arg);
 }
@@ -345,6 +461,11 @@ void guard_after_fork(void)
 int guard_set_action(const struct sigaction *act, struct sigaction *old)
 {
 	return (int)libc_result(libc.sigaction(SIGSYS, act, old));
+}
+
+long guard_kernel_action(int sig, const void *set, void *old, size_t size)
+{
+	return libc_result(libc.syscall(SYS_rt_sigaction, sig, set, old, size));
 }
 
 long on_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg,

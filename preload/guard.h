@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 extern _Atomic bool guard_is_on __attribute__((visibility("hidden")));
 
@@ -25,6 +26,12 @@ static inline void guard_unblock(sigset_t *set)
 	if (atomic_load_explicit(&guard_is_on, memory_order_relaxed))
 		sigdelset(set, SIGSYS);
 }
+
+/* The system call rt_sigaction while the guard is on; a result or -errno. */
+long guard_kernel_action(int sig, const void *set, void *old, size_t size);
+
+/* `mask` of a call that waits, or a copy in `room`; one that is not there is left to the kernel. */
+const sigset_t *guard_mask(const sigset_t *mask, sigset_t *room);
 
 /* sigaction() for SIGSYS while the guard is on: what the program wants for other causes of it. */
 int guard_set_action(const struct sigaction *act, struct sigaction *old);

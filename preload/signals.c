@@ -366,6 +366,24 @@ long on_sigprocmask(int how, const sigset_t *set, sigset_t *old)
 	return -set_mask(how, set, old);
 }
 
+const sigset_t *guard_mask(const sigset_t *mask, sigset_t *room)
+{
+	if (mask == NULL || !atomic_load(&guard_is_on))
+		return mask;
+	sigemptyset(room);
+	if (!user_copy(room, mask, NSIG / 8))
+		return mask;
+	sigdelset(room, SIGSYS);
+	return room;
+}
+
+long on_sigsuspend(const sigset_t *mask)
+{
+	sigset_t room;
+
+	return libc_result(libc.sigsuspend(guard_mask(mask, &room)));
+}
+
 /* --- the relatives, as glibc has them ---------------------------------------------------------------- */
 
 static bool is_possible(int sig, sighandler_t handler)

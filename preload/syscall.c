@@ -17,6 +17,7 @@
 #include "preload/guard.h"
 #include "preload/intercept.h"
 #include "preload/libc.h"
+#include "stack/user.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -187,7 +188,8 @@ long wrap_syscall(long number, ...)
 
 /* --- system calls with other arguments --------------------------------------------------------------- */
 
-/* The kernel's mask as libc's; false: not of the size that the kernel wants, so it shall refuse it. */
+/* The kernel's mask as libc's; false: not there or not of the size that the kernel wants, so it shall
+ * refuse it. */
 static bool read_mask(sigset_t *room, const sigset_t **mask, const void *kernel_mask, size_t size)
 {
 	*mask = NULL;
@@ -196,7 +198,8 @@ static bool read_mask(sigset_t *room, const sigset_t **mask, const void *kernel_
 	if (size != NSIG / 8)
 		return false;
 	sigemptyset(room);
-	memcpy(room, kernel_mask, NSIG / 8);
+	if (!user_copy(room, kernel_mask, NSIG / 8))
+		return false;
 	*mask = room;
 	return true;
 }
@@ -247,6 +250,45 @@ long number_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timespec 
 	if (!read_mask(&room, &set, packed ? packed->mask : NULL, packed ? packed->size : 0))
 		return libc.syscall(SYS_pselect6, n, rd, wr, ex, timeout, mask);
 	return pselect(n, rd, wr, ex, timeout, set);
+}
+
+/* The guard's signal stays as it is; without a guard it is the kernel's call. */
+long number_rt_sigaction(int sig, const void *act, void *old, size_t size)
+{
+	long r;
+
+	if (!atomic_load(&guard_is_on))
+		return libc.syscall(SYS_rt_sigaction, sig, act, old, size);
+	r = guard_kernel_action(sig, act, old, size);
+	if (r < 0)
+		errno = (int)-r;
+	return r < 0 ? -1 : r;
+}
+
+long number_rt_sigprocmask(int how, const void *set, void *old, size_t size)
+{
+	sigset_t room, was;
+	const sigset_t *wanted;
+	int r;
+
+	if (!read_mask(&room, &wanted, set, size) || size != NSIG / 8)
+		return libc.syscall(SYS_rt_sigprocmask, how, set, old, size);
+	r = sigprocmask(how, wanted, &was);
+	if (r == 0 && old && !user_copy(old, &was, NSIG / 8)) {
+		errno = EFAULT;
+		return -1;
+	}
+	return r;
+}
+
+long number_rt_sigsuspend(const void *mask, size_t size)
+{
+	const sigset_t *set;
+	sigset_t room;
+
+	if (mask == NULL || !read_mask(&room, &set, mask, size))
+		return libc.syscall(SYS_rt_sigsuspend, mask, size);
+	return sigsuspend(set);
 }
 
 /* On a machine of 64 bits the position is in one argument, and the other is not looked at. */
