@@ -35,12 +35,6 @@
 #define SYS_SECCOMP 1 /* si_code: signal.h does not have it yet */
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define HAS_SANITIZER 1
-#else
-#define HAS_SANITIZER 0
-#endif
-
 int
 confine_keep(uint64_t keep)
 {
@@ -173,7 +167,7 @@ confine_process(char *err, size_t err_len)
 		snprintf(err, err_len, "giving up capabilities: %s", strerror(-ret));
 		return ret;
 	}
-	if (HAS_SANITIZER)
+	if (CONFINE_HAS_SANITIZER)
 		return 0;
 	ret = confine_filter();
 	if (ret == -ENOTSUP || ret == -ENOSYS || ret == -EINVAL) {

@@ -9,6 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Sanitizers make calls of their own: their builds have no filters. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CONFINE_HAS_SANITIZER 1
+#else
+#define CONFINE_HAS_SANITIZER 0
+#endif
+
 #define CONFINE_BIT(cap) (UINT64_C(1) << (cap))
 
 /* The calling thread keeps those of its capabilities that are in `keep`. 0 or -errno. */

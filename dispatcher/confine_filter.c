@@ -13,6 +13,8 @@
  */
 #include "dispatcher/confine_filter.h"
 
+#include "dispatcher/confine.h"
+
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -174,9 +176,11 @@ add_limits(struct program *p)
 	on(p, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
+/* Another machine's table of calls is nobody's. */
 static void
-build(struct program *p)
+begin(struct program *p)
 {
+	p->n = 0;
 	load(p, offsetof(struct seccomp_data, arch));
 	add(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
 	verdict(p, SECCOMP_RET_KILL_PROCESS);
@@ -185,32 +189,49 @@ build(struct program *p)
 	add(p, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
 	verdict(p, SECCOMP_RET_KILL_PROCESS);
 #endif
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		on(p, allowed[i], SECCOMP_RET_ALLOW);
-	for (size_t i = 0; i < sizeof(quiet) / sizeof(quiet[0]); i++)
-		on(p, quiet[i], SECCOMP_RET_ERRNO | EPERM);
-	add_limits(p);
-	verdict(p, SECCOMP_RET_TRAP);
 }
 
-int
-confine_filter(void)
+static int
+install(struct program *p)
 {
-	static struct program p; /* too large for a small stack */
-	struct sock_fprog prog = {.filter = p.code};
+	struct sock_fprog prog = {.filter = p->code, .len = p->n};
 	long ret;
 
 	if (ARCH == 0)
 		return -ENOTSUP;
-	p.n = 0;
-	build(&p);
-	if (p.n > PROGRAM_MAX)
+	if (p->n > PROGRAM_MAX)
 		return -E2BIG;
-	prog.len = p.n;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
 	if (ret > 0)
 		return -ESRCH; /* a thread has another filter */
 	return ret < 0 ? -errno : 0;
+}
+
+static struct program program; /* too large for a small stack */
+
+int
+confine_filter(void)
+{
+	begin(&program);
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+		on(&program, allowed[i], SECCOMP_RET_ALLOW);
+	for (size_t i = 0; i < sizeof(quiet) / sizeof(quiet[0]); i++)
+		on(&program, quiet[i], SECCOMP_RET_ERRNO | EPERM);
+	add_limits(&program);
+	verdict(&program, SECCOMP_RET_TRAP);
+	return install(&program);
+}
+
+int
+confine_filter_to(const uint32_t *calls, unsigned int n)
+{
+	if (CONFINE_HAS_SANITIZER)
+		return 0;
+	begin(&program);
+	for (unsigned int i = 0; i < n; i++)
+		on(&program, calls[i], SECCOMP_RET_ALLOW);
+	verdict(&program, SECCOMP_RET_ERRNO | EPERM);
+	return install(&program);
 }

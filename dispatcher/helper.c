@@ -4,7 +4,8 @@
  *
  * Between them is a pair of SOCK_SEQPACKET sockets: one request, one answer, of fixed size, with at
  * most one descriptor in the answer. Requests of several threads take turns. The helper keeps the
- * capabilities that its requests need and ends when ltran's end is closed, however ltran ended.
+ * capabilities that its requests need, has a filter of system calls, and ends when ltran's end is closed,
+ * however ltran ended. An answer that takes longer than ANSWER_S is not waited for.
  */
 #include "dispatcher/helper.h"
 
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "dispatcher/confine.h"
+#include "dispatcher/confine_filter.h"
 #include "dispatcher/helper_work.h"
 
 #define NAME "helper"
@@ -28,8 +30,12 @@
 	(CONFINE_BIT(CAP_NET_RAW) | CONFINE_BIT(CAP_NET_ADMIN) | CONFINE_BIT(CAP_DAC_OVERRIDE) |   \
 		CONFINE_BIT(CAP_CHOWN) | CONFINE_BIT(CAP_SYS_PTRACE))
 
+#define ANSWER_S 1  /* then a request has failed, and so have the next ones until the answer comes */
+#define END_MS 500  /* the helper may take to end */
+
 static struct {
 	pthread_mutex_t lock;
+	unsigned int n_late; /* answers that nobody waits for any more */
 	int fd; /* -1: there is none, requests are done in place */
 	pid_t pid;
 	struct helper_place place; /* in place */
@@ -104,23 +110,34 @@ serve(int from)
 static void __attribute__((noreturn))
 become_helper(int fd, int argc, char **argv)
 {
+	static const uint32_t calls[] = {
+		SYS_recvfrom, SYS_sendmsg, SYS_close, SYS_exit_group, SYS_exit, SYS_brk, SYS_mmap, SYS_munmap,
+		SYS_socket, SYS_connect, SYS_ioctl,
+		SYS_openat, SYS_openat2, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_mkdirat, SYS_unlinkat, SYS_fchownat,
+#ifdef SYS_unlink
+		SYS_unlink,
+#endif
+	};
 	sigset_t all;
 
 	/* It is ltran whom signals end; a terminal sends them to both. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	take_name(argc, argv);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	confine_keep(KEEP);
 	if (fd > STDERR_FILENO + 1)
 		syscall(SYS_close_range, STDERR_FILENO + 1, fd - 1, 0);
 	syscall(SYS_close_range, fd + 1, ~0u, 0);
+	confine_filter_to(calls, sizeof(calls) / sizeof(calls[0]));
 	serve(fd);
 }
 
 int
 helper_start(int argc, char **argv)
 {
+	const struct timeval wait = {.tv_sec = ANSWER_S};
 	int pair[2], ret;
 	pid_t pid;
 
@@ -133,6 +150,8 @@ helper_start(int argc, char **argv)
 		become_helper(pair[1], argc, argv);
 	}
 	close(pair[1]);
+	if (ret == 0 && setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) < 0)
+		ret = -errno;
 	if (ret < 0) {
 		close(pair[0]);
 		return ret;
@@ -155,14 +174,16 @@ helper_stop(void)
 		return;
 	close(helper.fd);
 	helper.fd = -1;
-	while (waitpid(helper.pid, NULL, 0) < 0 && errno == EINTR)
-		continue;
+	/* One that waits for a file system is not waited for; it ends with us. */
+	for (int ms = 0; ms < END_MS && waitpid(helper.pid, NULL, WNOHANG) == 0; ms++)
+		usleep(1000);
 }
 
 /* --- ltran's side ----------------------------------------------------------------------------------- */
 
+/* Waits as long as `flags` and the socket say. */
 static int
-receive_answer(int from, struct helper_answer *a)
+receive_answer(int from, struct helper_answer *a, int flags)
 {
 	union fd_message control;
 	struct iovec iov = {a, sizeof(*a)};
@@ -173,14 +194,35 @@ receive_answer(int from, struct helper_answer *a)
 	int fd = -1;
 
 	do {
-		n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+		n = recvmsg(from, &m, MSG_CMSG_CLOEXEC | flags);
 	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN) {
+		a->ret = -ETIMEDOUT;
+		return -1;
+	}
 	c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
 	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	if (n != (ssize_t)sizeof(*a))
 		a->ret = -EPIPE;
 	return fd;
+}
+
+/* Answers come in the order of the requests. False: an earlier one is still being worked on. */
+static bool
+forget_late(void)
+{
+	struct helper_answer a;
+
+	for (; helper.n_late > 0; helper.n_late--) {
+		int fd = receive_answer(helper.fd, &a, MSG_DONTWAIT);
+
+		if (a.ret == -ETIMEDOUT)
+			return false;
+		if (fd >= 0)
+			close(fd);
+	}
+	return true;
 }
 
 /* The descriptor that came with the answer, or -1. */
@@ -193,8 +235,12 @@ ask(const struct helper_request *q, struct helper_answer *a)
 	pthread_mutex_lock(&helper.lock);
 	if (helper.fd < 0)
 		fd = helper_work(&helper.place, q, a);
-	else if (send(helper.fd, q, sizeof(*q), MSG_NOSIGNAL) == (ssize_t)sizeof(*q))
-		fd = receive_answer(helper.fd, a);
+	else if (!forget_late())
+		a->ret = -ETIMEDOUT;
+	else if (send(helper.fd, q, sizeof(*q), MSG_NOSIGNAL) == (ssize_t)sizeof(*q)) {
+		fd = receive_answer(helper.fd, a, 0);
+		helper.n_late += a->ret == -ETIMEDOUT;
+	}
 	pthread_mutex_unlock(&helper.lock);
 	return fd;
 }

@@ -7,8 +7,8 @@
  * instance has sent. It ends with ltran. Where it has not been started (unit tests), the same functions
  * do the work in place.
  *
- * Every call is from any thread and waits for the answer, which takes as long as the system calls
- * themselves; none of them waits for another process.
+ * Every call is from any thread and waits for the answer, a second at most (-ETIMEDOUT); none of the system
+ * calls waits for another process.
  */
 #ifndef DISPATCHER_HELPER_H
 #define DISPATCHER_HELPER_H

@@ -4,7 +4,8 @@
  *
  * A ring is DIR/{prefix}ltran_PID_N.vhost or the same name in DIR/{prefix}ring_UID/. In the second
  * directory everything belongs to somebody who may be hostile, so its entries are reached through a
- * descriptor of the directory, links are not followed, and what was looked at is what is used.
+ * descriptor of the directory, links are not followed, nothing that is mounted there is entered (beneath.h),
+ * and what was looked at is what is used.
  */
 #include "dispatcher/helper_work.h"
 
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "ctl/path.h"
+#include "dispatcher/beneath.h"
 #include "dispatcher/helper.h"
 
 static bool
@@ -95,59 +97,83 @@ is_own(const struct helper_place *p, const char *path)
 		(strchr(name, '/') == NULL && ctl_name_parse(name, CTL_KIND_LTRAN, &control)));
 }
 
-static int
-room_path(const struct helper_place *p, uid_t uid, char path[PATH_MAX])
+static void
+name_room(const struct helper_place *p, uid_t uid, char name[NAME_MAX])
 {
-	if (p->dir[0] == '\0')
-		return -EINVAL;
-	snprintf(path, PATH_MAX, "%s/%s" REGISTRY_ROOM_FORMAT, p->dir, p->prefix, uid);
-	return 0;
+	snprintf(name, NAME_MAX, "%s" REGISTRY_ROOM_FORMAT, p->prefix, uid);
 }
 
 /* --- rooms and rings ------------------------------------------------------------------------------- */
 
+/* The run directory, which is ltran's own. A descriptor or -errno. */
+static int
+open_place(const struct helper_place *p)
+{
+	int fd = p->dir[0] != '\0' ? open(p->dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	return fd >= 0 ? fd : p->dir[0] != '\0' ? -errno : -EINVAL;
+}
+
 static int
 make_room(const struct helper_place *p, uid_t uid)
 {
-	char path[PATH_MAX];
-	struct stat st;
-	int ret = room_path(p, uid, path);
+	int place = open_place(p), room, ret = 0;
+	char name[NAME_MAX];
 
-	if (ret < 0)
-		return ret;
-	if ((mkdir(path, 0700) == 0 || errno == EEXIST) && lchown(path, uid, -1) == 0 &&
-		lstat(path, &st) == 0)
-		return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
-	return -errno;
+	if (place < 0)
+		return place;
+	name_room(p, uid, name);
+	if (mkdirat(place, name, 0700) < 0 && errno != EEXIST)
+		ret = -errno;
+	room = ret == 0 ? beneath_open(place, name, O_PATH | O_DIRECTORY) : ret;
+	if (room >= 0)
+		ret = fchownat(room, "", uid, -1, AT_EMPTY_PATH) < 0 ? -errno : 0;
+	else
+		ret = room;
+	if (room >= 0)
+		close(room);
+	close(place);
+	return ret;
 }
 
 static int
 remove_room(const struct helper_place *p, uid_t uid)
 {
-	char path[PATH_MAX];
-	int ret = room_path(p, uid, path);
+	int place = open_place(p), ret;
+	char name[NAME_MAX];
 
-	return ret < 0 ? ret : rmdir(path) < 0 ? -errno : 0;
+	if (place < 0)
+		return place;
+	name_room(p, uid, name);
+	ret = unlinkat(place, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+	close(place);
+	return ret;
 }
 
 /* The directory of a ring; *name receives its name in there. A descriptor or -errno. */
 static int
 open_dir_of(const struct helper_place *p, const char *path, const char **name)
 {
-	const char *slash = strrchr(path, '/');
-	char dir[LTRAN_PATH_MAX];
-	int fd;
+	const char *slash, *rest;
+	char room[LTRAN_PATH_MAX];
+	int place, fd;
 
 	if (!is_ring(p, path))
 		return -EINVAL;
-	memcpy(dir, path, slash - path);
-	dir[slash - path] = '\0';
-	*name = slash + 1;
-	fd = open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	place = open_place(p);
+	rest = path + strlen(p->dir) + 1;
+	slash = strchr(rest, '/');
+	*name = slash != NULL ? slash + 1 : rest;
+	if (place < 0 || slash == NULL)
+		return place;
+	memcpy(room, rest, slash - rest);
+	room[slash - rest] = '\0';
+	fd = beneath_open(place, room, O_PATH | O_DIRECTORY);
+	close(place);
+	return fd;
 }
 
-/* The ring itself. */
+/* The ring itself; uid -1: whoever's. */
 static int
 open_ring(const struct helper_place *p, const char *path, uid_t uid)
 {
@@ -157,11 +183,11 @@ open_ring(const struct helper_place *p, const char *path, uid_t uid)
 
 	if (dir < 0)
 		return dir;
-	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		fd = -errno;
+	fd = beneath_open(dir, name, O_PATH);
 	close(dir);
-	if (fd < 0 || (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == uid))
+	if (fd < 0)
+		return fd == -ELOOP || fd == -EXDEV ? -EPERM : fd;
+	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && (uid == (uid_t)-1 || st.st_uid == uid))
 		return fd;
 	close(fd);
 	return -EPERM;
@@ -188,31 +214,33 @@ static int
 remove_ring(const struct helper_place *p, const char *path)
 {
 	const char *name;
-	struct stat st;
-	int dir = open_dir_of(p, path, &name), ret = 0;
+	int ring = open_ring(p, path, (uid_t)-1), dir, ret;
 
+	if (ring < 0)
+		return ring == -EPERM ? -ENOENT : ring;
+	close(ring);
+	dir = open_dir_of(p, path, &name);
 	if (dir < 0)
 		return dir;
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISSOCK(st.st_mode) ||
-		unlinkat(dir, name, 0) < 0)
-		ret = -ENOENT;
+	ret = unlinkat(dir, name, 0) < 0 ? -ENOENT : 0;
 	close(dir);
 	return ret;
 }
 
 /* --- devices, programs ------------------------------------------------------------------------------ */
 
+/* Without asking a file system that may belong to a process which never answers. */
 static int
 program_of(pid_t pid, struct helper_answer *a)
 {
 	char exe[32];
-	struct stat st;
+	struct statx st;
 
 	snprintf(exe, sizeof(exe), "/proc/%d/exe", (int)pid);
-	if (pid <= 0 || stat(exe, &st) < 0)
+	if (pid <= 0 || statx(AT_FDCWD, exe, AT_STATX_DONT_SYNC, STATX_INO, &st) < 0)
 		return pid <= 0 ? -EINVAL : -errno;
-	a->dev = st.st_dev;
-	a->ino = st.st_ino;
+	a->dev = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
+	a->ino = st.stx_ino;
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -148,6 +149,19 @@ block_signals(sigset_t *set)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* An instance takes 14 descriptors and one for each pair of queues. */
+static void
+raise_descriptors(void)
+{
+	struct rlimit most;
+
+	if (getrlimit(RLIMIT_NOFILE, &most) < 0)
+		return;
+	most.rlim_cur = most.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &most) < 0)
+		fprintf(stderr, "ltran: limit of descriptors: %s\n", strerror(errno));
+}
+
 static int
 serve(const struct ltran_conf *conf, const sigset_t *ending)
 {
@@ -181,6 +195,7 @@ main(int argc, char **argv)
 		return ret;
 	umask(077);
 	block_signals(&ending);
+	raise_descriptors();
 	closer_start();
 	ret = helper_start(argc, argv);
 	if (ret < 0) {

@@ -25,10 +25,13 @@
 #include "dispatcher/log.h"
 #include "dispatcher/registry.h"
 #include "dispatcher/ring.h"
+#include "dispatcher/time_share.h"
 
 #define EVENTS 64
 #define CHECK_US 100000 /* rings and clocks are looked at */
 #define SOON_MS 10      /* a ring that is not connected, a farewell */
+#define DEAF_US 10000   /* for so long nobody is let in, after ... */
+#define SPENT_MAX 16    /* ... so many of users who have had their share */
 
 uint64_t
 registry_now_us(void)
@@ -45,7 +48,7 @@ static void
 drop_waiting(struct registry_client *c)
 {
 	if (c->waiting != NULL && c->waiting->table_fd >= 0)
-		closer_close(c->waiting->table_fd);
+		closer_close(c->waiting->table_fd, c->peer.uid);
 	free(c->waiting);
 	c->waiting = NULL;
 }
@@ -82,9 +85,32 @@ reap_clients(struct registry *r)
 		drop_waiting(c);
 		/* Whoever has a copy of the descriptor would keep it in the set. */
 		epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
-		closer_close(c->fd);
+		closer_hang_up(c->fd);
 		free(c);
 	}
+}
+
+/* Nobody new for a moment: those who want to come wait in the kernel's queue. */
+static void
+be_deaf(struct registry *r, uint64_t until_us)
+{
+	struct epoll_event e = {.events = until_us == 0 ? EPOLLIN : 0, .data.ptr = NULL};
+
+	epoll_ctl(r->epoll_fd, EPOLL_CTL_MOD, r->listen_fd, &e);
+	r->deaf_until_us = until_us;
+	r->n_spent = 0;
+}
+
+/* Nothing of this client is read for a moment. */
+static void
+hold_client(struct registry *r, struct registry_client *c, bool do_hold)
+{
+	struct epoll_event e = {.events = do_hold ? 0 : EPOLLIN, .data.ptr = c};
+
+	if (c->is_closed || c->is_held == do_hold)
+		return;
+	epoll_ctl(r->epoll_fd, EPOLL_CTL_MOD, c->fd, &e);
+	c->is_held = do_hold;
 }
 
 /* Others shall find room, too. */
@@ -99,37 +125,65 @@ has_many_strangers(const struct registry *r, uid_t uid)
 }
 
 static void
-accept_client(struct registry *r)
+add_client(struct registry *r, int fd, const struct ucred *cred, bool do_hold, uint64_t now_us)
 {
-	int fd = accept4(r->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct registry_client *c = NULL;
-	struct epoll_event e = {.events = EPOLLIN};
+	struct epoll_event e = {.events = do_hold ? 0 : EPOLLIN};
 
-	if (fd < 0)
-		return;
 	if (r->n_clients < r->lt->conf->dispatch_max_clients + REGISTRY_STRANGERS)
 		c = calloc(1, sizeof(*c));
 	e.data.ptr = c;
-	if (c == NULL || !registry_peer_of(fd, &c->peer) || has_many_strangers(r, c->peer.uid) ||
+	if (c == NULL || has_many_strangers(r, cred->uid) || !registry_peer_of(cred, &c->peer) ||
 		epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0) {
 		free(c);
-		closer_close(fd);
+		closer_hang_up(fd);
 		return;
 	}
 	c->fd = fd;
-	c->deadline_us = registry_now_us() + REGISTRY_SILENCE_US;
+	c->is_held = do_hold;
+	c->deadline_us = now_us + REGISTRY_SILENCE_US;
 	c->next = r->clients;
 	r->clients = c;
 	r->n_clients++;
 }
 
 static void
-read_client(struct registry *r, struct registry_client *c)
+accept_client(struct registry *r, uint64_t now_us)
+{
+	int fd = accept4(r->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	bool is_spent;
+
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			be_deaf(r, now_us + DEAF_US); /* no descriptors */
+		return;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+		closer_hang_up(fd);
+		return;
+	}
+	is_spent = share_is_spent(cred.uid, now_us);
+	share_begin();
+	add_client(r, fd, &cred, is_spent, now_us);
+	share_end(cred.uid, now_us);
+	if (is_spent && ++r->n_spent == SPENT_MAX)
+		be_deaf(r, now_us + DEAF_US);
+}
+
+static void
+read_message(struct registry *r, struct registry_client *c)
 {
 	union registry_message q;
+	ssize_t n;
 	int fd;
-	ssize_t n = registry_receive(c->fd, &q, sizeof(q), &fd);
 
+	if (!closer_may_read(c->fd, false, c->peer.uid)) {
+		registry_close_client(r, c, CLOSER_FULL_TEXT);
+		return;
+	}
+	n = registry_receive(c->fd, &q, sizeof(q), &fd, c->peer.uid);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -139,7 +193,28 @@ read_client(struct registry *r, struct registry_client *c)
 		registry_close_client(r, c, "it sent what is no message");
 	}
 	if (fd >= 0)
-		closer_close(fd);
+		closer_close(fd, c->peer.uid);
+}
+
+static void
+read_client(struct registry *r, struct registry_client *c, uint32_t events, uint64_t now_us)
+{
+	uid_t uid = c->peer.uid;
+	bool was_member = c->m != NULL;
+
+	if (c->is_held && (events & (EPOLLHUP | EPOLLERR)) != 0) {
+		registry_close_client(r, c, NULL);
+		return;
+	}
+	if (share_is_spent(uid, now_us)) {
+		hold_client(r, c, true);
+		return;
+	}
+	share_begin();
+	read_message(r, c);
+	/* Coming and going is not charged. */
+	if (was_member == (c->m != NULL))
+		share_end(uid, now_us);
 }
 
 /* --- the clock -------------------------------------------------------------------------------------- */
@@ -186,6 +261,25 @@ run_strangers(struct registry *r, uint64_t now_us)
 	return is_waiting;
 }
 
+/* Those who had had their share. True: some still wait. */
+static bool
+run_held(struct registry *r, uint64_t now_us)
+{
+	bool is_waiting = r->deaf_until_us > now_us;
+
+	if (r->deaf_until_us != 0 && !is_waiting)
+		be_deaf(r, 0);
+	for (struct registry_client *c = r->clients; c != NULL; c = c->next) {
+		if (!c->is_held || c->is_closed)
+			continue;
+		if (share_is_spent(c->peer.uid, now_us))
+			is_waiting = true;
+		else
+			hold_client(r, c, false);
+	}
+	return is_waiting;
+}
+
 /* How long to wait for the next event, ms. */
 static int
 run_clock(struct registry *r)
@@ -198,6 +292,7 @@ run_clock(struct registry *r)
 	is_soon = run_rings(r, now_us, must_check);
 	is_soon |= farewells_run(r->farewells, now_us);
 	is_soon |= run_strangers(r, now_us) || r->is_unsettled;
+	is_soon |= run_held(r, now_us);
 	if (must_check) {
 		registry_forget_gone(r, now_us);
 		r->check_us = now_us + CHECK_US;
@@ -215,18 +310,20 @@ control_thread(void *arg)
 
 	while (!atomic_load(&r->must_stop)) {
 		int wait_ms = run_clock(r), n;
+		uint64_t now_us;
 
 		reap_clients(r);
 		n = epoll_wait(r->epoll_fd, events, EVENTS, wait_ms);
+		now_us = registry_now_us();
 		for (int i = 0; i < n; i++) {
 			struct registry_client *c = events[i].data.ptr;
 
 			if (c == NULL)
-				accept_client(r);
+				accept_client(r, now_us);
 			else if ((void *)c == r->lt)
-				rings_serve(registry_now_us());
+				rings_serve(now_us);
 			else if ((void *)c != r && !c->is_closed)
-				read_client(r, c);
+				read_client(r, c, events[i].events, now_us);
 		}
 		reap_clients(r);
 	}

@@ -4,6 +4,7 @@
 #define DISPATCHER_REGISTRY_H
 
 #include <limits.h>
+#include <sys/socket.h>
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/helper.h"
@@ -46,7 +47,7 @@ struct registry_waiting {
 struct registry_client {
 	struct registry_client *next, *next_closed;
 	int fd;
-	bool is_closed;
+	bool is_closed, is_held; /* held: its user has had its share of our time (time_share.h) */
 	struct registry_peer peer;
 	uint64_t deadline_us;     /* to register */
 	struct member *m;         /* NULL: not registered */
@@ -93,6 +94,8 @@ struct registry {
 	unsigned int n_gone;
 	struct member *superseded; /* leaves because its instance has registered anew */
 	bool is_unsettled; /* the map does not say yet who has left */
+	uint64_t deaf_until_us;     /* not 0: nobody is let in */
+	unsigned int n_spent;       /* who have come since it was 0 and are held */
 	uint64_t check_us; /* next look at rings and clocks */
 	char (*expected)[LTRAN_PATH_MAX]; /* rings of before our start, see registry_restart.c */
 	unsigned int n_expected;
@@ -130,10 +133,11 @@ void registry_register(struct registry *r, struct registry_client *c, const stru
 
 int registry_listen_at(struct registry *r, char *err, size_t err_len);
 void registry_unlisten(struct registry *r);
-bool registry_peer_of(int fd, struct registry_peer *peer);
-/* One message into `buf`; its first descriptor into *fd (-1: none), others are closed. What recvmsg()
- * returns; a message longer than `len` is as long as `len` + 1. */
-ssize_t registry_receive(int from, void *buf, size_t len, int *fd);
+/* False: it has ended. */
+bool registry_peer_of(const struct ucred *cred, struct registry_peer *peer);
+/* One message of user `uid` into `buf`; its first descriptor into *fd (-1: none), others are closed. What
+ * recvmsg() returns; a message longer than `len` is as long as `len` + 1. */
+ssize_t registry_receive(int from, void *buf, size_t len, int *fd, uid_t uid);
 /* With `n` descriptors. */
 bool registry_send(int to, const void *message, size_t len, const int *fds, unsigned int n);
 

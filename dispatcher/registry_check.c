@@ -182,7 +182,7 @@ registry_map_table(struct member *m, int fd, char *text)
 	int ret = map_table(m, fd, text);
 
 	if (ret < 0 && fd >= 0)
-		closer_close(fd);
+		closer_close(fd, m->uid);
 	return ret;
 }
 

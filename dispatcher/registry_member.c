@@ -16,6 +16,8 @@
 #include "dispatcher/farewell.h"
 #include "dispatcher/registry.h"
 
+#define NAMES_TRIED 64
+
 struct member *
 registry_member_with(const struct registry *r, const char *path)
 {
@@ -76,16 +78,22 @@ choose_worker(const struct registry *r)
 	return best;
 }
 
-static bool
-name_ring(struct registry *r, struct member *m)
+/* The user may have made files of these names, or mounted something where they are to be. */
+static int
+name_ring(struct registry *r, struct member *m, char *text)
 {
 	struct registry_peer peer = {.pid = m->pid, .uid = m->uid};
 
-	do {
-		if (!registry_name_ring(r, &peer, r->counter++, m->path))
-			return false;
-	} while (helper_check_ring(m->path, m->uid) != -ENOENT || registry_member_with(r, m->path) != NULL);
-	return true;
+	for (unsigned int i = 0; i < NAMES_TRIED; i++) {
+		if (!registry_name_ring(r, &peer, r->counter++, m->path)) {
+			snprintf(text, LTRAN_TEXT_MAX, "unix_prefix is too long");
+			return -ENAMETOOLONG;
+		}
+		if (helper_check_ring(m->path, m->uid) == -ENOENT && registry_member_with(r, m->path) == NULL)
+			return 0;
+	}
+	snprintf(text, LTRAN_TEXT_MAX, "there is no free name for its ring like %s", m->path);
+	return -EEXIST;
 }
 
 /* What is printed on terminals later. */
@@ -150,11 +158,9 @@ give_names(struct registry *r, struct member *m, const struct ltran_register *q,
 		snprintf(text, LTRAN_TEXT_MAX, "its local ports are another process's by now");
 		return -EADDRINUSE;
 	}
-	if (!name_ring(r, m)) {
-		snprintf(text, LTRAN_TEXT_MAX, "unix_prefix is too long");
-		return -ENAMETOOLONG;
-	}
 	ret = registry_make_room(r, m->uid, text);
+	if (ret == 0)
+		ret = name_ring(r, m, text);
 	if (ret < 0)
 		return ret;
 	registry_give_ports(r, m, REGISTRY_FIRST_BLOCKS);
@@ -233,7 +239,7 @@ registry_join(struct registry *r, const struct ltran_register *q, const struct r
 			"(dispatch_max_clients)", r->lt->conf->dispatch_max_clients);
 		*status = -EUSERS;
 		if (table_fd >= 0)
-			closer_close(table_fd);
+			closer_close(table_fd, peer->uid);
 		return NULL;
 	}
 	m = create_member(r, q, peer, fd);
@@ -241,7 +247,7 @@ registry_join(struct registry *r, const struct ltran_register *q, const struct r
 		snprintf(text, LTRAN_TEXT_MAX, "ltran has no memory");
 		*status = -ENOMEM;
 		if (table_fd >= 0)
-			closer_close(table_fd);
+			closer_close(table_fd, peer->uid);
 		return NULL;
 	}
 	*status = registry_map_table(m, table_fd, text);

@@ -79,7 +79,7 @@ registry_register(struct registry *r, struct registry_client *c, const struct lt
 	if (status == 0)
 		c->m = registry_join(r, q, &c->peer, c->fd, table_fd, &status, text);
 	else if (table_fd >= 0)
-		closer_close(table_fd);
+		closer_close(table_fd, c->peer.uid);
 	if (status == 0 && q->resumes)
 		registry_arrived(r, q->path);
 	if (status < 0) {
@@ -101,7 +101,7 @@ handle_register(struct registry *r, struct registry_client *c, const struct ltra
 	c->waiting = malloc(sizeof(*c->waiting));
 	if (c->waiting == NULL) {
 		if (table_fd >= 0)
-			closer_close(table_fd);
+			closer_close(table_fd, c->peer.uid);
 		registry_close_client(r, c, NULL);
 		return;
 	}
@@ -139,6 +139,8 @@ registry_handle(struct registry *r, struct registry_client *c, union registry_me
 
 	if (len < sizeof(q->header) || q->header.magic != LTRAN_MAGIC)
 		return false;
+	if (*fd >= 0 && q->header.type != LTRAN_REGISTER)
+		return false; /* a descriptor where there is none */
 	if (q->header.version != LTRAN_VERSION && !is_known && c->waiting == NULL) {
 		answer_registration(r, c, -EPROTO, "ltran and the instance are of different "
 			"versions");

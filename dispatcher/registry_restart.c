@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dispatcher/beneath.h"
 #include "dispatcher/registry.h"
+
+#define NAMES_MAX 65536 /* of one directory: its user may make any number */
 
 /* "{prefix}ltran_PID_N.vhost"; 0: another name. */
 static pid_t
@@ -61,46 +65,53 @@ is_room(const struct registry *r, const char *name)
 }
 
 static void
-look_at_ring(struct registry *r, const char *path, pid_t pid)
+look_at_ring(struct registry *r, int dir, const char *name, const char *path, pid_t pid)
 {
+	int fd = beneath_open(dir, name, O_PATH);
 	struct stat st;
+	bool is_socket = fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 
-	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (fd >= 0)
+		close(fd);
+	if (!is_socket)
 		return;
 	if (kill(pid, 0) < 0 && errno == ESRCH)
-		unlink(path);
+		unlinkat(dir, name, 0);
 	else
 		expect_one(r, path);
 }
 
-/* `depth` 0: a user's own directory, which has nothing but rings. */
+/* Takes `fd`, of directory `path`. `depth` 0: a user's own one, which has nothing but rings. */
 static void
-look_into(struct registry *r, const char *dir, unsigned int depth)
+look_into(struct registry *r, const char *path, int fd, unsigned int depth)
 {
-	DIR *d = opendir(dir);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	unsigned int n = 0;
 	struct dirent *e;
 
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		char path[PATH_MAX + NAME_MAX + 2];
+	while (d != NULL && n++ < NAMES_MAX && (e = readdir(d)) != NULL) {
+		char below[PATH_MAX + NAME_MAX + 2];
 		pid_t pid = pid_of_ring(r, e->d_name);
 
-		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (pid != 0)
-			look_at_ring(r, path, pid);
-		else if (depth > 0 && is_room(r, e->d_name))
-			look_into(r, path, depth - 1);
+		snprintf(below, sizeof(below), "%s/%s", path, e->d_name);
+		if (pid != 0) {
+			look_at_ring(r, fd, e->d_name, below, pid);
+		} else if (depth > 0 && is_room(r, e->d_name)) {
+			look_into(r, below, beneath_open(fd, e->d_name, O_RDONLY | O_DIRECTORY), depth - 1);
+			unlinkat(fd, e->d_name, AT_REMOVEDIR); /* if it is empty */
+		}
 	}
 	if (d != NULL)
 		closedir(d);
-	if (depth == 0)
-		rmdir(dir); /* if it is empty */
+	else if (fd >= 0)
+		close(fd);
 }
 
 void
 registry_expect(struct registry *r, uint64_t now_us)
 {
 	r->expect_until_us = now_us + REGISTRY_RESUME_US;
-	look_into(r, r->dir, 1);
+	look_into(r, r->dir, open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 1);
 }
 
 void

@@ -8,7 +8,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -53,6 +55,29 @@ open_locked(const char *path, int *fd)
 	}
 }
 
+/* Whoever had the lock has ended, and a process that shared its descriptors has not (closer.c): the file is
+ * removed. One of us at a time, so that nobody removes the file of a living one. */
+static bool
+remove_dead_lock(const struct registry *r, const char *path)
+{
+	int dir = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[16] = "";
+	bool is_removed = false;
+
+	if (dir >= 0 && fd >= 0 && flock(dir, LOCK_EX) == 0 && is_still_there(fd, path) &&
+		pread(fd, text, sizeof(text) - 1, 0) > 0) {
+		pid_t pid = (pid_t)strtol(text, NULL, 10);
+
+		is_removed = pid > 0 && kill(pid, 0) < 0 && errno == ESRCH && unlink(path) == 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (dir >= 0)
+		close(dir);
+	return is_removed;
+}
+
 /* A second ltran would answer for the same instances. */
 static int
 take_lock(struct registry *r, char *err, size_t err_len)
@@ -62,8 +87,13 @@ take_lock(struct registry *r, char *err, size_t err_len)
 
 	lock_path(r, path);
 	ret = open_locked(path, &fd);
+	if (ret == -EWOULDBLOCK && remove_dead_lock(r, path)) {
+		close(fd);
+		ret = open_locked(path, &fd);
+	}
 	if (ret == 0) {
 		r->lock_fd = fd;
+		closer_set_lock(fd);
 		ret = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 		if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, ret, 0) == ret)
 			return 0;
@@ -127,27 +157,25 @@ registry_unlisten(struct registry *r)
 	if (r->lock_fd >= 0) {
 		lock_path(r, path);
 		helper_remove_own(path); /* while it is locked: nobody else's */
+		closer_set_lock(-1);
 		close(r->lock_fd);
 	}
 }
 
 bool
-registry_peer_of(int fd, struct registry_peer *peer)
+registry_peer_of(const struct ucred *cred, struct registry_peer *peer)
 {
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
 	uint64_t dev, ino;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+	if (helper_program_of(cred->pid, &dev, &ino) < 0)
 		return false;
-	if (helper_program_of(cred.pid, &dev, &ino) < 0)
-		return false;
-	*peer = (struct registry_peer){.pid = cred.pid, .uid = cred.uid, .exe_dev = dev, .exe_ino = ino};
+	*peer = (struct registry_peer){.pid = cred->pid, .uid = cred->uid, .exe_dev = dev,
+		.exe_ino = ino};
 	return true;
 }
 
 ssize_t
-registry_receive(int from, void *buf, size_t len, int *fd)
+registry_receive(int from, void *buf, size_t len, int *fd, uid_t uid)
 {
 	union {
 		struct cmsghdr align;
@@ -161,7 +189,7 @@ registry_receive(int from, void *buf, size_t len, int *fd)
 	*fd = -1;
 	if (n < 0)
 		return n;
-	if (closer_take_fds(&msg, fd, 1) == 0)
+	if (closer_take_fds(&msg, fd, 1, uid) == 0)
 		*fd = -1;
 	return (msg.msg_flags & MSG_TRUNC) ? (ssize_t)len + 1 : n;
 }

@@ -33,6 +33,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/ring_link.h"
+#include "dispatcher/time_share.h"
 #include "dispatcher/sigbus.h"
 
 /* What an instance may not ask for: nothing of it is used, and some of it writes elsewhere. */
@@ -47,6 +48,8 @@
 		1ULL << VHOST_USER_PROTOCOL_F_STATUS)
 #define SET_MEM_TABLE 5 /* number of a message, its first word; vhost-user protocol */
 #define EVENTS 64
+#define FREE_MESSAGES 64 /* not charged (time_share.h), per pair of queues; a start takes about 30 */
+#define FREE_CONNECTIONS 2
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t looked = PTHREAD_COND_INITIALIZER;
@@ -61,7 +64,10 @@ static struct ring {
 	bool is_paused;   /* librte_vhost has a message that changes something */
 	bool is_looked_at; /* by ring_is_broken(), without the lock: the device has to stay */
 	uint64_t since_us, next_us;
-	struct ring_link link; /* control thread */
+	/* control thread */
+	struct ring_link link;
+	bool is_held;     /* its user has had its share of our time: nothing is read */
+	unsigned int n_said, n_made; /* messages, connections since it has registered */
 	char why[RING_TEXT_MAX]; /* it is broken; control thread */
 } rings[MEMBERS_MAX];
 
@@ -263,16 +269,44 @@ close_link(struct ring *r)
 	if (r->link.vhost_fd >= 0)
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, r->link.vhost_fd, NULL);
 	ring_link_close(&r->link);
+	r->is_held = false;
 }
 
 static void
-serve(struct ring *r, uint64_t now_us)
+hold(struct ring *r, bool do_hold)
+{
+	struct epoll_event e = {.events = do_hold ? 0 : EPOLLIN, .data.u32 = (uint32_t)(r - rings)};
+
+	if (r->is_held != do_hold)
+		epoll_ctl(epoll_fd, EPOLL_CTL_MOD, r->link.instance_fd, &e);
+	r->is_held = do_hold;
+}
+
+static enum ring_link_state
+hand_on(struct ring *r, bool may_read, uint64_t now_us, char *why)
+{
+	unsigned int before = r->link.n_taken;
+	enum ring_link_state state;
+
+	share_begin();
+	state = ring_link_serve(&r->link, &link_ops, r, may_read, now_us, why);
+	r->n_said += r->link.n_taken - before;
+	if (r->n_said > FREE_MESSAGES * r->m->n_queues)
+		share_end(r->m->uid, now_us);
+	return state;
+}
+
+static void
+serve(struct ring *r, bool has_hung_up, uint64_t now_us)
 {
 	char why[VHOST_WHY_MAX] = "";
+	bool is_spent;
 
 	if (r->m == NULL || r->link.vhost_fd < 0)
 		return;
-	switch (ring_link_serve(&r->link, &link_ops, r, now_us, why)) {
+	is_spent = share_is_spent(r->m->uid, now_us) && !has_hung_up;
+	hold(r, is_spent);
+	switch (hand_on(r, !is_spent, now_us, why)) {
 	case RING_LINK_OPEN:
 		return;
 	case RING_LINK_REFUSED:
@@ -300,7 +334,7 @@ rings_serve(uint64_t now_us)
 	int n = epoll_wait(epoll_fd, events, EVENTS, 0);
 
 	for (int i = 0; i < n; i++)
-		serve(&rings[events[i].data.u32], now_us);
+		serve(&rings[events[i].data.u32], (events[i].events & EPOLLHUP) != 0, now_us);
 }
 
 int
@@ -322,7 +356,7 @@ ring_open(struct ltran *lt, struct member *m, char *err, size_t err_len)
 	return 0;
 }
 
-/* DPDK forgets the path; it calls destroy_device() if there is a device. */
+/* DPDK forgets the path; destroy_device() comes if there is a device. */
 static void
 disconnect(struct ring *r)
 {
@@ -375,31 +409,35 @@ bool
 ring_connect(struct member *m, uint64_t now_us)
 {
 	struct ring *r = &rings[m->index];
-	bool is_lost;
+	bool is_lost, is_there;
 
-	if (atomic_load(&m->broken))
-		return true; /* it is about to be cut off */
+	if (atomic_load(&m->broken)) /* it is about to be cut off */
+		return true;
 	pthread_mutex_lock(&lock);
 	is_lost = r->is_lost;
 	pthread_mutex_unlock(&lock);
 	if (r->is_registered && !is_lost) {
-		serve(r, now_us);
+		serve(r, false, now_us);
 		return true;
 	}
+	if (now_us < r->next_us || (r->n_made > FREE_CONNECTIONS && share_is_spent(m->uid, now_us)))
+		return false;
+	share_begin();
 	if (r->is_registered) {
 		disconnect(r);
 		r->since_us = now_us;
 	}
-	if (now_us < r->next_us)
-		return false;
 	if (r->since_us == 0)
 		r->since_us = now_us;
 	r->next_us = now_us + (now_us - r->since_us < RING_PATIENCE_US ? RING_RETRY_US
 								       : RING_RETRY_SLOWLY_US);
-	if (connect_ring(r))
-		return true;
-	disconnect(r);
-	return false;
+	is_there = connect_ring(r);
+	if (!is_there)
+		disconnect(r);
+	r->n_made += is_there;
+	if (r->n_made > FREE_CONNECTIONS)
+		share_end(m->uid, now_us);
+	return is_there;
 }
 
 /* No ring of `vid` has more entries waiting than it has room for. */

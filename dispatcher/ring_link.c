@@ -33,7 +33,7 @@ static void
 drop_fds(struct ring_link *l)
 {
 	while (l->n_fds > 0)
-		closer_close(l->fds[--l->n_fds]);
+		closer_close(l->fds[--l->n_fds], l->uid);
 }
 
 static bool
@@ -69,6 +69,7 @@ ring_link_open(struct ring_link *l, const char *path, pid_t pid, uid_t uid, uint
 		return ret;
 	}
 	l->instance_fd = fd;
+	l->uid = uid;
 	l->vhost_fd = pair[0];
 	*vhost_end = pair[1];
 	l->rules.n_rings = 2 * n_queues;
@@ -81,7 +82,7 @@ ring_link_close(struct ring_link *l)
 {
 	drop_fds(l);
 	if (l->instance_fd >= 0)
-		closer_close(l->instance_fd);
+		closer_hang_up(l->instance_fd);
 	if (l->vhost_fd >= 0)
 		close(l->vhost_fd);
 	l->instance_fd = l->vhost_fd = -1;
@@ -120,7 +121,8 @@ read_message(struct ring_link *l)
 		if (n <= 0)
 			return -1;
 		/* Those of a table of memory are kept; more than that fits nowhere. */
-		l->n_fds += closer_take_fds(&msg, l->fds + l->n_fds, VHOST_REGIONS_MAX - l->n_fds);
+		l->n_fds += closer_take_fds(&msg, l->fds + l->n_fds, VHOST_REGIONS_MAX - l->n_fds,
+			l->uid);
 		l->n_in += (uint32_t)n;
 	}
 	return 1;
@@ -204,8 +206,8 @@ is_too_much(struct ring_link *l, uint64_t now_us)
 }
 
 enum ring_link_state
-ring_link_serve(struct ring_link *l, const struct ring_link_ops *ops, void *arg, uint64_t now_us,
-	char why[VHOST_WHY_MAX])
+ring_link_serve(struct ring_link *l, const struct ring_link_ops *ops, void *arg, bool may_read,
+	uint64_t now_us, char why[VHOST_WHY_MAX])
 {
 	enum ring_link_state state = RING_LINK_OPEN;
 
@@ -217,6 +219,12 @@ ring_link_serve(struct ring_link *l, const struct ring_link_ops *ops, void *arg,
 			if (l->is_waiting)
 				return state;
 			continue;
+		}
+		if (!may_read)
+			return state;
+		if (!closer_may_read(l->instance_fd, true, l->uid)) {
+			snprintf(why, VHOST_WHY_MAX, CLOSER_FULL_TEXT);
+			return RING_LINK_REFUSED;
 		}
 		got = read_message(l);
 		if (got < 0)
@@ -231,6 +239,7 @@ ring_link_serve(struct ring_link *l, const struct ring_link_ops *ops, void *arg,
 			snprintf(why, VHOST_WHY_MAX, "it floods ltran with messages");
 			return RING_LINK_REFUSED;
 		}
+		l->n_taken++;
 		state = hand_on(l, ops, arg, why);
 	}
 	return state;

@@ -11,6 +11,7 @@
 
 struct ring_link {
 	int instance_fd, vhost_fd; /* -1: none */
+	uid_t uid;                 /* of the instance */
 	struct vhost_rules rules;
 	struct vhost_message in;   /* from the instance, the first n_in bytes of it */
 	uint32_t n_in;
@@ -19,6 +20,7 @@ struct ring_link {
 	bool is_waiting;           /* librte_vhost has a message and has not said what came of it */
 	bool wants_answer;         /* and the instance wants to hear it */
 	uint64_t since_us, n_messages; /* of the bound on their rate */
+	unsigned int n_taken;          /* messages so far */
 };
 
 enum ring_link_state {
@@ -40,9 +42,9 @@ int ring_link_open(struct ring_link *l, const char *path, pid_t pid, uid_t uid, 
 	int *vhost_end);
 void ring_link_close(struct ring_link *l);
 
-/* Hands on what has come, without waiting. */
+/* Hands on what has come, without waiting; with `may_read` false only what librte_vhost has answered. */
 enum ring_link_state ring_link_serve(struct ring_link *l, const struct ring_link_ops *ops, void *arg,
-	uint64_t now_us, char why[VHOST_WHY_MAX]);
+	bool may_read, uint64_t now_us, char why[VHOST_WHY_MAX]);
 
 /* vhost_connect.c: the next connect() of this thread gets `fd` instead of a new connection. */
 void vhost_connect_give(int fd);

@@ -27,7 +27,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "dispatcher/closer.h"
 
 #ifndef F_GET_SEALS
 #define F_GET_SEALS 1034
@@ -191,18 +192,6 @@ check_ring(struct vhost_rules *r, struct vhost_message *m, uint32_t index, char 
 	}
 }
 
-/* It is not used, but whoever sends something else means no good. Asks no file system. */
-static bool
-is_eventfd(int fd)
-{
-	static const char name[] = "anon_inode:[eventfd]";
-	char path[32], target[sizeof(name)];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return readlink(path, target, sizeof(target)) == sizeof(name) - 1 &&
-		memcmp(target, name, sizeof(name) - 1) == 0;
-}
-
 /* Index of the ring that the message is about; -1: none. */
 static int64_t
 ring_of(struct vhost_message *m)
@@ -257,7 +246,8 @@ vhost_rules_check(struct vhost_rules *r, struct vhost_message *m, const int *fds
 	if (index >= r->n_rings)
 		return refuse(why, "a ring that it does not have", index);
 	if (m->request == SET_VRING_KICK || m->request == SET_VRING_CALL || m->request == SET_VRING_ERR) {
-		if (n_fds > 1 || (n_fds == 1 && !is_eventfd(fds[0])))
+		/* It is not used, but whoever sends something else means no good. */
+		if (n_fds > 1 || (n_fds == 1 && !closer_is_eventfd(fds[0])))
 			return refuse(why, "a doorbell that is no eventfd", index);
 		m->payload.number = (uint64_t)index | RING_NO_FD;
 	} else if (n_fds > 0)

@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -169,6 +172,39 @@ links_in_rooms_lead_nowhere(void)
 	unlink(target);
 }
 
+/* A file system of the user's own could be one that never answers. */
+static void
+what_is_mounted_in_a_room_is_not_entered(void)
+{
+	char room[LTRAN_PATH_MAX + 16];
+	pid_t child;
+	int status;
+
+	snprintf(room, sizeof(room), "%s/" PREFIX "ring_%u", dir, (unsigned int)geteuid());
+	CU_ASSERT_EQUAL(work(&(struct helper_request){.op = HELPER_MAKE_ROOM, .uid = geteuid()}), 0);
+	child = fork();
+	if (child == 0) {
+		char ring[sizeof(room) + 32];
+
+		if (unshare(CLONE_NEWNS | (geteuid() != 0 ? CLONE_NEWUSER : 0)) < 0 ||
+			mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+			mount("test", room, "tmpfs", 0, NULL) < 0)
+			_exit(2);
+		snprintf(ring, sizeof(ring), "%s/" RING, room);
+		_exit(ask(HELPER_CHECK_RING, ring, geteuid()) != -EXDEV ||
+			ask(HELPER_CONNECT_RING, ring, geteuid()) != -EXDEV ||
+			ask(HELPER_REMOVE_RING, ring, geteuid()) != -EXDEV ||
+			work(&(struct helper_request){.op = HELPER_MAKE_ROOM, .uid = geteuid()}) != -EXDEV ||
+			work(&(struct helper_request){.op = HELPER_REMOVE_ROOM, .uid = geteuid()}) != -EBUSY);
+	}
+	CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+	if (WEXITSTATUS(status) == 2)
+		printf("nothing can be mounted here: not tried\n");
+	else
+		CU_ASSERT_EQUAL(status, 0);
+	CU_ASSERT_EQUAL(work(&(struct helper_request){.op = HELPER_REMOVE_ROOM, .uid = geteuid()}), 0);
+}
+
 static void
 requests_are_checked(void)
 {
@@ -205,7 +241,7 @@ helper_answers_and_ends_with_ltran(void)
 	CU_ASSERT_EQUAL(helper_set_place("/", ""), -EPERM);
 	CU_ASSERT_EQUAL(helper_program_of(getpid(), &dev, &ino), 0);
 	CU_ASSERT_EQUAL(stat("/proc/self/exe", &st), 0);
-	CU_ASSERT(st.st_dev == dev && st.st_ino == ino);
+	CU_ASSERT(((uint64_t)major(st.st_dev) << 32 | minor(st.st_dev)) == dev && st.st_ino == ino);
 	fd = listen_at(in_dir(RING));
 	close(helper_connect_ring(in_dir(RING), geteuid()));
 	close(fd);
@@ -220,6 +256,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(rings_are_checked_connected_and_removed),
 	CUNIT_TEST(other_names_are_nobodys_ring),
 	CUNIT_TEST(links_in_rooms_lead_nowhere),
+	CUNIT_TEST(what_is_mounted_in_a_room_is_not_entered),
 	CUNIT_TEST(requests_are_checked),
 	CUNIT_TEST(helper_answers_and_ends_with_ltran),
 };
