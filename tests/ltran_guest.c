@@ -20,6 +20,7 @@
  *	half                sends half a message to ltran's vhost side
  *	grow                gives a running ring another size
  *	close               closes the ring, keeps the registration
+ *	(more of them in ltran_guest_hostile.c)
  *	connected           whether ltran still holds registration and ring
  *	wait                until ltran closes the registration
  */
@@ -39,6 +40,7 @@
 #include "tests/ltran_client.h"
 #include "tests/ltran_guest.h"
 #include "tests/ltran_guest_fuse.h"
+#include "tests/ltran_guest_hostile.h"
 
 #define ACCEPT_MS 10000
 #define WAIT_MS 10000
@@ -223,7 +225,7 @@ take_step(struct guest *g, char *step)
 		step_connected(g);
 	else if (strcmp(step, "wait") == 0)
 		step_wait(g);
-	else
+	else if (!guest_take_hostile_step(g, step, text))
 		return step_send(g, step, text);
 	return true;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define PAGE 4096
-#define MESSAGE_MAX 64
+#define MESSAGE_MAX 264 /* a table of eight regions */
 #define ANSWER_MS 3000
 
 /* vhost-user's requests and bits, by their numbers in its specification. */
@@ -141,29 +141,36 @@ guest_device_close(struct guest_device *d)
 
 /* --- vhost-user ----------------------------------------------------------------------------------- */
 
-static int
-say(const struct guest_device *d, enum request request, const void *payload, uint32_t size, int pass)
+int
+guest_device_say(const struct guest_device *d, uint32_t request, const void *payload, uint32_t size,
+	const int *fds, unsigned int n_fds)
 {
 	struct message m = { request, VERSION_FLAG, size, { 0 } };
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
+		char bytes[CMSG_SPACE(GUEST_FDS_MAX * sizeof(int))];
 	} control = { 0 };
 	struct iovec io = { &m, MESSAGE_HEADER + size };
 	struct msghdr msg = { .msg_iov = &io, .msg_iovlen = 1 };
 	struct cmsghdr *c;
 
 	memcpy(m.payload, payload, size);
-	if (pass >= 0) {
+	if (n_fds > 0) {
 		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
+		msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
 		c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &pass, sizeof(int));
+		c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
 	}
 	return sendmsg(d->peer_fd, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int
+say(const struct guest_device *d, enum request request, const void *payload, uint32_t size, int pass)
+{
+	return guest_device_say(d, request, payload, size, &pass, pass >= 0 ? 1 : 0);
 }
 
 static int

@@ -16,6 +16,7 @@
 #define GUEST_RINGS_MAX 8        /* 2 per pair of queues: even ones receive, odd ones send */
 #define GUEST_BUFFER 2048        /* bytes of each packet buffer */
 #define GUEST_HEADER 12          /* struct virtio_net_hdr_v1 before each frame */
+#define GUEST_FDS_MAX 253       /* in one message; the kernel takes no more */
 #define GUEST_FRAME_MAX (GUEST_BUFFER - GUEST_HEADER)
 #define GUEST_ADDRESS 0x10000000ull /* guest-physical address of the memory's first byte */
 
@@ -44,6 +45,9 @@ int guest_device_accept(struct guest_device *d, int timeout_ms);
 /* Whether ltran still holds the connection. */
 bool guest_device_is_connected(const struct guest_device *d);
 void guest_device_close(struct guest_device *d);
+/* One vhost-user message by its number in the specification, with descriptors. 0 or -errno. */
+int guest_device_say(const struct guest_device *d, uint32_t request, const void *payload, uint32_t size,
+	const int *fds, unsigned int n_fds);
 
 /* Puts a frame into a sending ring. False: full. `guest_ring_kick()` after the last of several. */
 bool guest_ring_send(struct guest_device *d, struct guest_ring *r, const void *frame, size_t len);

@@ -218,6 +218,7 @@ def ltran_hostile(bed):
                        or not g.running(), f"{step}: no guest", 10)
         if "no fuse" in guest.output():
             raise Failure(guest.output())
+        net.tell_far_of(addr, guest)
         bed.run_far(LTRAN_PEER + ["flood-udp", addr, "9", "0.3", "3000"], expect="ok")
         if reason:
             net.wait_until(lambda r=reason: r in net.proc.output(), f"{step}: not cut off", 5)

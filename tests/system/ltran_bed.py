@@ -196,11 +196,14 @@ class Ltran:
         self.wait_until(lambda: "ready" in proc.output() or not proc.running(), "no guest")
         if "ready" not in proc.output():
             raise Failure(f"guest: {proc.output()}")
-        # It answers no ARP.
+        self.tell_far_of(addr, proc)
+        return proc
+
+    def tell_far_of(self, addr, proc):
+        """A guest answers no ARP."""
         mac = re.search(r"mac=(\S+)", proc.output()).group(1)
         sh("ip", "-n", self.bed.far_ns, "neigh", "replace", addr, "lladdr", mac, "dev",
            self.bed.far_dev, "nud", "permanent")
-        return proc
 
     def run_guest(self, addr, *steps, options=(), expect=None, timeout=20):
         """The same, to its end; its output."""

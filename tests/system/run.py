@@ -22,6 +22,7 @@ import cases_descriptors  # noqa: E402,F401
 import cases_device  # noqa: E402,F401
 import cases_ltran  # noqa: E402,F401
 import cases_ltran_bond  # noqa: E402,F401
+import cases_ltran_hostile  # noqa: E402,F401
 import cases_ltran_life  # noqa: E402,F401
 import cases_ltran_safety  # noqa: E402,F401
 import cases_memory  # noqa: E402,F401
