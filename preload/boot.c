@@ -26,6 +26,7 @@
 #include "nodes/instance.h"
 #include "preload/epoll.h"
 #include "preload/fd.h"
+#include "preload/fd_size.h"
 #include "preload/guard.h"
 #include "preload/libc.h"
 #include "preload/low_fds.h"
@@ -201,6 +202,7 @@ static void start(void)
 
 	inside++;
 	own_fds_reserve();
+	fd_size_learn();
 	low_fds_take(&low);
 	own_fds_begin(low.floor);
 	r = instance_start(&boot.conf, attach_sockets, NULL, &boot.instance, err, sizeof(err));

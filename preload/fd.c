@@ -9,6 +9,7 @@
  */
 #include "preload/fd.h"
 #include "preload/epoll.h"
+#include "preload/fd_size.h"
 #include "preload/libc.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
@@ -189,6 +190,7 @@ int fd_install(int fd, struct file *f)
 		f->fd = fd;
 		fd_check_learn(f);
 	}
+	fd_size_note(fd);
 	stale = atomic_exchange_explicit(&page->slots[fd % FD_PAGE], f, memory_order_acq_rel);
 	/* The kernel gave the number out again, so somebody closed it behind our back. */
 	if (stale == &fd_free)

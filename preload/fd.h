@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 
 struct ready_set;
 struct ready_watch;
@@ -239,6 +240,12 @@ void fd_pool_low_is_free(void);
 bool fd_is_own(int fd);
 /* A kernel descriptor that can stand for `fd` in calls that only need some socket. */
 int fd_kernel(int fd);
+/* Where there are such numbers: the program's soft limit, which may be above them or below; 0: there
+ * are none. */
+int fd_pool_own_limit(void);
+void fd_pool_limit_own(rlim_t soft);
+/* Is the program's RLIMIT_NOFILE lower than `n`? (fd_limit.c) */
+bool fd_limit_is_below(unsigned int n);
 void fd_pool_lock(void);
 void fd_pool_unlock(void);
 

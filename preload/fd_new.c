@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* New descriptors: what their numbers stood for goes, and the library's own are kept apart. */
 #include "preload/fd_new.h"
+#include "preload/boot.h"
 #include "preload/libc.h"
 
 #include <string.h>
@@ -10,10 +11,12 @@ int fd_new_slow(int fd, const void *caller)
 	int err = errno;
 
 	fd_forget(fd);
-	if (own_fds_calls(caller))
+	if (own_fds_calls(caller)) {
 		fd = own_fds_keep(fd);
-	else
+	} else {
 		own_fds_forget(fd);
+		fd_size_note(fd);
+	}
 	errno = err;
 	return fd;
 }
@@ -24,6 +27,8 @@ void fd_new_keep_slow(int fd)
 
 	fd_forget(fd);
 	own_fds_forget(fd);
+	if (!boot_is_starting())
+		fd_size_note(fd);
 	errno = err;
 }
 

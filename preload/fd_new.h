@@ -11,6 +11,7 @@
 #define PRELOAD_FD_NEW_H
 
 #include "preload/fd.h"
+#include "preload/fd_size.h"
 #include "preload/own_fds.h"
 
 #include <sys/socket.h>
@@ -21,7 +22,7 @@ void fd_new_keep_slow(int fd);
 /* `fd`, or -1 where the call failed; `caller`: who asked for it. Returns the number it has then. */
 static inline int fd_new(int fd, const void *caller)
 {
-	if (fd >= 0 && (fd_peek(fd) != NULL || atomic_load(&own_fds_exist)))
+	if (fd >= 0 && (fd_peek(fd) != NULL || atomic_load(&own_fds_exist) || fd >= fd_size))
 		return fd_new_slow(fd, caller);
 	return fd;
 }
@@ -30,7 +31,7 @@ static inline int fd_new(int fd, const void *caller)
  * taken for the library's own: nobody would hear of its end. */
 static inline void fd_new_keep(int fd)
 {
-	if (fd_peek(fd) != NULL || own_fds_has(fd))
+	if (fd_peek(fd) != NULL || own_fds_has(fd) || fd >= fd_size)
 		fd_new_keep_slow(fd);
 }
 

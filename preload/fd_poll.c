@@ -420,23 +420,30 @@ static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const 
 
 /* --- poll ------------------------------------------------------------------------------------------- */
 
-long on_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+/* `program`: to the kernel the length is a number of 32 bits. */
+long on_poll(struct pollfd *fds, nfds_t program, int timeout_ms)
 {
+	unsigned int n = (unsigned int)program;
+
+	if (fd_limit_is_below(n))
+		return -EINVAL;
 	if (!any_ours(fds, n))
 		return libc_result(libc.poll(fds, n, timeout_ms));
 	return poll_mixed(fds, n,
 		timeout_ms < 0 ? WAIT_FOREVER : (uint64_t)timeout_ms * NS_PER_MS, NULL);
 }
 
-long on_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+long on_ppoll(struct pollfd *fds, nfds_t program, const struct timespec *timeout, const sigset_t *mask)
 {
+	unsigned int n = (unsigned int)program;
 	struct timespec ts;
 	sigset_t room;
 
 	/* libc's function reads the timeout itself. */
 	if (timeout && user_get(&ts, timeout, sizeof(ts)) < 0)
 		return -EFAULT;
-	if (!any_ours(fds, n))
+	/* The kernel says why, and in its order. */
+	if (fd_limit_is_below(n) || !any_ours(fds, n))
 		return libc_result(libc.ppoll(fds, n, timeout, guard_mask(mask, &room)));
 	if (mask && poll_get_mask(&room, mask) < 0)
 		return -EFAULT;

@@ -263,60 +263,23 @@ int fd_kernel(int fd)
 	return fd_is_own(fd) ? pool.seed : fd;
 }
 
-long on_getrlimit(int resource, struct rlimit *lim)
+int fd_pool_own_limit(void)
 {
-	long r = libc_result(libc.getrlimit(resource, lim));
+	int limit;
 
-	if (r < 0 || resource != RLIMIT_NOFILE || !boot_takes_thread())
-		return r;
-	own_fds_show_limit(lim);
 	fd_pool_lock();
 	if (pool.base == 0)
 		own_init();
-	if (pool.own) {
-		if (lim->rlim_cur == lim->rlim_max)
-			lim->rlim_cur = pool.limit;
-		lim->rlim_max = boot_conf()->descriptor_limit;
-	}
+	limit = pool.own ? pool.limit : 0;
 	fd_pool_unlock();
-	return r;
+	return limit;
 }
 
-long on_getrlimit64(int resource, struct rlimit *lim)
+void fd_pool_limit_own(rlim_t soft)
 {
-	return on_getrlimit(resource, lim);
-}
-
-/* The kernel gets its part of it. */
-long on_setrlimit(int resource, const struct rlimit *want)
-{
-	struct rlimit lim;
-
-	if (resource != RLIMIT_NOFILE || want == NULL || !boot_takes_thread() ||
-		libc.getrlimit(resource, &lim) < 0 || want->rlim_cur > want->rlim_max)
-		return libc_result(libc.setrlimit(resource, want));
 	fd_pool_lock();
-	if (pool.base == 0)
-		own_init();
-	if (pool.own == NULL || want->rlim_max > boot_conf()->descriptor_limit) {
-		fd_pool_unlock();
-		lim = *want;
-		own_fds_take_limit(&lim);
-		return libc_result(libc.setrlimit(resource, &lim));
-	}
-	if (want->rlim_cur > (rlim_t)pool.base)
-		pool.limit = (int)want->rlim_cur;
-	else
-		pool.limit = pool.base;
+	pool.limit = soft > (rlim_t)pool.base ? (int)soft : pool.base;
 	fd_pool_unlock();
-	lim.rlim_cur = want->rlim_cur < lim.rlim_max ? want->rlim_cur : lim.rlim_max;
-	own_fds_take_limit(&lim);
-	return libc_result(libc.setrlimit(resource, &lim));
-}
-
-long on_setrlimit64(int resource, const struct rlimit *want)
-{
-	return on_setrlimit(resource, want);
 }
 
 /* --- all numbers ------------------------------------------------------------------------------------ */

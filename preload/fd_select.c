@@ -4,6 +4,7 @@
  * the kernel.
  */
 #include "preload/calls.h"
+#include "preload/fd_size.h"
 #include "preload/guard.h"
 #include "preload/polling.h"
 
@@ -145,12 +146,14 @@ static long select_kernel(const struct select *s, const struct timespec *timeout
 		guard_mask(mask, &room)));
 }
 
-/* Sets that are not there are the kernel's to complain about. */
+/* Sets that are not there are the kernel's to complain about. Neither it nor we look at more bits than
+ * the program's table has numbers. */
 static long select_both(struct select *s, const struct timespec *timeout, const sigset_t *mask)
 {
 	sigset_t room;
 	long r = -EAGAIN;
 
+	s->n = fd_size_cut(s->n);
 	if (s->n >= 0 && user_try(look, s) && s->has_known) {
 		if (mask && poll_get_mask(&room, mask) < 0)
 			return -EFAULT;

@@ -240,14 +240,15 @@ long number_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const 
 long number_pselect6(int n, fd_set *rd, fd_set *wr, fd_set *ex, struct timespec *timeout,
 	const void *mask)
 {
-	const struct {
+	struct {
 		const void *mask;
 		size_t size;
-	} *packed = mask;
+	} packed = {.mask = NULL};
 	const sigset_t *set;
 	sigset_t room;
 
-	if (!read_mask(&room, &set, packed ? packed->mask : NULL, packed ? packed->size : 0))
+	if ((mask && !user_copy(&packed, mask, sizeof(packed))) ||
+		!read_mask(&room, &set, packed.mask, packed.size))
 		return libc.syscall(SYS_pselect6, n, rd, wr, ex, timeout, mask);
 	return pselect(n, rd, wr, ex, timeout, set);
 }

@@ -14,8 +14,10 @@
 #include <setjmp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -293,6 +295,96 @@ static void probe_waits(void)
 	close(ep);
 }
 
+/* The same by number: a mask of the kernel's, and pselect6()'s, which is packed with its size. */
+static void probe_numbers(void)
+{
+	struct packed {
+		void *mask;
+		size_t size;
+	} bad_mask = {nowhere, 8}, bad_size = {edge - 8, 7}, good = {edge - 8, 8};
+	struct epoll_event e = {.events = EPOLLIN};
+	struct pollfd f = {.fd = p.server, .events = POLLIN};
+	struct timespec now = {0};
+	int ep = epoll_create1(0);
+	fd_set set;
+
+	title("numbers");
+	memset(edge - 8, 0, 8);
+	epoll_ctl(ep, EPOLL_CTL_ADD, p.server, &e);
+	SHOW(syscall(SYS_ppoll, &f, 1, &now, nowhere, 8));
+	SHOW(syscall(SYS_ppoll, &f, 1, &now, edge - 8, 7));
+	SHOW(syscall(SYS_epoll_pwait, ep, &e, 1, 0, nowhere, 8));
+	SHOW(syscall(SYS_epoll_pwait2, ep, &e, 1, &now, nowhere, 8));
+	FD_ZERO(&set);
+	FD_SET(p.server, &set);
+	SHOW(syscall(SYS_pselect6, p.server + 1, &set, NULL, NULL, &now, nowhere));
+	SHOW(syscall(SYS_pselect6, p.server + 1, &set, NULL, NULL, &now, &bad_mask));
+	SHOW(syscall(SYS_pselect6, p.server + 1, &set, NULL, NULL, &now, &bad_size));
+	SHOW(syscall(SYS_pselect6, p.server + 1, &set, NULL, NULL, &now, &good));
+	close(ep);
+}
+
+static void probe_limits(void)
+{
+	struct rlimit lim;
+
+	title("limits");
+	SHOW(getrlimit(RLIMIT_NOFILE, nowhere));
+	SHOW(setrlimit(RLIMIT_NOFILE, nowhere));
+	SHOW(prlimit(0, RLIMIT_NOFILE, nowhere, NULL));
+	SHOW(prlimit(0, RLIMIT_NOFILE, NULL, nowhere));
+	SHOW(syscall(SYS_setrlimit, RLIMIT_NOFILE, nowhere));
+	SHOW(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, nowhere, &lim));
+	SHOW(setrlimit(RLIMIT_NOFILE, nothing));
+}
+
+/* Lists and sets that are longer than the memory behind them: the kernel looks at no more than a limit
+ * allows, or than the table of descriptors has. */
+static void probe_lengths(void)
+{
+	enum { SET_BYTES = 1024 / 8 };
+	fd_set *at_edge = (fd_set *)(void *)(edge - SET_BYTES);
+	char *room = malloc(65536 / 8);
+	fd_set *inside = (fd_set *)(void *)room;
+	struct pollfd f = {.fd = p.server, .events = POLLIN};
+	struct timespec now = {0};
+	struct rlimit lim;
+	size_t changed = 0;
+
+	title("lengths");
+	feed("x");
+	SHOW(poll(&f, (nfds_t)-1, 0));
+	SHOW(poll(&f, 1ul << 32, 0));
+	SHOW(poll(&f, (1ul << 32) + 1, 0));
+	SHOW(ppoll(&f, (nfds_t)-1, &now, NULL));
+	getrlimit(RLIMIT_NOFILE, &lim);
+	SHOW(poll(nowhere, lim.rlim_cur + 1, 0));
+	SHOW(poll(nowhere, lim.rlim_cur, 0));
+	memset(at_edge, 0, SET_BYTES);
+	FD_SET(p.server, at_edge);
+	SHOW(select(65536, at_edge, NULL, NULL, &(struct timeval){0}));
+	SHOW(pselect(INT_MAX, at_edge, NULL, NULL, &now, NULL));
+	memset(room, 0xa5, 65536 / 8);
+	memset(room, 0, SET_BYTES);
+	FD_SET(p.server, inside);
+	FD_SET(p.client, inside);
+	SHOW(select(65536, inside, NULL, NULL, &(struct timeval){0}));
+	for (size_t i = SET_BYTES; i < 65536 / 8; i++)
+		changed += room[i] != (char)0xa5;
+	printf("changed behind the set: %zu\n", changed);
+	/* nothing of the stack's is in it */
+	memset(at_edge, 0, SET_BYTES);
+	SHOW(select(65536, NULL, at_edge, NULL, &(struct timeval){0}));
+	/* bits of closed numbers inside the table are looked at */
+	SHOW(dup2(p.server, 300));
+	FD_SET(400, at_edge);
+	FD_SET(300, at_edge);
+	SHOW(select(401, at_edge, NULL, NULL, &(struct timeval){0}));
+	close(300);
+	free(room);
+	show_rest();
+}
+
 static void probe_files(void)
 {
 	int zero = open("/etc/passwd", O_RDONLY);
@@ -373,6 +465,9 @@ int main(int argc, char **argv)
 	probe_names();
 	probe_options();
 	probe_waits();
+	probe_numbers();
+	probe_limits();
+	probe_lengths();
 	probe_files();
 	probe_handlers();
 	pair_close(p);

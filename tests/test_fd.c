@@ -410,12 +410,12 @@ static void the_library_leaves_the_low_numbers_to_the_program(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		CU_ASSERT_EQUAL(low_fds_floor(cases[i].soft, cases[i].hard), cases[i].floor);
 	close(first);
-	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &before);
+	raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&before, 0);
 	low_fds_take(&low);
 	own = dup(STDERR_FILENO);
 	low_fds_give(&low);
 	next = dup(STDERR_FILENO);
-	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &after);
+	raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&after, 0);
 	CU_ASSERT(own >= low_fds_floor(before.rlim_cur, before.rlim_max));
 	CU_ASSERT_EQUAL(write(own, "", 0), 0); /* stays open, also above the soft limit */
 	CU_ASSERT_EQUAL(next, first);
@@ -468,16 +468,21 @@ static void numbers_beyond_the_kernels_limit_work_as_the_others(void)
 	CU_ASSERT_EQUAL(fake_live, 0);
 }
 
-/* The program's own lower limit holds for them, too. */
+/* The program's own lower limit holds for them, too, by whichever call it is set or asked for. */
 static void a_soft_limit_of_the_program_is_obeyed(void)
 {
-	struct rlimit before, lim;
+	struct rlimit before, lim, old;
 	int fds[KERNEL_DESCRIPTORS], n = 0;
 
 	CU_ASSERT_EQUAL(on_getrlimit(RLIMIT_NOFILE, &before), 0);
 	lim = before;
 	lim.rlim_cur = KERNEL_DESCRIPTORS / 2;
-	CU_ASSERT_EQUAL(on_setrlimit(RLIMIT_NOFILE, &lim), 0);
+	CU_ASSERT_EQUAL(on_prlimit64(0, RLIMIT_NOFILE, &lim, &old), 0);
+	CU_ASSERT_EQUAL(old.rlim_cur, before.rlim_cur);
+	CU_ASSERT_EQUAL(old.rlim_max, FAKE_DESCRIPTORS);
+	CU_ASSERT_EQUAL(on_prlimit64(getpid(), RLIMIT_NOFILE, NULL, &old), 0);
+	CU_ASSERT_EQUAL(old.rlim_cur, KERNEL_DESCRIPTORS / 2);
+	CU_ASSERT_EQUAL(on_poll(NULL, KERNEL_DESCRIPTORS / 2 + 1, 0), -EINVAL);
 	while (n < KERNEL_DESCRIPTORS && (fds[n] = socket(AF_INET, SOCK_STREAM, 0)) >= 0)
 		CU_ASSERT(fds[n++] < KERNEL_DESCRIPTORS);
 	CU_ASSERT_EQUAL(errno, EMFILE);
@@ -543,7 +548,7 @@ static void lower_the_kernels_limit(void)
 {
 	struct rlimit lim = {KERNEL_DESCRIPTORS, KERNEL_DESCRIPTORS};
 
-	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &lim, NULL);
+	raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&lim, 0, 0);
 }
 
 static const struct cunit_test tests[] = {
