@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""perf/run all: every scenario, a table, and one JSON line for each, last."""
+"""perf/run all, perf/run attack: every scenario, a table, and one JSON line for each, last."""
 
 import argparse
 import contextlib
@@ -68,8 +68,10 @@ def table(results):
 
 
 def measure_all(options, say):
-    """Every scenario that was not skipped, within options.minutes; the results in order."""
-    names = [n for n in SCENARIOS if n not in options.skip]
+    """Every scenario of "all", or of "attack", that was not skipped, within options.minutes; the results
+    in order."""
+    names = [n for n in SCENARIOS if n not in options.skip and
+             n.startswith("attack-") == (options.scenario == "attack")]
     end = time.monotonic() + 60 * options.minutes
     entries, results = history.load(options.history), []
     for name in names:

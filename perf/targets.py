@@ -8,6 +8,9 @@ the kernel over veth in the same run.
 
 REDIS_WORST = ("gazelle_max_ms", "<=", "kernel_max_ms")
 
+ATTACK = (("gazelle_connects_failed", "<=", 0), ("gazelle_kept", ">=", 0.8))
+ATTACK_MEMORY = ATTACK + (("gazelle", "<=", 60),)
+
 TARGETS = {
     "redis": (("ratio", ">=", 7), ("ratio_set", ">=", 7), REDIS_WORST),
     "redis-500": (("ratio", ">=", 8), ("ratio_set", ">=", 8), REDIS_WORST),
@@ -27,6 +30,9 @@ TARGETS = {
     "idle-fast": (("gazelle", "<=", 1), ("first_request_cost", "<=", 1.5)),
     "goodput": (("ratio", ">=", 1),),
     "ltran": (("mpps", ">=", 8),),
+    "attack-unread": ATTACK_MEMORY, "attack-tiny": ATTACK_MEMORY, "attack-early": ATTACK_MEMORY,
+    "attack-syn": ATTACK, "attack-syn-away": ATTACK, "attack-arp": ATTACK, "attack-garp": ATTACK,
+    "attack-ping": ATTACK,
     "graph": (("total_cycles_per_packet", "<=", 60),),
 }
 

@@ -21,6 +21,7 @@ import sys
 # Words that are a command of another package somewhere, and in this file something else.
 NOT_COMMANDS = {
     "gazelle": {"file"},
+    "perf/attack_peer.py": {"route"},
     "perf/report.py": {"time"},
     "perf/scenarios/web.py": {"write"},
     "tests/system/cases_bond.py": {"write"},

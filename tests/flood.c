@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * flood DEVICE MAC ADDRESS RATE SECONDS: frames that nobody asked for, by turns: SYNs from strangers,
- * ARP requests from strangers, UDP to closed ports, ACKs without a connection, garbage behind a good
- * Ethernet header. RATE of them a second to the host with MAC and ADDRESS, from a packet socket. For
- * the soak; strangers are of 198.19.0.0/16, for which nobody answers.
+ * flood DEVICE MAC ADDRESS RATE SECONDS [KIND [PORT]]: frames that nobody asked for, RATE of them a
+ * second, to the host with MAC and ADDRESS, each from another address that does not exist:
+ *
+ *   syn    SYNs for PORT from the host's own /16
+ *   away   SYNs for PORT from 198.19.0.0/16
+ *   arp    requests for ADDRESS
+ *   garp   gratuitous ARP: others tell where they are
+ *   ping   echo requests
+ *   udp    datagrams to any port
+ *   ack    ACKs of no connection
+ *   junk   anything behind a good Ethernet header
+ *   mix    (unless told) away, arp, udp, ack and junk by turns
  */
 #include <arpa/inet.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
-#include <net/if.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,150 +21,96 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRAME 128
-#define KINDS 5
+#include "raw_frames.h"
 
-static uint64_t seed = 88172645463325252ULL;
+static const char *const kinds[] = { "away", "arp", "udp", "ack", "junk", "syn", "garp", "ping" };
+enum { AWAY, ARP, UDP, LONE_ACK, JUNK, SYN, GARP, PING, N_KINDS, N_MIXED = SYN, MIX = N_KINDS };
 
-/* xorshift64: every run sends the same. */
-static uint32_t
-any(void)
+static unsigned int
+find_kind(const char *name)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)seed;
-}
+	unsigned int kind = 0;
 
-static uint32_t
-add16(uint32_t sum, const uint8_t *p, size_t len)
-{
-	for (size_t i = 0; i + 1 < len; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
-	return len & 1 ? sum + ((uint32_t)p[len - 1] << 8) : sum;
-}
-
-static void
-put_sum(uint8_t *at, uint32_t sum)
-{
-	while (sum >> 16 != 0)
-		sum = (sum & 0xffff) + (sum >> 16);
-	at[0] = (uint8_t)(~sum >> 8);
-	at[1] = (uint8_t)~sum;
-}
-
-/* An IPv4 header at f + 14 and the checksum at `sum_at` of what is behind it. */
-static void
-finish_ip(uint8_t *f, uint8_t protocol, uint32_t src, uint32_t dst, size_t len, size_t sum_at)
-{
-	uint8_t *ip = f + 14;
-
-	memcpy(f + 12, "\x08\x00\x45\x00", 4);
-	ip[2] = (uint8_t)((20 + len) >> 8);
-	ip[3] = (uint8_t)(20 + len);
-	ip[8] = 64;
-	ip[9] = protocol;
-	memcpy(ip + 12, &src, 4);
-	memcpy(ip + 16, &dst, 4);
-	put_sum(ip + 10, add16(0, ip, 20));
-	put_sum(ip + 20 + sum_at, add16(protocol + (uint32_t)len, ip + 12, 8 + len));
+	while (kind < N_KINDS && strcmp(name, kinds[kind]) != 0)
+		kind++;
+	return kind < N_KINDS || strcmp(name, "mix") == 0 ? kind : N_KINDS + 1;
 }
 
 static size_t
-make_tcp(uint8_t *f, uint32_t src, uint32_t dst, uint8_t flags)
+make(uint8_t *f, struct raw_path *p, unsigned int kind, uint16_t port)
 {
-	uint8_t *tcp = f + 34;
-	uint16_t ports[2] = { (uint16_t)any(), htons(6379) };
-	uint32_t numbers[2] = { any(), flags & 0x10 ? any() : 0 };
+	struct raw_tcp t = { .from_port = (uint16_t)raw_any(), .to_port = port, .seq = raw_any(),
+		.window = 65535, .flags = kind == LONE_ACK ? RAW_ACK : RAW_SYN };
+	uint32_t net = kind == SYN || kind == ARP || kind == GARP || kind == PING ?
+		ntohl(p->to) & 0xffff0000 : 0xc6130000;
 
-	memcpy(tcp, ports, 4);
-	memcpy(tcp + 4, numbers, 8);
-	tcp[12] = 5 << 4;
-	tcp[13] = flags;
-	tcp[14] = 0xff;
-	finish_ip(f, 6, src, dst, 20, 16);
-	return 54;
-}
-
-static size_t
-make_udp(uint8_t *f, uint32_t src, uint32_t dst)
-{
-	uint16_t ports[2] = { (uint16_t)any(), (uint16_t)any() };
-
-	memcpy(f + 34, ports, 4);
-	f[39] = 8 + 16;
-	finish_ip(f, 17, src, dst, 8 + 16, 6);
-	return 34 + 24;
-}
-
-static size_t
-make_arp(uint8_t *f, uint32_t src, uint32_t dst)
-{
-	memcpy(f + 12, "\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01", 10);
-	memcpy(f + 22, f + 6, 6);
-	memcpy(f + 28, &src, 4);
-	memcpy(f + 38, &dst, 4);
-	return 42;
-}
-
-static size_t
-make(uint8_t *f, const uint8_t *mac, uint32_t dst, unsigned int kind)
-{
-	uint32_t src = htonl(0xc6130000 | (any() & 0xffff));
-	size_t i;
-
-	memset(f, 0, FRAME);
-	memcpy(f, mac, 6);
-	memcpy(f + 6, "\x02\x13", 2);
-	memcpy(f + 8, &src, 4);
+	/* Not where the hosts themselves are. */
+	p->from = htonl(net | 0x8000 | (raw_any() & 0x7fff));
+	memcpy(p->from_mac, "\x02\x13", 2);
+	memcpy(p->from_mac + 2, &p->from, 4);
 	switch (kind) {
-	case 0:
-		return make_tcp(f, src, dst, 0x02);
-	case 1:
-		return make_arp(f, src, dst);
-	case 2:
-		return make_udp(f, src, dst);
-	case 3:
-		return make_tcp(f, src, dst, 0x10);
+	case ARP:
+		return raw_arp(f, p, 1);
+	case GARP: {
+		struct raw_path told = *p;
+
+		told.to = told.from;
+		return raw_arp(f, &told, 1);
 	}
-	for (i = 14; i < FRAME; i++)
-		f[i] = (uint8_t)any();
-	memcpy(f + 12, "\x08\x00\x45\x00", 4);
-	memcpy(f + 30, &dst, 4);
-	return 14 + any() % (FRAME - 14);
+	case UDP:
+		return raw_udp(f, p, (uint16_t)raw_any(), (uint16_t)raw_any(), 16);
+	case PING:
+		return raw_echo(f, p, (uint16_t)raw_any(), 56);
+	case JUNK:
+		return raw_garbage(f, p);
+	case LONE_ACK:
+		t.ack = raw_any();
+		break;
+	}
+	return raw_tcp(f, p, &t);
+}
+
+static double
+now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct sockaddr_ll at = { .sll_family = AF_PACKET };
-	int fd = socket(AF_PACKET, SOCK_RAW, 0);
-	uint8_t frame[FRAME], mac[6];
-	unsigned long sent = 0, want;
-	struct timespec start, now;
-	double seconds = 0;
+	unsigned int kind = argc > 6 ? find_kind(argv[6]) : MIX;
+	uint16_t port = (uint16_t)(argc > 7 ? strtoul(argv[7], NULL, 10) : 6379);
+	uint8_t frame[RAW_FRAME_MAX];
+	struct raw_path path;
+	double start, seconds;
+	unsigned long sent = 0;
+	int fd;
 
-	if (argc != 6 || sscanf(argv[2], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &mac[0], &mac[1], &mac[2],
-		&mac[3], &mac[4], &mac[5]) != 6) {
-		fprintf(stderr, "usage: flood DEVICE MAC ADDRESS RATE SECONDS\n");
+	if (argc < 6 || argc > 8 || kind > MIX || !raw_parse_mac(argv[2], path.to_mac) ||
+		inet_pton(AF_INET, argv[3], &path.to) != 1) {
+		fprintf(stderr, "usage: flood DEVICE MAC ADDRESS RATE SECONDS [KIND [PORT]]\n");
 		return 2;
 	}
-	at.sll_ifindex = (int)if_nametoindex(argv[1]);
-	if (fd < 0 || at.sll_ifindex == 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+	fd = raw_open(argv[1], 1);
+	if (fd < 0) {
 		perror(argv[1]);
 		return 1;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	while (seconds < atof(argv[5])) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		seconds = (double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9;
-		for (want = (unsigned long)(seconds * strtod(argv[4], NULL)); sent < want; sent++) {
-			size_t len = make(frame, mac, inet_addr(argv[3]), (unsigned int)(sent % KINDS));
+	start = now_s();
+	while ((seconds = now_s() - start) < strtod(argv[5], NULL)) {
+		unsigned long want = (unsigned long)(seconds * strtod(argv[4], NULL));
+
+		for (; sent < want; sent++) {
+			size_t len = make(frame, &path, kind == MIX ? sent % N_MIXED : kind, port);
 
 			if (send(fd, frame, len, 0) < 0)
 				break;
 		}
-		usleep(2000);
+		usleep(500);
 	}
 	printf("%lu frames\n", sent);
 	return 0;

@@ -5,6 +5,8 @@ A scenario is a class of scenarios.base: a Scenario has a run on each stack, a P
 benchmark program of ours. `perf/run all` takes them in this order.
 """
 
+from scenarios.attack import (AttackArp, AttackEarly, AttackGarp, AttackPing, AttackSyn, AttackSynAway,
+                              AttackTiny, AttackUnread)
 from scenarios.basic import Graph, Mixed, RoundTrip, Stream, Udp
 from scenarios.conns import Conns, ConnsIdle
 from scenarios.goodput import Goodput, GoodputReceiver
@@ -39,4 +41,12 @@ SCENARIOS = {
     "ltran": Ltran,
     "ltran-redis": LtranRedis,
     "ltran-redis-wire": LtranRedisWire,
+    "attack-unread": AttackUnread,
+    "attack-tiny": AttackTiny,
+    "attack-early": AttackEarly,
+    "attack-syn": AttackSyn,
+    "attack-syn-away": AttackSynAway,
+    "attack-arp": AttackArp,
+    "attack-garp": AttackGarp,
+    "attack-ping": AttackPing,
 }

@@ -3,9 +3,9 @@
 
 import re
 
-from cases import case
+from cases import KERNEL_PEER, case
 from cases_ltran import TWO, ltran_case
-from harness import NEAR, PYTHON, ROOT, Failure, sh
+from harness import NEAR, PEER, PYTHON, ROOT, Failure, sh
 from ltran_bed import Ltran
 
 MEMORY_PEER = [PYTHON, str(ROOT / "tests" / "system" / "memory_peer.py")]
@@ -83,3 +83,19 @@ def ltran_memory_unread(bed):
     attack(bed, net.ctl, server.pid, TWO, "unread", "200")
     if not show(net.ctl, server.pid, "mem_pressure"):
         raise Failure("there was no pressure: the test tests nothing")
+
+
+@case(wires=KERNEL_PEER)
+def memory_early(bed):
+    """100 connections with 200 segments each behind gaps: their data is bounded, others go on."""
+    server = bed.near(MEMORY_PEER + ["server", "7000"], *SMALL)
+    bed.until(bed.run_far, PEER + ["echo-many", NEAR, "7000", "1"], "ok")
+    early = bed.far([bed.build / "tests" / "early_segments", bed.far_dev, bed.mac_of(NEAR), NEAR, "7000",
+                     "100", "200", "10000", "8"])
+    check_others(bed.run_far(MEMORY_PEER + ["meanwhile", NEAR, "7000"], expect=r"\bok\b"))
+    bed.finish(early, expect="100 of 100 connections")
+    if bed.wire == "kernel":
+        return
+    check_pool(bed.ctl, server.pid)
+    if not show(bed.ctl, server.pid, "mem_ooo_drop"):
+        raise Failure("nothing was too early: the test tests nothing")

@@ -289,6 +289,15 @@ class Bed:
                     raise
                 time.sleep(0.2)
 
+    def mac_of(self, addr):
+        """The MAC address behind an address, as far has learnt it."""
+        space = self.near_ns if self.wire == "tap" else self.far_ns
+        entry = sh("ip", "-n", space, "neigh", "show", addr, "dev", self.far_dev)
+        found = re.search(r"lladdr (\S+)", entry)
+        if found is None:
+            raise Failure(f"far does not know {addr}: {entry!r}")
+        return found.group(1)
+
     # --- what Gazelle says of itself -------------------------------------------------------------
 
     def ctl(self, *argv, check=True):

@@ -6,6 +6,7 @@
                                           PORT; PORT + 2 sends GIVEN bytes to whoever connects
     memory_peer.py tiny HOST PORT N       N segments of one byte that nobody reads
     memory_peer.py unread HOST PORT N     N clients that do not read what is sent to them
+    memory_peer.py meanwhile HOST PORT    nothing: somebody else attacks from now on
 
 A client prints how others fared meanwhile: "before ECHOES/s during ECHOES/s pause MILLISECONDS", and
 ends with "ok" when no byte was lost.
@@ -163,6 +164,10 @@ def cmd_unread(host, port, count):
     for number, sock in enumerate(under_attack(host, int(port), attack)[::CHECKED]):
         if receive_exactly(sock, GIVEN) != PATTERN:
             raise ValueError(f"client {number} got other bytes")
+
+
+def cmd_meanwhile(host, port):
+    under_attack(host, int(port), lambda: None)
 
 
 def main():
