@@ -44,7 +44,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_GRACE_US = 2000 };
+/*
+ * A status that masters know as "do not try again" (nginx does). Those that do not know it make the next
+ * worker at once, so a process that was forked ends after a pause.
+ */
+enum { EXIT_GRACE_US = 2000, CANNOT_START = 2, FORKED_PAUSE_S = 1 };
 
 _Atomic(enum boot_state) boot_state = BOOT_INACTIVE;
 _Atomic bool boot_is_ending;
@@ -56,6 +60,7 @@ static struct {
 	_Atomic(struct stack_group *) group;
 	const char *thread_name; /* GAZELLE_THREAD_NAME */
 	pid_t owner;             /* process that attached */
+	pid_t loaded;            /* process that read the settings */
 	_Atomic bool has_ended;
 } boot = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -193,6 +198,13 @@ static void leave_stack(void)
 	fd_unlock();
 }
 
+void boot_cannot_go_on(void)
+{
+	if (boot.loaded != getpid())
+		sleep(FORKED_PAUSE_S);
+	_exit(CANNOT_START);
+}
+
 static void start(void)
 {
 	char err[256] = "";
@@ -216,7 +228,7 @@ static void start(void)
 				"the program ends (on_error = \"exit\")" :
 				"the program runs on the kernel's sockets");
 		if (boot.conf.on_error == CONF_ON_ERROR_EXIT)
-			_exit(1);
+			boot_cannot_go_on();
 		if (boot_group()) { /* the stacks have been there, and are not any more */
 			leave_stack();
 			return;
@@ -228,7 +240,7 @@ static void start(void)
 		if (!all) {
 			boot_say("the program ends: without these sockets it would be there and not "
 				 "answer; its address (host_addr) is none of the kernel's");
-			_exit(1);
+			boot_cannot_go_on();
 		}
 		return;
 	}
@@ -331,9 +343,10 @@ static void __attribute__((constructor)) boot_init(void)
 				    "the program runs on the kernel's sockets");
 		conf_free(&boot.conf);
 		if (must_exit)
-			_exit(1);
+			_exit(CANNOT_START);
 		return;
 	}
+	boot.loaded = getpid();
 	boot.thread_name = getenv("GAZELLE_THREAD_NAME");
 	clock_init();
 	if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {

@@ -41,6 +41,9 @@ struct stack_group *boot_attach(void);
 /* This thread starts or stops the data path: its calls come from DPDK. */
 bool boot_is_starting(void);
 
+/* The program ends because the stack is not there, after a line that says so. */
+void boot_cannot_go_on(void) __attribute__((noreturn));
+
 /* The process ends: a thread that comes here while another runs exit() stays here. */
 void boot_park(void);
 extern _Atomic bool boot_is_ending;

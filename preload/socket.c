@@ -92,7 +92,7 @@ void socket_materialise_late(struct file *f)
 	if (r == -EADDRINUSE && boot_conf()->use_ltran &&
 		boot_conf()->on_error == CONF_ON_ERROR_EXIT) {
 		boot_say("the program ends (on_error = \"exit\")");
-		_exit(1);
+		boot_cannot_go_on();
 	}
 }
 

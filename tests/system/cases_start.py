@@ -43,7 +43,7 @@ def no_deaf_program(bed):
     path = pathlib.Path(conf)
     path.write_text(path.read_text().replace(f"iface={bed.near_dev}", "iface=nosuch0"))
     deaf = bed.near([PEER[0], "-c", LISTEN, NEAR], "-c", conf)
-    if deaf.wait(20) != 1 or "the program ends: " not in deaf.output():
+    if deaf.wait(20) != 2 or "the program ends: " not in deaf.output():
         raise Failure("it does not say why it ends:\n" + deaf.output())
     bed.give_kernel_address(NEAR_KERNEL)
     server = bed.near([PEER[0], "-c", LISTEN, ""], "-c", conf)

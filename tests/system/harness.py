@@ -251,6 +251,13 @@ class Bed:
         self.procs.append(proc)
         return proc
 
+    def plain(self, argv):
+        """A program in near's namespace as it is, without `gazelle run`."""
+        full = ["ip", "netns", "exec", self.near_ns, *argv]
+        proc = Proc(full, self.logs / f"{len(self.procs):02d}-plain.log", False)
+        self.procs.append(proc)
+        return proc
+
     def near(self, argv, *options, stdin=None):
         return self.start(argv, False, options, stdin)
 
