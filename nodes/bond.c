@@ -321,7 +321,7 @@ bond_get_slave_stats(struct bond *b, unsigned int slave, struct bond_slave_stats
 		.returns = atomic_load_explicit(&s->returns, memory_order_relaxed),
 		.aggregate = -1,
 	};
-	snprintf(out->name, sizeof(out->name), "%s", s->name);
+	snprintf(out->name, sizeof(out->name), "%.*s", (int)sizeof(out->name) - 1, s->name);
 	for (unsigned int i = 0; i < b->p.n_workers; i++) {
 		const struct bond_worker *w = &b->workers[i];
 

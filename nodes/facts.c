@@ -153,7 +153,7 @@ facts_port(uint16_t port, struct ctl_port *p)
 	rte_eth_macaddr_get(port, &mac);
 	rte_eth_link_get_nowait(port, &link);
 	rte_eth_stats_get(port, &stats);
-	snprintf(p->name, sizeof(p->name), "%s", name);
+	snprintf(p->name, sizeof(p->name), "%.*s", (int)sizeof(p->name) - 1, name);
 	snprintf(p->driver, sizeof(p->driver), "%s",
 		info.driver_name != NULL ? info.driver_name : "?");
 	rte_ether_format_addr(p->mac, sizeof(p->mac), &mac);
