@@ -236,16 +236,22 @@ def ltran_comings_and_goings(bed):
     """Instances come and go, 100 times a second, while workers sleep and wake."""
     net = Ltran(bed)
     client = bystander(bed, net)
-    end, number = time.monotonic() + (300 if FULL else 6), 0
+    end, number, refused = time.monotonic() + (300 if FULL else 6), 0, 0
     while time.monotonic() < end:
         guests = [net.guest(instance_addr(20 + (number + i) % 100), f"udp:count=3,dip={FAR}")
                   for i in range(10)]
         for guest in guests:
             guest.wait(10)
             bed.procs.remove(guest)
+            if "registers too often" in guest.output():
+                refused += 1
+            elif "sent 3" not in guest.output():
+                raise Failure(f"a guest says {guest.output()!r}")
         number += len(guests)
         net.alive()
-    print(f"        {number} instances came and went")
+    print(f"        {number - refused} instances came and went, {refused} were too many for one user")
+    if number < 2 * refused:
+        raise Failure("most were refused")
     net.wait_members(1, 5)
     unharmed(client)
 
