@@ -27,6 +27,7 @@
 #include "preload/epoll.h"
 #include "preload/fd.h"
 #include "preload/fd_size.h"
+#include "preload/fd_table.h"
 #include "preload/guard.h"
 #include "preload/libc.h"
 #include "preload/low_fds.h"
@@ -114,7 +115,7 @@ bool boot_takes_thread(void)
 	default:
 		return false;
 	}
-	if (inside)
+	if (inside || fd_table_is_other())
 		return false;
 	if (boot.thread_name == NULL)
 		return true;
@@ -307,6 +308,7 @@ static void after_fork_in_child(void)
 	fd_lock_in_child();
 	pthread_mutex_unlock(&boot.lock);
 	thread_orphan();
+	fd_table_in_child();
 	if (!boot_is_up())
 		return;
 	boot.instance = NULL;

@@ -24,7 +24,9 @@
  * compares the number of loaded objects with that of the last search.
  */
 #include "preload/fd_check.h"
+#include "preload/boot.h"
 #include "preload/fd.h"
+#include "preload/fd_table.h"
 #include "preload/guard.h"
 #include "preload/inline_code.h"
 #include "preload/libc.h"
@@ -128,10 +130,25 @@ static void search_again(void)
 	fd_unlock();
 }
 
+/* `f` is another's: to the caller the number is what the kernel says. */
+static struct file *not_of_caller(struct file *f)
+{
+	if (f->kind == FILE_SOCK)
+		boot_say_once("a thread or child with a descriptor table of its own (CLONE_FILES) cannot "
+			      "use the sockets of the stack: they belong to the others (said once)");
+	file_put(f);
+	return NULL;
+}
+
 struct file *fd_check(int fd, struct file *f)
 {
 	int saved_errno = errno;
 
+	if (fd_table_is_other()) {
+		f = not_of_caller(f);
+		errno = saved_errno;
+		return f;
+	}
 	if (atomic_load(&fd_checks) & FD_CHECK_CODE)
 		search_again();
 	if (atomic_load(&fd_checks) & FD_CHECK_NUMBERS) {

@@ -18,6 +18,7 @@ enum {
 	FD_CHECK_NUMBERS = 1, /* there is such code */
 	FD_CHECK_CODE = 2,    /* something may have been loaded since we looked for it */
 	FD_CHECK_LOADING = 4, /* a dlopen() has begun */
+	FD_CHECK_TABLES = 8,  /* somebody has another descriptor table: see fd_table.h */
 };
 extern _Atomic uint8_t fd_checks __attribute__((visibility("hidden")));
 

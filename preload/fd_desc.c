@@ -9,6 +9,7 @@
 #include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/fd_new.h"
+#include "preload/fd_table.h"
 #include "preload/socket.h"
 #include "preload/thread.h"
 
@@ -22,7 +23,7 @@ static long close_kernel(int fd, const void *caller)
 {
 	long r;
 
-	if (own_fds_has(fd)) {
+	if (own_fds_has(fd) && !fd_table_is_other()) {
 		if (!own_fds_calls(caller))
 			return -EBADF; /* the program does not know of it */
 		own_fds_forget(fd);
@@ -65,7 +66,7 @@ long on_close(int fd, const void *caller)
 {
 	long r;
 
-	if (fd_peek(fd) == NULL)
+	if (fd_peek(fd) == NULL || fd_table_is_other())
 		return close_kernel(fd, caller);
 	call_enter(true);
 	if (fd_checks != 0)
@@ -134,19 +135,27 @@ static void close_all_on_exec(unsigned int first, unsigned int last)
 
 long on_close_range(unsigned int first, unsigned int last, int flags, const void *caller)
 {
-	long r = 0;
+	long r;
 
 	if (first > last)
 		return -EINVAL;
 	if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
 		return -EINVAL;
+	if (fd_table_is_other())
+		return libc_result(libc.close_range(first, last, flags));
+	if ((flags & CLOSE_RANGE_UNSHARE) && fd_table_is_shared()) {
+		r = libc_result(libc.close_range(first, last, flags));
+		if (r == 0)
+			fd_table_leave();
+		return r;
+	}
+	/* Nobody but the library's threads shares the table, and they keep it. */
+	flags &= ~CLOSE_RANGE_UNSHARE;
 	if (flags & CLOSE_RANGE_CLOEXEC) {
 		close_all_on_exec(first, last);
 		return libc_result(libc.close_range(first, last, flags));
 	}
-	if (flags & CLOSE_RANGE_UNSHARE) /* that alone, of a number that nobody has */
-		r = libc_result(libc.close_range(UINT_MAX, UINT_MAX, flags));
-	return r < 0 ? r : close_all(first, last, caller);
+	return close_all(first, last, caller);
 }
 
 /* Descriptors of one file share its kernel half, so it must be there. */
@@ -169,12 +178,14 @@ static long follow(struct file *f, int to, const void *caller)
 	return to;
 }
 
-static long dup_kernel(int fd)
+static long dup_kernel(int fd, const void *caller)
 {
 	int to = libc.dup(fd);
 
-	if (to < 0 && fd_new_can_retry(errno))
+	if (to < 0 && fd_new_can_retry(errno, caller)) {
 		to = libc.dup(fd);
+		fd_new_retried();
+	}
 	return libc_result(to);
 }
 
@@ -187,7 +198,7 @@ long on_dup(int fd, const void *caller)
 	f = fd_get(fd);
 	to = f == &fd_free ? -EBADF : make_kernel_of(f);
 	if (to == 0)
-		to = fd_is_own(fd) ? fd_pool_take() : dup_kernel(fd);
+		to = f && fd_is_own(fd) ? fd_pool_take() : dup_kernel(fd, caller);
 	if (to >= 0)
 		to = follow(f, (int)to, caller);
 	call_leave(f);
@@ -200,6 +211,8 @@ static long replace(int fd, int to, int flags, bool is_dup3, const void *caller)
 	struct file *f;
 	long r;
 
+	if (fd_table_is_other())
+		return libc_result(is_dup3 ? libc.dup3(fd, to, flags) : libc.dup2(fd, to));
 	call_enter(false);
 	f = fd_get(fd);
 	if (f == &fd_free)

@@ -31,8 +31,10 @@ long on_epoll_create(int size, const void *caller)
 {
 	int fd = libc.epoll_create(size);
 
-	if (fd < 0 && fd_new_can_retry(errno))
+	if (fd < 0 && fd_new_can_retry(errno, caller)) {
 		fd = libc.epoll_create(size);
+		fd_new_retried();
+	}
 	return HELD(created(fd, caller));
 }
 
@@ -40,8 +42,10 @@ long on_epoll_create1(int flags, const void *caller)
 {
 	int fd = libc.epoll_create1(flags);
 
-	if (fd < 0 && fd_new_can_retry(errno))
+	if (fd < 0 && fd_new_can_retry(errno, caller)) {
 		fd = libc.epoll_create1(flags);
+		fd_new_retried();
+	}
 	return HELD(created(fd, caller));
 }
 

@@ -2,6 +2,7 @@
 /* New descriptors: what their numbers stood for goes, and the library's own are kept apart. */
 #include "preload/fd_new.h"
 #include "preload/boot.h"
+#include "preload/fd_table.h"
 #include "preload/libc.h"
 
 #include <string.h>
@@ -10,6 +11,8 @@ int fd_new_slow(int fd, const void *caller)
 {
 	int err = errno;
 
+	if (fd_table_is_other())
+		return fd;
 	fd_forget(fd);
 	if (own_fds_calls(caller)) {
 		fd = own_fds_keep(fd);
@@ -25,6 +28,8 @@ void fd_new_keep_slow(int fd)
 {
 	int err = errno;
 
+	if (fd_table_is_other())
+		return;
 	fd_forget(fd);
 	own_fds_forget(fd);
 	if (!boot_is_starting())
@@ -60,13 +65,35 @@ void fd_new_messages(const struct mmsghdr *msgs, int n, const void *caller)
 	}
 }
 
-bool fd_new_can_retry(int err)
+bool fd_new_can_retry(int err, const void *caller)
 {
-	return (err == EMFILE || err == ENFILE) && fd_pool_empty();
+	if ((err != EMFILE && err != ENFILE) || fd_table_is_other())
+		return false;
+	if (err == EMFILE && atomic_load(&own_fds_exist) && own_fds_calls(caller))
+		return own_fds_lift();
+	return fd_pool_empty();
+}
+
+void fd_new_retried(void)
+{
+	own_fds_unlift();
+}
+
+bool fd_new_lift_for(const void *caller)
+{
+	int probe;
+
+	if (!atomic_load(&own_fds_exist) || !own_fds_calls(caller))
+		return false;
+	probe = libc.epoll_create1(EPOLL_CLOEXEC);
+	if (probe < 0)
+		return own_fds_lift();
+	libc.close(probe);
+	return false;
 }
 
 void fd_new_make_room(void)
 {
-	if (!fd_pool_leaves_room())
+	if (!fd_table_is_other() && !fd_pool_leaves_room())
 		fd_pool_empty();
 }

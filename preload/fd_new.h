@@ -44,8 +44,16 @@ static inline void fd_new_pair(int *a, int *b, const void *caller)
 /* Those that came in control messages (SCM_RIGHTS). */
 void fd_new_messages(const struct mmsghdr *msgs, int n, const void *caller);
 
-/* A call failed with `err`; have numbers been freed that make it worth another try? */
-bool fd_new_can_retry(int err);
+/*
+ * A call failed with `err`; has something been done that makes it worth another try? What waits in the
+ * pool is given back. A call of the library itself (`caller`) may have numbers above the soft limit, until
+ * fd_new_retried(), which is to follow the other try. errno is kept by that.
+ */
+bool fd_new_can_retry(int err, const void *caller);
+void fd_new_retried(void);
+/* Before a call of the library that only tells of missing numbers by what it leaves out (recvmsg).
+ * True: fd_new_retried() is to follow it. */
+bool fd_new_lift_for(const void *caller);
 /* Before a call that cannot be repeated. */
 void fd_new_make_room(void);
 

@@ -271,6 +271,8 @@ static long duplicate(struct file *f, int fd, int cmd, void *arg)
 	int r = f->kind == FILE_SOCK && socket_is_lazy(f) ? socket_make_kernel(f) : 0;
 	int to = r == 0 ? libc.fcntl(fd_kernel(fd), cmd, arg) : -1;
 
+	if (r == 0 && to < 0 && fd_new_can_retry(errno, NULL))
+		to = libc.fcntl(fd_kernel(fd), cmd, arg);
 	if (to < 0)
 		return r < 0 ? r : -errno;
 	file_hold(f);
@@ -326,8 +328,10 @@ static long fcntl_kernel(int fd, int cmd, void *arg, const void *caller)
 
 	if (cmd != F_DUPFD && cmd != F_DUPFD_CLOEXEC)
 		return libc_result(r);
-	if (r < 0 && fd_new_can_retry(errno))
+	if (r < 0 && fd_new_can_retry(errno, caller)) {
 		r = libc.fcntl(fd, cmd, arg);
+		fd_new_retried();
+	}
 	return libc_result(fd_new(r, caller));
 }
 

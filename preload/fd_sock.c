@@ -63,8 +63,10 @@ static long open_socket(int domain, int type, int protocol, const void *caller)
 	if (is_ours && boot_group() && (type & ~TYPE_FLAGS) == SOCK_STREAM)
 		return socket_lazy(domain, type);
 	fd = libc.socket(domain, type, protocol);
-	if (fd < 0 && fd_new_can_retry(errno))
+	if (fd < 0 && fd_new_can_retry(errno, caller)) {
 		fd = libc.socket(domain, type, protocol);
+		fd_new_retried();
+	}
 	if (fd < 0)
 		return -errno;
 	fd = fd_new(fd, caller);
@@ -382,7 +384,7 @@ static long accept_kernel(struct file *f, int fd, struct sockaddr *addr, socklen
 {
 	long r = CALL_WAITS(f, libc.accept4(fd, addr, addrlen, flags));
 
-	if (r < 0 && fd_new_can_retry((int)-r))
+	if (r < 0 && fd_new_can_retry((int)-r, NULL))
 		r = CALL_WAITS(f, libc.accept4(fd, addr, addrlen, flags));
 	if (r >= 0)
 		fd_new_keep((int)r);

@@ -30,6 +30,7 @@
 #include "preload/calls.h"
 #include "preload/fd_check.h"
 #include "preload/intercept.h"
+#include "preload/fd_table.h"
 #include "preload/libc.h"
 #include "preload/own_fds.h"
 #include "stack/user.h"
@@ -436,11 +437,11 @@ long on_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn
 	if (atomic_load_explicit(&guard_is_on, memory_order_relaxed) && !own_fds_calls(caller))
 		s = malloc(sizeof(*s));
 	else
-		return libc.pthread_create(thread, attr, fn, arg);
+		return fd_table_create_thread(thread, attr, fn, arg, caller);
 	if (s == NULL)
 		return EAGAIN;
 	*s = (struct start){fn, arg};
-	r = libc.pthread_create(thread, attr, guarded_thread, s);
+	r = fd_table_create_thread(thread, attr, guarded_thread, s, caller);
 	if (r != 0)
 		free(s);
 	return r;
@@ -471,7 +472,7 @@ long guard_kernel_action(int sig, const void *set, void *old, size_t size)
 long on_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg,
 	const void *caller)
 {
-	return libc.pthread_create(thread, attr, fn, arg);
+	return fd_table_create_thread(thread, attr, fn, arg, caller);
 }
 
 #endif

@@ -99,15 +99,20 @@ static long returned(long r)
 	DISPATCH(ret, name, params, args, epfd, FILE_EPOLL, return libc.name args)
 
 /* libc's call, once more where numbers could be had for it. */
-#define AGAIN(ret, name, args)                                                                     \
+#define AGAIN(ret, name, args, caller)                                                             \
 	ret r = libc.name args;                                                                    \
-	if (r < 0 && fd_new_can_retry(errno))                                                      \
-	r = libc.name args
+	if (r < 0 && fd_new_can_retry(errno, caller)) {                                            \
+		r = libc.name args;                                                                \
+		fd_new_retried();                                                                  \
+	}
 
 #define SOCK_NEW(ret, name, params, args, made)                                                    \
 	static inline ret kernel_##name(CALLS_STRIP params, const void *caller)                    \
 	{                                                                                          \
-		AGAIN(ret, name, args);                                                            \
+		bool is_lifted = fd_new_lift_for(caller);                                          \
+		AGAIN(ret, name, args, caller)                                                     \
+		if (is_lifted)                                                                     \
+			fd_new_retried();                                                          \
 		if (r >= 0)                                                                        \
 			made;                                                                      \
 		return r;                                                                          \
@@ -128,7 +133,7 @@ static long returned(long r)
 #define NEW(ret, name, params, args)                                                               \
 	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
-		AGAIN(ret, name, args);                                                            \
+		AGAIN(ret, name, args, CALLER)                                                     \
 		return fd_new(r, CALLER);                                                          \
 	}
 #define NEW_ONCE(ret, name, params, args)                                                          \
@@ -140,7 +145,7 @@ static long returned(long r)
 #define NEW_PAIR(ret, name, params, args)                                                          \
 	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
-		AGAIN(ret, name, args);                                                            \
+		AGAIN(ret, name, args, CALLER)                                                     \
 		if (r == 0)                                                                        \
 			fd_new_pair(&fds[0], &fds[1], CALLER);                                     \
 		return r;                                                                          \
@@ -149,8 +154,10 @@ static long returned(long r)
 	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
 		ret r = libc.name args;                                                            \
-		if (r == NULL && fd_new_can_retry(errno))                                          \
+		if (r == NULL && fd_new_can_retry(errno, CALLER)) {                                \
 			r = libc.name args;                                                        \
+			fd_new_retried();                                                          \
+		}                                                                                  \
 		if (r)                                                                             \
 			fd_new_keep(number(r));                                                    \
 		return r;                                                                          \
@@ -168,7 +175,7 @@ static long returned(long r)
 	static __attribute__((unused)) long number_##name(                                         \
 		long a, long b, long c, long d, long e, long f)                                    \
 	{                                                                                          \
-		AGAIN(long, syscall, (SYS_##name, a, b, c, d, e, f));                              \
+		AGAIN(long, syscall, (SYS_##name, a, b, c, d, e, f), CALLER)                       \
 		return fd_new((int)r, CALLER);                                                     \
 	}
 #include "intercept.def"
@@ -280,7 +287,7 @@ FILE *wrap_freopen64(const char *path, const char *mode, FILE *stream)
 
 int wrap_openpty(int *master, int *slave, char *name, const void *termios, const void *size)
 {
-	AGAIN(int, openpty, (master, slave, name, termios, size));
+	AGAIN(int, openpty, (master, slave, name, termios, size), CALLER)
 
 	if (r == 0)
 		fd_new_pair(master, slave, CALLER);
@@ -296,7 +303,7 @@ static void forget_standard(void)
 
 int wrap_forkpty(int *master, char *name, const void *termios, const void *size)
 {
-	AGAIN(int, forkpty, (master, name, termios, size));
+	AGAIN(int, forkpty, (master, name, termios, size), CALLER)
 
 	if (r == 0)
 		forget_standard();

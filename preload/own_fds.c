@@ -13,6 +13,7 @@
 #include "preload/own_fds.h"
 #include "preload/boot.h"
 #include "preload/libc.h"
+#include "preload/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,7 +33,9 @@ static struct {
 static _Atomic int n_code;
 static _Atomic int floor_number = STDERR_FILENO + 1;
 static _Atomic rlim_t reserved_hard; /* the hard limit with a reserve; 0: there is none */
-static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t limit_lock = PTHREAD_MUTEX_INITIALIZER; /* held while the soft limit is lifted */
+static struct rlimit lifted_from;                              /* limit_lock */
+static THREAD_LOCAL bool has_lifted;
 
 static bool is_known(uintptr_t from)
 {
@@ -157,26 +160,46 @@ static int dup_to(int fd, int to, int flags)
 	return to < 0 ? libc.fcntl(fd, F_DUPFD_CLOEXEC, own_fds_floor()) : libc.dup3(fd, to, flags);
 }
 
+bool own_fds_lift(void)
+{
+	struct rlimit lifted;
+
+	signals_hold();
+	pthread_mutex_lock(&limit_lock);
+	if (libc.getrlimit(RLIMIT_NOFILE, &lifted_from) == 0 &&
+		lifted_from.rlim_cur < lifted_from.rlim_max) {
+		lifted = (struct rlimit){lifted_from.rlim_max, lifted_from.rlim_max};
+		has_lifted = libc.setrlimit(RLIMIT_NOFILE, &lifted) == 0;
+	}
+	if (has_lifted)
+		return true;
+	pthread_mutex_unlock(&limit_lock);
+	signals_release();
+	return false;
+}
+
+void own_fds_unlift(void)
+{
+	int err = errno;
+
+	if (!has_lifted)
+		return;
+	has_lifted = false;
+	libc.setrlimit(RLIMIT_NOFILE, &lifted_from);
+	pthread_mutex_unlock(&limit_lock);
+	signals_release();
+	errno = err;
+}
+
 /* The same also where the number is above the soft limit. */
 static int dup_above_limit(int fd, int to, int flags)
 {
-	struct rlimit old, lifted;
-	int got, err;
+	int got = dup_to(fd, to, flags);
 
-	pthread_mutex_lock(&limit_lock);
-	got = dup_to(fd, to, flags);
-	err = errno;
-	if (got < 0 && libc.getrlimit(RLIMIT_NOFILE, &old) == 0 && old.rlim_cur < old.rlim_max) {
-		lifted = old;
-		lifted.rlim_cur = lifted.rlim_max;
-		if (libc.setrlimit(RLIMIT_NOFILE, &lifted) == 0) {
-			got = dup_to(fd, to, flags);
-			err = errno;
-			libc.setrlimit(RLIMIT_NOFILE, &old);
-		}
+	if (got < 0 && !has_lifted && own_fds_lift()) {
+		got = dup_to(fd, to, flags);
+		own_fds_unlift();
 	}
-	errno = err;
-	pthread_mutex_unlock(&limit_lock);
 	return got;
 }
 

@@ -54,6 +54,11 @@ void own_fds_protect(int fd); /* where it is */
 void own_fds_forget(int fd);
 /* Only the move: the new number, or `fd` where there is no room. */
 int own_fds_move(int fd);
+/* The library's next descriptors may have numbers above the soft limit: held by this thread until
+ * own_fds_unlift(), which does nothing where nothing is held, and keeps errno. False: the limit cannot
+ * be lifted. */
+bool own_fds_lift(void);
+void own_fds_unlift(void);
 /* dup3() for the library's own number `to`, which may be above the soft limit. -1: errno says why. */
 int own_fds_replace(int fd, int to, int flags);
 

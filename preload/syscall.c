@@ -14,6 +14,7 @@
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd_check.h"
+#include "preload/fd_table.h"
 #include "preload/guard.h"
 #include "preload/intercept.h"
 #include "preload/libc.h"
@@ -26,12 +27,14 @@
 #include <unistd.h>
 
 _Static_assert(offsetof(struct libc_calls, syscall) == 0 && offsetof(struct libc_calls, dlopen) == 8 &&
-		offsetof(struct libc_calls, dlmopen) == 16 && offsetof(struct libc_calls, clone) == 24,
+		offsetof(struct libc_calls, dlmopen) == 16,
 	"the code below jumps to the first members");
 _Static_assert((FD_CHECK_CODE | FD_CHECK_LOADING) == 6, "the code below sets them");
 _Static_assert(SYSCALL_ROWS == 512, "the code below compares with 511");
 
 #if defined(__x86_64__)
+
+_Static_assert(SYS_clone == 56 && SYS_vfork == 58 && SYS_clone3 == 435, "the code below compares with them");
 
 long syscall_failed(long err) __attribute__((visibility("hidden"), used));
 
@@ -63,7 +66,31 @@ __asm__(".pushsection .text\n"
 	"	movq %r9, %r8\n"
 	"	movq 8(%rsp), %r9\n"
 	"	jmp *%rax\n"
-	"1:	jmp *libc(%rip)\n"
+	"1:	cmpq $56, %rdi\n"
+	"	je 4f\n"
+	"	cmpq $58, %rdi\n"
+	"	je 4f\n"
+	"	cmpq $435, %rdi\n"
+	"	je 4f\n"
+	"5:	jmp *libc(%rip)\n"
+	"4:	push %rdi\n"
+	"	push %rsi\n"
+	"	push %rdx\n"
+	"	push %rcx\n"
+	"	push %r8\n"
+	"	push %r9\n"
+	"	subq $8, %rsp\n"
+	"	.cfi_adjust_cfa_offset 56\n"
+	"	call fd_table_before\n"
+	"	addq $8, %rsp\n"
+	"	pop %r9\n"
+	"	pop %r8\n"
+	"	pop %rcx\n"
+	"	pop %rdx\n"
+	"	pop %rsi\n"
+	"	pop %rdi\n"
+	"	.cfi_adjust_cfa_offset -56\n"
+	"	jmp 5b\n"
 	"2:	movq %rdi, %rax\n"
 	"	movq %rsi, %rdi\n"
 	"	movq %rdx, %rsi\n"
@@ -84,8 +111,7 @@ __asm__(".pushsection .text\n"
 
 /*
  * dlopen() and dlmopen() may bring code that makes system calls. libc's functions look at the address
- * that they return to for the search path, so it stays the program's. What clone() makes is not guarded,
- * and it may return twice.
+ * that they return to for the search path, so it stays the program's.
  */
 #define LOADS(name, member)                                                                        \
 	__asm__(".pushsection .text\n"                                                             \
@@ -102,44 +128,11 @@ __asm__(".pushsection .text\n"
 LOADS("dlopen", "8");
 LOADS("dlmopen", "16");
 
-__asm__(".pushsection .text\n"
-	".globl clone\n"
-	".type clone, @function\n"
-	".p2align 4\n"
-	"clone:\n"
-	"	.cfi_startproc\n"
-	"	endbr64\n"
-	"	cmpb $0, guard_is_on(%rip)\n"
-	"	je 1f\n"
-	"	push %rax\n"
-	"	push %rdi\n"
-	"	push %rsi\n"
-	"	push %rdx\n"
-	"	push %rcx\n"
-	"	push %r8\n"
-	"	push %r9\n"
-	"	.cfi_adjust_cfa_offset 56\n"
-	"	call fd_check_begin\n"
-	"	pop %r9\n"
-	"	pop %r8\n"
-	"	pop %rcx\n"
-	"	pop %rdx\n"
-	"	pop %rsi\n"
-	"	pop %rdi\n"
-	"	pop %rax\n"
-	"	.cfi_adjust_cfa_offset -56\n"
-	"1:	jmp *libc+24(%rip)\n"
-	"	.cfi_endproc\n"
-	".size clone, . - clone\n"
-	".popsection\n");
-
 #else
 
 __attribute__((visibility("default"))) void *wrap_dlopen(const char *path, int mode) __asm__("dlopen");
 __attribute__((visibility("default"))) void *wrap_dlmopen(long space, const char *path, int mode)
 	__asm__("dlmopen");
-__attribute__((visibility("default"))) int wrap_clone(int (*fn)(void *), void *stack, int flags,
-	void *arg, ...) __asm__("clone");
 
 void *wrap_dlopen(const char *path, int mode)
 {
@@ -151,18 +144,6 @@ void *wrap_dlmopen(long space, const char *path, int mode)
 {
 	atomic_fetch_or(&fd_checks, FD_CHECK_CODE | FD_CHECK_LOADING);
 	return libc.dlmopen(space, path, mode);
-}
-
-int wrap_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
-{
-	void *more[3];
-	va_list ap;
-
-	va_start(ap, arg);
-	for (int i = 0; i < 3; i++)
-		more[i] = va_arg(ap, void *);
-	va_end(ap);
-	return libc.clone(fn, stack, flags, arg, more[0], more[1], more[2]);
 }
 
 /* In C the other numbers pass through a frame of ours: a clone() that gives the child another stack
@@ -181,6 +162,8 @@ long wrap_syscall(long number, ...)
 	if (number >= 0 && number < SYSCALL_ROWS && syscall_rows[number])
 		return ((long (*)(long, long, long, long, long, long))syscall_rows[number])(
 			a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (number == SYS_clone || number == SYS_clone3)
+		fd_table_before(number, a[0]);
 	return libc.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 

@@ -39,6 +39,12 @@ def fault_probe(bed):
     compare(bed, "fault_probe", 120)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def number_probe(bed):
+    """Without a number left, and in threads and children with a table of their own."""
+    compare(bed, "number_probe", 80, str(bed.scratch / "file"))
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
