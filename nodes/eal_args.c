@@ -138,6 +138,35 @@ args_add(struct args *a, const char *format, ...)
 	va_end(ap);
 }
 
+/* The number behind `name` in a --vdev, or `otherwise`. */
+static unsigned long
+vdev_number(const char *vdev, const char *name, unsigned long otherwise)
+{
+	const char *at = strstr(vdev, name);
+
+	return at == NULL ? otherwise : strtoul(at + strlen(name), NULL, 0);
+}
+
+/*
+ * An af_packet ring of the driver's own size has 512 frames, which is nothing: while the program is busy
+ * for five milliseconds a few thousand clients connect, and what is lost of it (SYNs, and the
+ * answers to our ARP requests) is missing for seconds. `option` is what stands before the value.
+ */
+static void
+add_vdev(struct args *a, const char *option, const char *vdev)
+{
+	unsigned long frame = vdev_number(vdev, "framesz=", ARGS_AF_PACKET_FRAME), n;
+
+	if (strncmp(vdev, "net_af_packet", strlen("net_af_packet")) != 0 ||
+		strstr(vdev, "framecnt=") != NULL || frame == 0) {
+		args_add(a, "%s%s", option, vdev);
+		return;
+	}
+	n = ARGS_AF_PACKET_RING / frame;
+	args_add(a, "%s%s,framecnt=%lu", option, vdev,
+		n > ARGS_AF_PACKET_LEAST ? n : ARGS_AF_PACKET_LEAST);
+}
+
 unsigned int
 args_copy(struct args *a, const struct args_seen *seen, const char *const *v, unsigned int n)
 {
@@ -155,11 +184,15 @@ args_copy(struct args *a, const struct args_seen *seen, const char *const *v, un
 	name_len = row != NULL ? strlen(row->name) : 0;
 	if (value != NULL && v[0][name_len] == ' ') {
 		args_add(a, "%s", row->name);
-		args_add(a, "%s", value);
+		add_vdev(a, "", value);
+		return 0;
+	}
+	if (value != NULL && strncmp(v[0], "--vdev=", strlen("--vdev=")) == 0) {
+		add_vdev(a, "--vdev=", value);
 		return 0;
 	}
 	args_add(a, "%s", v[0]);
 	if (separate)
-		args_add(a, "%s", v[1]);
+		add_vdev(a, "", v[1]);
 	return separate;
 }

@@ -8,6 +8,12 @@
 
 #define ARGS_MEMORY_MB 512 /* ordinary pages taken where nothing says how much */
 
+/* Of an af_packet port for which the user has not said `framecnt`: bytes of kernel memory for each of
+ * the two rings of a queue, and frames at least. A frame has 2 KB unless the user says `framesz`. */
+#define ARGS_AF_PACKET_RING (16ul * 1024 * 1024)
+#define ARGS_AF_PACKET_FRAME 2048
+#define ARGS_AF_PACKET_LEAST 512ul
+
 /* What the user wrote. */
 struct args_seen {
 	bool no_huge, in_memory, huge_unlink, legacy_mem, single_file, no_shconf, map_perfect;

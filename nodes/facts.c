@@ -10,6 +10,8 @@
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 
+#include "nodes/port.h"
+
 static const enum ctl_severity severities[] = {
 	[GRAPH_NORMAL] = CTL_NORMAL,
 	[GRAPH_ODD] = CTL_ODD,
@@ -160,7 +162,7 @@ facts_port(uint16_t port, struct ctl_port *p)
 	p->link_up = link.link_status == RTE_ETH_LINK_UP;
 	p->rx_pkts = stats.ipackets;
 	p->rx_bytes = stats.ibytes;
-	p->rx_missed = stats.imissed;
+	p->rx_missed = port_missed(port);
 	p->rx_err = stats.ierrors;
 	p->rx_allocmbuf_fail = stats.rx_nombuf;
 	p->tx_pkts = stats.opackets;

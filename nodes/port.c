@@ -91,6 +91,27 @@ port_buffer_bytes(uint16_t port)
 	return af_packet_frame(&info) - (TPACKET2_HDRLEN - sizeof(struct sockaddr_ll));
 }
 
+/* The af_packet driver does not count; the kernel does, and forgets what it has told. */
+uint64_t
+port_missed(uint16_t port)
+{
+	static _Atomic uint64_t told[RTE_MAX_ETHPORTS];
+	struct rte_eth_stats stats = { 0 };
+	struct rte_eth_dev_info info;
+
+	if (rte_eth_dev_info_get(port, &info) < 0 || rte_eth_stats_get(port, &stats) < 0)
+		return 0;
+	for (uint16_t q = 0; is_af_packet(&info) && q < info.nb_rx_queues; q++) {
+		struct tpacket_stats s = { 0 };
+		socklen_t len = sizeof(s);
+		int fd = port_wake_socket(info.if_index, q);
+
+		if (fd >= 0 && getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &s, &len) == 0)
+			told[port] += s.tp_drops;
+	}
+	return stats.imissed + told[port];
+}
+
 /* What ethdev accepts of the MTU wanted: the rest is between us and the kernel's device. */
 static uint16_t
 ethdev_mtu(const struct rte_eth_dev_info *info, uint16_t mtu)

@@ -48,6 +48,9 @@ void port_promiscuous(uint16_t port);
 /* "net_af_packet" and the like: drivers whose queues are sockets, that one can wait for. */
 bool port_has_sockets(const char *driver);
 
+/* Packets that the port had no descriptor or frame for, since its start. Control thread. */
+uint64_t port_missed(uint16_t port);
+
 /* Bytes behind the headroom that the driver of `port` asks of every buffer of the pool: the frame
  * size of an af_packet ring (its argument `framesz`). 0: it takes any. */
 uint32_t port_buffer_bytes(uint16_t port);

@@ -109,6 +109,22 @@ option_and_value_in_one_string_are_parted(void)
 }
 
 static void
+af_packet_ring_is_16_mb_unless_the_user_says_otherwise(void)
+{
+	memset(&seen, 0, sizeof(seen));
+	EXPECT_COPY("--vdev net_af_packet0,iface=e,framecnt=8192", "--vdev", "net_af_packet0,iface=e");
+	EXPECT_COPY("--vdev=net_af_packet0,iface=e,framecnt=8192", "--vdev=net_af_packet0,iface=e");
+	EXPECT_COPY("--vdev net_af_packet1,iface=e,framecnt=8192", "--vdev net_af_packet1,iface=e");
+	EXPECT_COPY("--vdev=net_af_packet0,framesz=16384,blocksz=16384,framecnt=1024",
+		"--vdev=net_af_packet0,framesz=16384,blocksz=16384");
+	EXPECT_COPY("--vdev=net_af_packet0,framesz=65536,blocksz=65536,framecnt=512",
+		"--vdev=net_af_packet0,framesz=65536,blocksz=65536");
+	EXPECT_COPY("--vdev net_af_packet0,framecnt=64", "--vdev", "net_af_packet0,framecnt=64");
+	EXPECT_COPY("--vdev net_af_packet0,framesz=no", "--vdev", "net_af_packet0,framesz=no");
+	EXPECT_COPY("--vdev net_tap0,iface=e", "--vdev", "net_tap0,iface=e");
+}
+
+static void
 missing_value_is_left_to_dpdk(void)
 {
 	SCAN(&seen, "--socket-mem");
@@ -139,6 +155,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(ordinary_pages_replace_all_hugepage_options),
 	CUNIT_TEST(hugepage_options_are_kept_otherwise),
 	CUNIT_TEST(option_and_value_in_one_string_are_parted),
+	CUNIT_TEST(af_packet_ring_is_16_mb_unless_the_user_says_otherwise),
 	CUNIT_TEST(missing_value_is_left_to_dpdk),
 	CUNIT_TEST(too_many_arguments_are_noticed),
 };

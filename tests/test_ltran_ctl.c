@@ -15,6 +15,7 @@
 #include "dispatcher/measure.h"
 #include "nodes/bond.h"
 #include "nodes/nodes.h"
+#include "nodes/port.h"
 #include "tests/cunit_main.h"
 #define EAL_TEST_VDEV "--vdev=net_null0"
 #include "tests/eal.h"
@@ -50,7 +51,7 @@ static struct member_stats stats[2][N_WORKERS];
 static struct member members[2];
 static unsigned int n_members, n_kicks;
 
-/* --- stand-ins for bond.c, registry.c and worker.c -------------------------------------------------------- */
+/* --- stand-ins for bond.c, port.c, registry.c and worker.c -------------------------------------------------------- */
 
 void
 registry_each(struct ltran *l, void (*each)(void *arg, const struct member *m), void *arg)
@@ -63,6 +64,12 @@ void
 workers_kick(struct ltran *l)
 {
 	n_kicks++;
+}
+
+uint64_t
+port_missed(uint16_t port)
+{
+	return 0;
 }
 
 static struct bond_slave_stats slave;
