@@ -48,6 +48,14 @@ struct stack_op {
 };
 
 struct sleeper;
+struct pbuf;
+
+/* What becomes of the datagrams of one socket; not in variables of a function that lwip_guard() may leave. */
+struct udp_sending {
+	struct pbuf *head; /* of the one that lwIP has */
+	uint32_t charge, mem;
+	uint64_t bytes;
+};
 
 #define STACK_TXQ 16384 /* packets between lwIP and socket-tx; power of two */
 #define STACK_WAKES 256
@@ -68,6 +76,7 @@ struct stack {
 	struct stack_wiring wiring;
 	struct sleeper *sleeper;       /* constant; NULL without low_power_mode */
 	struct sock *cur;              /* socket lwIP is working for */
+	struct udp_sending udp_sending;
 	struct sock *dirty_fifo, *dirty_fifo_tail; /* taken from `dirty`, oldest first */
 	struct stack_op *op_fifo, *op_fifo_tail;
 	struct sock *pending;          /* to feed at the end of the vector */
@@ -187,6 +196,18 @@ stack_tsc(void)
 	return __builtin_ia32_rdtsc();
 }
 
+/* In a call that does not need it: run the stack where nobody has for a while. */
+static inline void
+stack_run_if_unattended(struct stack *st)
+{
+	const struct stack_group *g = st->group;
+
+	if (g->params.mode == STACK_RUN_TO_COMPLETION &&
+	    stack_tsc() - atomic_load_explicit(&st->last_run_tsc, memory_order_relaxed) >
+		    g->unattended_tsc)
+		stack_try_run(st);
+}
+
 /* --- lwip_guard.c ------------------------------------------------------------------------------------ */
 
 /* Run fn, which may enter lwIP. False: an assertion of lwIP has cut it off, and the connection that lwIP
@@ -248,6 +269,8 @@ void tcp_sock_abort(struct stack *st, struct sock *s, int err);
 void tcp_rx_ooo_evict(struct stack *st, struct sock *s);
 /* Is anything unacknowledged, or (with_fin) a peer's FIN still to come, on closed connections? */
 bool tcp_unsettled(const struct stack *st, bool with_fin);
+/* `bytes` and the memory of all pcbs, as lwip_image.heap_units counts. */
+uint64_t tcp_heap_units(const struct stack *st, uint64_t bytes);
 /* The process ends: reset what is unsettled, forget the rest. */
 void tcp_sock_end(struct stack *st, struct sock *s);
 /* Serve the sockets that the vector has left something to do; cut off, it goes on with the next. */
@@ -267,6 +290,8 @@ void tcp_listener_close(struct stack *st, struct sock *s);
 
 int udp_sock_open(struct stack *st, struct sock *s);
 void udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons);
+/* An assertion of lwIP has cut off the work for `s`: what was to be sent is lost. */
+void udp_sock_cut(struct stack *st, struct sock *s);
 bool udp_rx_datagram(struct stack *st, struct sock *s, struct pkt *p, const void *ip);
 
 /* --- sock.c ------------------------------------------------------------------------------------------------ */

@@ -9,9 +9,13 @@
  * lwip_guard() runs a piece of work that may enter lwIP. Where an assertion fails in it, control
  * comes back here at once, over all frames between, and the connection is given up: lwIP's lists are
  * emptied, the peer gets a reset made of three numbers, and table, timer, queues and program learn
- * of the end as they do of any reset. lwIP's own memory of the connection (its pcb and segments) is
- * not walked and not freed: a few kilobytes are lost per assertion, which is counted
- * (stack_snmp.tcp_engine_resets) and said once on stderr.
+ * of the end as they do of any reset. That is counted (stack_snmp.tcp_engine_resets) and said once on
+ * stderr.
+ *
+ * lwIP's own memory of the connection is not freed by lwIP, whose walks would fail again, but block
+ * by block: each one that its lists lead to, is in use and was allocated for this pcb (heap.c). So a
+ * peer that finds out how to make an assertion fail gains nothing by repeating it. What the function
+ * that was left had in its hands and in no list (a segment with its pbufs, 200 bytes) can be lost.
  *
  * Who calls lwip_guard() must be able to go on behind the piece of work that was cut off: its state
  * is in memory that `arg` names, not in variables of the function that was left. A lock must not be
@@ -85,7 +89,7 @@ give_up_connection(struct stack *st)
 	if (s == NULL)
 		return;
 	if (s->kind != SOCK_TCP) {
-		s->tx_head = s->tx_out = NULL;
+		udp_sock_cut(st, s);
 		return;
 	}
 	pcb = s->pcb;
@@ -95,6 +99,7 @@ give_up_connection(struct stack *st)
 		st->lw->tcp_rst(NULL, pcb->snd_nxt, pcb->rcv_nxt, &pcb->local_ip, &pcb->remote_ip,
 			pcb->local_port, pcb->remote_port);
 	tcp_sock_lost(st, s, ECONNRESET);
+	st->lw->tcp_reclaim(pcb);
 }
 
 bool __attribute__((noinline, noclone))

@@ -7,6 +7,7 @@
 #include "lwip/ip.h"
 #include "lwip/stats.h"
 #include "lwip/sys.h"
+#include "stack/heap.h"
 
 /* lwIP's clock is ours (stack_clock); its own timers do not exist (stack/tcp_timer.c). */
 u32_t
@@ -66,6 +67,54 @@ image_icmp_input(struct pbuf *p, struct netif *netif, const struct ip_hdr *ip)
 	icmp_input(p, netif);
 }
 
+/* Free what was allocated for `owner`, in the order of the lists; what is anything else ends them. */
+static void
+reclaim_pbufs(struct pbuf *p, const void *owner)
+{
+	while (heap_owns(p, owner)) {
+		struct pbuf *next = p->next;
+
+		stack_heap_free(p);
+		p = next;
+	}
+}
+
+static void
+reclaim_segments(struct tcp_seg *seg, const void *owner)
+{
+	while (heap_owns(seg, owner)) {
+		struct tcp_seg *next = seg->next;
+
+		reclaim_pbufs(seg->p, owner);
+		stack_heap_free(seg);
+		seg = next;
+	}
+}
+
+static void
+image_tcp_reclaim(struct tcp_pcb *pcb)
+{
+	reclaim_segments(pcb->unacked, pcb);
+	reclaim_segments(pcb->unsent, pcb);
+	reclaim_segments(pcb->ooseq, pcb);
+	reclaim_pbufs(pcb->refused_data, pcb);
+	if (heap_owns(pcb, NULL))
+		stack_heap_free(pcb);
+}
+
+static void
+image_udp_reclaim(struct udp_pcb *pcb)
+{
+	if (heap_owns(pcb, NULL))
+		stack_heap_free(pcb);
+}
+
+static void
+image_pbuf_reclaim(struct pbuf *p)
+{
+	reclaim_pbufs(p, NULL);
+}
+
 static struct pbuf *
 image_pbuf_alloc_reference(void *payload, u16_t len, pbuf_type type)
 {
@@ -79,6 +128,7 @@ __attribute__((visibility("default"))) const struct lwip_image lwip_image = {
 	.udp_pcbs = &udp_pcbs,
 	.input_pcb = &tcp_input_pcb,
 	.ticks = &tcp_ticks,
+	.heap_units = &heap_units,
 	.mib2 = &lwip_stats.mib2,
 	.init = image_init,
 	.ext_arg_alloc_id = tcp_ext_arg_alloc_id,
@@ -96,6 +146,7 @@ __attribute__((visibility("default"))) const struct lwip_image lwip_image = {
 	.tcp_abort = tcp_abort,
 	.tcp_abandon = tcp_abandon,
 	.tcp_rst = tcp_rst,
+	.tcp_reclaim = image_tcp_reclaim,
 	.tcp_arg = tcp_arg,
 	.tcp_recv = tcp_recv,
 	.tcp_sent = tcp_sent,
@@ -113,8 +164,10 @@ __attribute__((visibility("default"))) const struct lwip_image lwip_image = {
 	.udp_bind = udp_bind,
 	.udp_sendto = udp_sendto,
 	.udp_recv = udp_recv,
+	.udp_reclaim = image_udp_reclaim,
 	.pbuf_alloc = pbuf_alloc,
 	.pbuf_alloc_reference = image_pbuf_alloc_reference,
 	.pbuf_cat = pbuf_cat,
 	.pbuf_free = pbuf_free,
+	.pbuf_reclaim = image_pbuf_reclaim,
 };

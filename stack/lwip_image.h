@@ -22,6 +22,7 @@ struct lwip_image {
 	struct udp_pcb **udp_pcbs;
 	struct tcp_pcb **input_pcb; /* the one that tcp_input() is working for */
 	u32_t *ticks; /* ms; we are lwIP's clock */
+	const uint64_t *heap_units; /* of 32 bytes, that lwIP has allocated: pcbs, segments, pbufs */
 	struct stats_mib2 *mib2;
 
 	void (*init)(struct netif *netif, const ip4_addr_t *ip, const ip4_addr_t *mask,
@@ -45,6 +46,8 @@ struct lwip_image {
 	void (*tcp_abandon)(struct tcp_pcb *pcb, int reset);
 	void (*tcp_rst)(const struct tcp_pcb *pcb, u32_t seqno, u32_t ackno, const ip_addr_t *local_ip,
 		const ip_addr_t *remote_ip, u16_t local_port, u16_t remote_port);
+	/* Take back the memory of a pcb that lwIP has left in any state and nobody knows any more. */
+	void (*tcp_reclaim)(struct tcp_pcb *pcb);
 	void (*tcp_arg)(struct tcp_pcb *pcb, void *arg);
 	void (*tcp_recv)(struct tcp_pcb *pcb, tcp_recv_fn fn);
 	void (*tcp_sent)(struct tcp_pcb *pcb, tcp_sent_fn fn);
@@ -64,11 +67,13 @@ struct lwip_image {
 	err_t (*udp_bind)(struct udp_pcb *pcb, const ip_addr_t *ip, u16_t port);
 	err_t (*udp_sendto)(struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *ip, u16_t port);
 	void (*udp_recv)(struct udp_pcb *pcb, udp_recv_fn fn, void *arg);
+	void (*udp_reclaim)(struct udp_pcb *pcb); /* the same of a UDP pcb */
 
 	struct pbuf *(*pbuf_alloc)(pbuf_layer layer, u16_t len, pbuf_type type);
 	struct pbuf *(*pbuf_alloc_reference)(void *payload, u16_t len, pbuf_type type);
 	void (*pbuf_cat)(struct pbuf *head, struct pbuf *tail);
 	u8_t (*pbuf_free)(struct pbuf *p);
+	void (*pbuf_reclaim)(struct pbuf *p); /* the same of a chain made by pbuf_alloc_reference() */
 };
 
 /* All images, made by the build; `lwip_images_n` of them. */

@@ -29,6 +29,12 @@
  * its right edge never moves left); its ACK counts all the same. Connections that the program has
  * not accepted share a quarter of the budget among those of their listener. Early segments together
  * have an eighth; who has more than the fair part of it gives way to others.
+ *
+ * lwIP describes what it has been given to send: 250 bytes for each segment, from a heap of its own
+ * (heap.c). A peer that announces an MSS of 48 bytes and acknowledges nothing more makes that five
+ * times the data. So a quarter of the budget is the limit of it, over all connections of the stack;
+ * beyond, a connection is given one segment at a time, when nothing of it is in flight, and the rest
+ * waits in its send queue, whose limits the program sees (EAGAIN).
  */
 #include "stack/mem.h"
 
@@ -51,6 +57,7 @@ set_marks(struct stack *st)
 	m->high = budget * 5 / 8;
 	m->ooo_max = budget / 8;
 	m->ooo_mark = m->high + m->ooo_max;
+	m->heap_max = budget / 4;
 	m->reserve = packets / 8;
 	atomic_store_explicit(&m->share, MEM_NO_LIMIT, memory_order_relaxed);
 }
@@ -99,6 +106,7 @@ mem_update(struct stack *st)
 	if (m->high == 0)
 		set_marks(st);
 	m->looked_ms = st->now_ms;
+	m->heap_stop = tcp_heap_units(st, m->heap_max);
 	tight = edge_packets_free(st) < m->reserve;
 	if (tight != mem_tight(m))
 		atomic_store_explicit(&m->tight, tight, memory_order_relaxed);

@@ -25,6 +25,8 @@ struct mem {
 	uint64_t ooo;       /* of those: segments that came before their turn */
 	uint64_t low, pressure_at, high; /* marks of `used`; 0: not known yet */
 	uint64_t ooo_max, ooo_mark;
+	uint64_t heap_max;  /* of lwIP's segments, which `used` does not count */
+	uint64_t heap_stop; /* the same and its pcbs, in units of lwip_image.heap_units */
 	uint32_t reserve;   /* packets */
 	uint32_t n_ooo;     /* connections with early segments, and */
 	struct sock *ooo_first, *ooo_last; /* they, in the order in which they got the first one */

@@ -15,6 +15,7 @@
  * the program's calls in tcp_ops.c, time in tcp_timer.c. Congestion control and everything that is
  * sent again is ours, not lwIP's: tcp_loss.c.
  */
+#include "stack/heap.h"
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
 #include "stack/tcp_autotune.h"
@@ -337,6 +338,12 @@ tcp_sock_lost(struct stack *st, struct sock *s, int err)
 const struct tcp_ext_arg_callbacks tcp_ext_callbacks = {
 	.destroy = on_destroyed,
 };
+
+uint64_t
+tcp_heap_units(const struct stack *st, uint64_t bytes)
+{
+	return (bytes + (uint64_t)st->n_conns * sizeof(struct tcp_pcb)) / HEAP_UNIT;
+}
 
 /* --- what others may see ------------------------------------------------------------------------- */
 

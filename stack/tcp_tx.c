@@ -120,6 +120,8 @@ feed_allowance(struct stack *st, struct sock *s)
 		tcp_cc_idle(&s->cc, st->now_ms - s->sent_ms, s->rto_ms, pcb->mss);
 	room = send_room(s);
 	n = room < unfed ? room : unfed;
+	if ((!idle || n > pcb->mss) && *st->lw->heap_units > st->mem.heap_stop)
+		return idle ? pcb->mss : 0; /* lwIP's segments have what they may */
 	whole = n - n % pcb->mss;
 	/* A closed window: one segment starts lwIP's persist timer. */
 	if (room == 0 && idle)

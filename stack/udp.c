@@ -66,19 +66,39 @@ on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *add
 	sock_notify(s, EPOLLIN);
 }
 
-int
-udp_sock_open(struct stack *st, struct sock *s)
+struct opening {
+	struct sock *s;
+	bool is_open;
+};
+
+static void
+open_pcb(struct stack *st, void *arg)
 {
+	struct opening *o = arg;
+	struct sock *s = o->s;
 	ip_addr_t any = {0};
 
 	*st->lw->udp_pcbs = NULL;
 	s->udp = st->lw->udp_new();
-	if (s->udp == NULL)
-		return -ENOMEM;
-	st->lw->udp_bind(s->udp, &any, lwip_ntohs(s->lport));
-	st->lw->udp_recv(s->udp, on_datagram, s);
+	if (s->udp != NULL) {
+		st->lw->udp_bind(s->udp, &any, lwip_ntohs(s->lport));
+		st->lw->udp_recv(s->udp, on_datagram, s);
+		o->is_open = true;
+	}
 	*st->lw->udp_pcbs = NULL;
-	return 0;
+}
+
+int
+udp_sock_open(struct stack *st, struct sock *s)
+{
+	struct opening o = {.s = s};
+
+	if (lwip_guard(st, open_pcb, &o) && o.is_open)
+		return 0;
+	if (s->udp != NULL)
+		st->lw->udp_reclaim(s->udp);
+	s->udp = NULL;
+	return -ENOMEM;
 }
 
 /* `p` is the head of a pbuf chain at the UDP header. */
@@ -94,17 +114,17 @@ udp_rx_datagram(struct stack *st, struct sock *s, struct pkt *p, const void *ip)
 	return atomic_load_explicit(&s->rx_pkts_in, memory_order_relaxed) != before;
 }
 
-/* One datagram: the pieces from `p` to the first without `more`. Returns what follows. */
+/* The first datagram of s->tx_head: the pieces to the first one without `more`. Returns what follows. */
 static struct pkt *
-send_one(struct stack *st, struct sock *s, struct pkt *p)
+send_one(struct stack *st, struct sock *s)
 {
 	const struct lwip_image *lw = st->lw;
+	struct udp_sending *u = &st->udp_sending;
+	struct pkt *p = s->tx_head;
 	ip_addr_t to = {p->addr};
 	uint16_t port = lwip_ntohs(p->port);
-	struct pbuf *head = NULL;
 	bool ok = true;
 
-	s->tx_head = p;
 	s->tx_out = NULL;
 	for (bool more = true; more; p = p->next) {
 		struct pbuf *pb = lw->pbuf_alloc_reference(p->data, p->len, PBUF_ROM);
@@ -112,10 +132,10 @@ send_one(struct stack *st, struct sock *s, struct pkt *p)
 		more = p->more;
 		if (pb == NULL)
 			ok = false;
-		else if (head == NULL)
-			head = pb;
+		else if (u->head == NULL)
+			u->head = pb;
 		else
-			lw->pbuf_cat(head, pb);
+			lw->pbuf_cat(u->head, pb);
 	}
 	s->udp->next = NULL;
 	*lw->udp_pcbs = s->udp;
@@ -123,58 +143,77 @@ send_one(struct stack *st, struct sock *s, struct pkt *p)
 	s->udp->tos = s->tos;
 	if (s->broadcast)
 		ip_set_option(s->udp, SOF_BROADCAST);
-	st->cur = s;
 	if (ok)
-		lw->udp_sendto(s->udp, head, &to, port);
-	st->cur = NULL;
+		lw->udp_sendto(s->udp, u->head, &to, port);
 	*lw->udp_pcbs = NULL;
-	if (head != NULL)
-		lw->pbuf_free(head);
+	if (u->head != NULL)
+		lw->pbuf_free(u->head);
+	u->head = NULL;
 	return p;
 }
 
-static void
-send_all(struct stack *st, struct sock *s)
+/* Free what is to be sent up to `after`, and note it. */
+static inline void
+forget_until(struct stack *st, struct sock *s, const struct pkt *after)
 {
-	struct pkt *last, *p = pkts_take(&s->tx_in, &last);
-	uint32_t charge = 0, mem = 0;
-	uint64_t bytes = 0;
+	struct udp_sending *u = &st->udp_sending;
 
-	while (p != NULL) {
-		struct pkt *after = s->udp != NULL ? send_one(st, s, p) : NULL;
+	while (s->tx_head != after) {
+		struct pkt *p = s->tx_head;
 
-		while (p != after) {
-			struct pkt *next = p->next;
-
-			charge += p->charge;
-			bytes += p->len;
-			mem += edge_free(p);
-			p = next;
-		}
+		s->tx_head = p->next;
+		u->charge += p->charge;
+		u->bytes += p->len;
+		u->mem += edge_free(p);
 	}
-	s->tx_head = s->tx_out = NULL;
-	mem_count(&s->tx_charge_acked, charge);
-	mem_count(&s->tx_mem_out, mem);
-	atomic_fetch_add_explicit(&s->tx_bytes_acked, bytes, memory_order_seq_cst);
+}
+
+static void
+sending_done(struct stack *st, struct sock *s)
+{
+	struct udp_sending *u = &st->udp_sending;
+
+	st->cur = NULL;
+	s->tx_out = NULL;
+	mem_count(&s->tx_charge_acked, u->charge);
+	mem_count(&s->tx_mem_out, u->mem);
+	atomic_fetch_add_explicit(&s->tx_bytes_acked, u->bytes, memory_order_seq_cst);
 	if (sock_flags(s) & SF_TX_FULL) {
 		sock_flag_clear(s, SF_TX_FULL);
 		sock_notify(s, EPOLLOUT);
 	}
 }
 
-void
-udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
+static void
+send_all(struct stack *st, struct sock *s)
 {
-	send_all(st, s);
-	mem_settle(&st->mem, s);
-	if ((reasons & SD_CLOSE) == 0)
-		return;
-	s->closed = true;
-	if (s->udp != NULL) {
-		s->udp->next = NULL;
-		*st->lw->udp_pcbs = s->udp;
-		st->lw->udp_remove(s->udp);
-		*st->lw->udp_pcbs = NULL;
+	struct pkt *last;
+
+	st->udp_sending = (struct udp_sending){0};
+	st->cur = s;
+	s->tx_head = pkts_take(&s->tx_in, &last);
+	while (s->tx_head != NULL)
+		forget_until(st, s, s->udp != NULL ? send_one(st, s) : NULL);
+	sending_done(st, s);
+}
+
+static void
+remove_pcb(struct stack *st, void *arg)
+{
+	struct sock *s = arg;
+
+	s->udp->next = NULL;
+	*st->lw->udp_pcbs = s->udp;
+	st->lw->udp_remove(s->udp);
+	*st->lw->udp_pcbs = NULL;
+	s->udp = NULL;
+}
+
+static void
+finish_close(struct stack *st, struct sock *s)
+{
+	if (s->udp != NULL && !lwip_guard(st, remove_pcb, s)) {
+		st->lw->udp_reclaim(s->udp);
 		s->udp = NULL;
 	}
 	if (sock_flags(s) & SF_BOUND) {
@@ -183,4 +222,27 @@ udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 	}
 	sock_retire(st, s);
 	sock_reap(st);
+}
+
+void
+udp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
+{
+	if (reasons & SD_CLOSE)
+		s->closed = true; /* now: udp_sock_cut() goes on with it */
+	send_all(st, s);
+	mem_settle(&st->mem, s);
+	if (reasons & SD_CLOSE)
+		finish_close(st, s);
+}
+
+void
+udp_sock_cut(struct stack *st, struct sock *s)
+{
+	st->lw->pbuf_reclaim(st->udp_sending.head);
+	st->udp_sending.head = NULL;
+	forget_until(st, s, NULL);
+	sending_done(st, s);
+	mem_settle(&st->mem, s);
+	if (s->closed)
+		finish_close(st, s);
 }

@@ -192,6 +192,98 @@ it_is_said_once(void)
 	sock_close(b);
 }
 
+/* --- nothing is lost by it ----------------------------------------------------------------------------- */
+
+#define TIMES 200
+
+static uint64_t
+lost_bytes(void)
+{
+	return *sim_stack(SIM_B)->lw->heap_units * 32;
+}
+
+/* Connections with much in flight and much that waits break one after the other. */
+static void
+many_do_not_take_memory(void)
+{
+	static char text[40000];
+	struct iovec iov = {.iov_base = text, .iov_len = sizeof(text)};
+	uint64_t before;
+
+	sock_close(a);
+	sock_close(b);
+	sim_run(100000000);
+	before = lost_bytes();
+	for (int i = 0; i < TIMES; i++) {
+		struct sockaddr_in to = sim_addr(SIM_B, PORT);
+
+		CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_A), SOCK_TCP, &a), 0);
+		CU_ASSERT_EQUAL(sock_connect(a, &to), -EINPROGRESS);
+		sim_run(100000);
+		CU_ASSERT_EQUAL_FATAL(sock_accept(l, &b, NULL), 0);
+		CU_ASSERT_EQUAL(sock_send(b, &iov, 1, 0, NULL), (ssize_t)sizeof(text));
+		sim_run(100);
+		CU_ASSERT_PTR_NOT_NULL(b->pcb->unacked);
+		b->pcb->snd_queuelen = 0;
+		sim_run(100000);
+		CU_ASSERT_PTR_NULL(b->pcb);
+		sock_close(a);
+		sock_close(b);
+		sim_run(1000);
+	}
+	CU_ASSERT_EQUAL(sim_stack(SIM_B)->engine_resets, resets + TIMES);
+	sim_run(100000000);
+	CU_ASSERT_EQUAL(lost_bytes(), before);
+	neighbours_talk();
+}
+
+/* --- UDP ----------------------------------------------------------------------------------------------- */
+
+static err_t
+broken_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *to)
+{
+	stack_hook_assert("a test");
+	return ERR_OK;
+}
+
+/* All datagrams that wait are lost, their packets and the room in the send buffer are not, and what is
+ * sent later goes out. */
+static void
+a_datagram_that_breaks_takes_nothing(void)
+{
+	struct sockaddr_in to = sim_addr(SIM_A, 5000);
+	struct iovec iov = {.iov_base = "hello", .iov_len = 5};
+	struct netif *netif = sim_stack(SIM_B)->netif;
+	netif_output_fn good = netif->output;
+	struct sock *u, *v;
+	uint64_t before = lost_bytes();
+
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_B), SOCK_UDP, &u), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_A), SOCK_UDP, &v), 0);
+	CU_ASSERT_EQUAL(sock_bind(v, &to), 0);
+	netif->output = broken_output;
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(sock_send(u, &iov, 1, 0, &to), 5);
+	sim_run(1000);
+	CU_ASSERT(sim_stack(SIM_B)->engine_resets > resets);
+	netif->output = good;
+	CU_ASSERT_EQUAL(sock_outq(u), 0);
+	CU_ASSERT_EQUAL(sock_send(u, &iov, 1, 0, &to), 5);
+	sim_run(1000);
+	CU_ASSERT_TRUE(receives(v, "hello"));
+	netif->output = broken_output;
+	CU_ASSERT_EQUAL(sock_send(u, &iov, 1, 0, &to), 5);
+	sock_close(u); /* in the same run: not forgotten */
+	sim_run(1000);
+	netif->output = good;
+	sock_close(v);
+	sim_run(1000);
+	CU_ASSERT(lost_bytes() - before < 1000);
+	sock_close(a);
+	sock_close(b);
+	neighbours_talk();
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(in_a_received_segment),
 	CUNIT_TEST(in_the_middle_of_a_vector),
@@ -199,6 +291,8 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(in_a_timer),
 	CUNIT_TEST(in_close),
 	CUNIT_TEST(it_is_said_once),
+	CUNIT_TEST(many_do_not_take_memory),
+	CUNIT_TEST(a_datagram_that_breaks_takes_nothing),
 };
 
 CUNIT_MAIN("lwip_guard", tests, setup, teardown)

@@ -5,6 +5,7 @@
  */
 #include "stack/edge.h"
 #include "stack/impl.h"
+#include "stack/lwip_image.h"
 #include "tests/cunit_main.h"
 #include "tests/sim.h"
 
@@ -505,7 +506,62 @@ unread_datagrams_are_bounded_by_memory(void)
 	sock_close(b);
 }
 
+/* B sends to two peers as fast as it can for some time; the most that its segments have taken. */
+static uint64_t
+two_streams_for(struct stream *c, int rounds)
+{
+	uint64_t most = 0, now;
+
+	while (rounds-- > 0) {
+		for (uint32_t i = 0; i < 2; i++)
+			c[i].sent = send_stream(c[i].b, i, c[i].sent, 100000);
+		sim_run(5000);
+		now = *sim_stack(SIM_B)->lw->heap_units * 32;
+		most = now > most ? now : most;
+		for (uint32_t i = 0; i < 2; i++)
+			c[i].got = recv_stream(c[i].a, i, c[i].got);
+	}
+	return most;
+}
+
+/* A peer with small segments cannot make lwIP's heap grow beyond its part; everybody gets on. */
+static void
+segments_have_a_limit_for_all_connections(void)
+{
+	struct mem *m = mem_of(SIM_B);
+	struct stream c[2] = {0};
+	uint64_t max, before;
+
+	start();
+	for (int i = 0; i < 2; i++) {
+		join(&c[i].a, &c[i].b);
+		c[i].b->pcb->mss = 48;
+		nodelay(c[i].b);
+	}
+	sim_wire.delay_us = 500;
+	max = m->heap_max;
+	CU_ASSERT(two_streams_for(c, 200) > 100000);
+	m->heap_max = 10000;
+	two_streams_for(c, 20); /* what is in flight already */
+	before = c[0].got + c[1].got;
+	CU_ASSERT(two_streams_for(c, 100) < 40000);
+	CU_ASSERT(c[0].got + c[1].got > before + 20000);
+	m->heap_max = max;
+	for (int round = 0; round < 4000 && (c[0].got < c[0].sent || c[1].got < c[1].sent); round++) {
+		sim_run(5000);
+		for (uint32_t i = 0; i < 2; i++)
+			c[i].got = recv_stream(c[i].a, i, c[i].got);
+	}
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(c[i].got, c[i].sent);
+		sock_close(c[i].a);
+		sock_close(c[i].b);
+	}
+	sock_close(listener);
+}
+
 static const struct cunit_test tests[] = {
+	CUNIT_TEST(segments_have_a_limit_for_all_connections),
 	CUNIT_TEST(small_unread_segments_share_packets),
 	CUNIT_TEST(a_slow_reader_of_small_segments_gets_them_in_order),
 	CUNIT_TEST(unread_data_leaves_memory_for_others),
