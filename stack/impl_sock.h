@@ -271,6 +271,7 @@ struct sock {
 	_Atomic uint32_t acc_n;           /* established and waiting */
 	_Atomic uint32_t embryonic_n;     /* requests, on all stacks */
 	uint32_t backlog;
+	_Atomic uint64_t accept_us; /* app: when it last asked for one; 0: never */
 
 	/* UDP */
 	_Atomic uint32_t rx_pkts_in;  /* holder; datagrams */

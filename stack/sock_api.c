@@ -279,6 +279,8 @@ sock_accept(struct sock *l, struct sock **out, struct sockaddr_in *peer)
 	if ((sock_flags(l) & SF_LISTEN) == 0)
 		return -EINVAL;
 	sock_note_use(l);
+	atomic_store_explicit(&l->accept_us, stack_tsc_us(l->group), memory_order_relaxed);
+	stack_run_if_unattended(l->stack); /* a program may accept thousands in a row */
 	s = accept_pop(l);
 	if (s == NULL) {
 		if (l->group->params.mode != STACK_RUN_TO_COMPLETION || !stack_try_run(l->stack))

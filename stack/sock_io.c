@@ -301,7 +301,7 @@ static void
 run_if_due(struct sock *s)
 {
 	struct stack *st = s->stack;
-	uint64_t age, in = atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed);
+	uint64_t in = atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed);
 
 	if (!completes(s))
 		return;
@@ -310,9 +310,7 @@ run_if_due(struct sock *s)
 		stack_try_run(st);
 		return;
 	}
-	age = stack_tsc() - atomic_load_explicit(&st->last_run_tsc, memory_order_relaxed);
-	if (age > s->group->unattended_tsc)
-		stack_try_run(st);
+	stack_run_if_unattended(st);
 }
 
 static ssize_t

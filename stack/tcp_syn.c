@@ -10,7 +10,7 @@
  *   backlog     of each listener: as many connections that wait for accept(), and as many requests
  *   cookies     a SYN beyond that is answered, too, with a sequence number that says what we would
  *               have kept (syn_cookie.h); the connection has no window scale and no SACK then
- *   overflow    while accept() is behind by more than the backlog, SYNs are dropped, and the final ACK
+ *   overflow    while accept() is behind by more than tcp_accept_max(), SYNs are dropped, and the final ACK
  *               of a request, too: the peer goes on sending, and our SYN|ACK, sent again, makes it
  *               repeat its ACK (Linux: tcp_abort_on_overflow = 0); the ACK of a cookie makes a request
  *               again, which Linux does not do: there such a peer waits for what we say first
@@ -315,6 +315,14 @@ proves_cookie(struct stack *st, struct port_link *link, const struct tcp_gate_se
 
 /* --- in ----------------------------------------------------------------------------------------------- */
 
+static uint32_t
+accept_max(const struct stack *st, struct sock *l)
+{
+	uint64_t last_us = atomic_load_explicit(&l->accept_us, memory_order_relaxed);
+
+	return tcp_accept_max(l->backlog, last_us != 0 && st->now_us < last_us + TCP_ACCEPT_LATELY_US);
+}
+
 static void
 rx_syn(struct stack *st, struct sock *l, const struct pbuf *pb, struct tcp_handshake *h, uint32_t hash)
 {
@@ -323,7 +331,7 @@ rx_syn(struct stack *st, struct sock *l, const struct pbuf *pb, struct tcp_hands
 	struct tcp_request *r = NULL;
 
 	h->opt = tcp_syn_parse((const uint8_t *)(hdr + 1), TCPH_HDRLEN_BYTES(hdr) - sizeof(*hdr));
-	switch (tcp_syn_decide(atomic_load_explicit(&l->acc_n, memory_order_relaxed),
+	switch (tcp_syn_decide(atomic_load_explicit(&l->acc_n, memory_order_relaxed), accept_max(st, l),
 		atomic_load_explicit(&l->embryonic_n, memory_order_relaxed), l->backlog)) {
 	case TCP_SYN_OVERFLOW:
 		st->syn.overflows++;
@@ -352,7 +360,7 @@ establish(struct stack *st, struct sock *l, const struct tcp_handshake *h)
 {
 	struct sock *s = NULL;
 
-	if (atomic_load_explicit(&l->acc_n, memory_order_relaxed) > l->backlog)
+	if (atomic_load_explicit(&l->acc_n, memory_order_relaxed) > accept_max(st, l))
 		st->syn.overflows++;
 	else if (tcp_make_room(st))
 		s = tcp_open(st, l, h);
@@ -368,12 +376,30 @@ keep_proven(struct stack *st, struct sock *l, const struct tcp_handshake *h, uin
 {
 	struct tcp_request *r;
 
-	if (tcp_syn_decide(0, atomic_load_explicit(&l->embryonic_n, memory_order_relaxed) / 2,
+	if (tcp_syn_decide(0, 0, atomic_load_explicit(&l->embryonic_n, memory_order_relaxed) / 2,
 		    l->backlog) != TCP_SYN_QUEUE)
 		return;
 	r = slab_take(&requests);
 	if (r != NULL)
 		add(st, &l->links[st->index], r, h, hash);
+}
+
+/*
+ * An ACK of what the request's SYN|ACK has not said. The peer's first SYN may have been answered with a
+ * cookie, and only its repetition, which crossed that answer, have found room as a request: the peer
+ * believes in the connection and is not to be reset. False: it is owed a reset.
+ */
+static bool
+rx_strange(struct stack *st, struct tcp_request *r, const struct tcp_gate_segment *g, struct sock **made)
+{
+	struct tcp_handshake h = r->h;
+
+	if (!proves_cookie(st, r->link, g, &h))
+		return false;
+	*made = establish(st, r->link->sock, &h);
+	if (*made != NULL)
+		take_out(st, r);
+	return true;
 }
 
 static bool
@@ -392,7 +418,7 @@ rx_request(struct stack *st, struct tcp_request *r, const struct tcp_gate_segmen
 		drop(st, r);
 		return true;
 	case TCP_REQUEST_STRANGE:
-		return false;
+		return rx_strange(st, r, g, made);
 	case TCP_REQUEST_ESTABLISH:
 		*made = establish(st, r->link->sock, &r->h);
 		if (*made != NULL)

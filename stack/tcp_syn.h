@@ -26,14 +26,33 @@ enum tcp_syn_verdict {
 	TCP_SYN_OVERFLOW, /* drop it: the program is behind, more connections would not help it */
 };
 
-/* `waiting` connections are not accepted yet, `requests` are not established; both of at most
- * `backlog`, as Linux counts (one more may wait). */
+/*
+ * How many connections may wait for accept() (and one more, as Linux counts). While a program that is at
+ * work is busy for some milliseconds, a crowd of clients comes all at once; who is refused then waits
+ * for his retransmission timer, which doubles. Linux takes each segment in the moment in which it
+ * comes, on other cores, and needs less room. So a program that `is_accepting`, and has asked for a
+ * queue of some length, gets a longer one. One that does not accept, or wants few, gets what it said.
+ */
+#define TCP_ACCEPT_CROWD 64 /* smallest backlog with extra room */
+#define TCP_ACCEPT_EXTRA 8  /* times the backlog */
+#define TCP_ACCEPT_EXTRA_MAX 8192
+#define TCP_ACCEPT_LATELY_US 100000 /* an accept() so long ago: the program is accepting */
+
+static inline uint32_t
+tcp_accept_max(uint32_t backlog, bool is_accepting)
+{
+	uint32_t extra = is_accepting && backlog >= TCP_ACCEPT_CROWD ? backlog * TCP_ACCEPT_EXTRA : 0;
+
+	return backlog + (extra < TCP_ACCEPT_EXTRA_MAX ? extra : TCP_ACCEPT_EXTRA_MAX);
+}
+
+/* `waiting` connections are not accepted yet, of `max`; `requests` are not established. */
 static inline enum tcp_syn_verdict
-tcp_syn_decide(uint32_t waiting, uint32_t requests, uint32_t backlog)
+tcp_syn_decide(uint32_t waiting, uint32_t max, uint32_t requests, uint32_t backlog)
 {
 	uint32_t queue = backlog > TCP_SYN_QUEUE_MIN ? backlog : TCP_SYN_QUEUE_MIN;
 
-	if (waiting > backlog)
+	if (waiting > max)
 		return TCP_SYN_OVERFLOW;
 	return requests >= queue ? TCP_SYN_COOKIE : TCP_SYN_QUEUE;
 }

@@ -194,7 +194,7 @@ it_is_said_once(void)
 
 /* --- nothing is lost by it ----------------------------------------------------------------------------- */
 
-#define TIMES 200
+#define TIMES 50
 
 static uint64_t
 lost_bytes(void)

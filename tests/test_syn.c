@@ -168,14 +168,14 @@ guessing_a_cookie_is_hopeless(void)
 static void
 syns_are_queued_then_cookies_then_dropped(void)
 {
-	CU_ASSERT_EQUAL(tcp_syn_decide(0, 0, 128), TCP_SYN_QUEUE);
-	CU_ASSERT_EQUAL(tcp_syn_decide(128, 127, 128), TCP_SYN_QUEUE);
-	CU_ASSERT_EQUAL(tcp_syn_decide(0, 128, 128), TCP_SYN_COOKIE);
-	CU_ASSERT_EQUAL(tcp_syn_decide(128, 128, 128), TCP_SYN_COOKIE);
-	CU_ASSERT_EQUAL(tcp_syn_decide(129, 0, 128), TCP_SYN_OVERFLOW);
-	CU_ASSERT_EQUAL(tcp_syn_decide(0, 7, 0), TCP_SYN_QUEUE);
-	CU_ASSERT_EQUAL(tcp_syn_decide(0, 8, 0), TCP_SYN_COOKIE);
-	CU_ASSERT_EQUAL(tcp_syn_decide(1, 0, 0), TCP_SYN_OVERFLOW);
+	CU_ASSERT_EQUAL(tcp_syn_decide(0, 128, 0, 128), TCP_SYN_QUEUE);
+	CU_ASSERT_EQUAL(tcp_syn_decide(128, 128, 127, 128), TCP_SYN_QUEUE);
+	CU_ASSERT_EQUAL(tcp_syn_decide(0, 128, 128, 128), TCP_SYN_COOKIE);
+	CU_ASSERT_EQUAL(tcp_syn_decide(128, 128, 128, 128), TCP_SYN_COOKIE);
+	CU_ASSERT_EQUAL(tcp_syn_decide(129, 128, 0, 128), TCP_SYN_OVERFLOW);
+	CU_ASSERT_EQUAL(tcp_syn_decide(0, 0, 7, 0), TCP_SYN_QUEUE);
+	CU_ASSERT_EQUAL(tcp_syn_decide(0, 0, 8, 0), TCP_SYN_COOKIE);
+	CU_ASSERT_EQUAL(tcp_syn_decide(1, 0, 0, 0), TCP_SYN_OVERFLOW);
 }
 
 static void
@@ -461,6 +461,88 @@ the_last_ack_of_an_overflow_is_dropped_and_comes_again(void)
 	}
 }
 
+/* Who accepts gets a crowd that comes between two of its calls; who does not has only the backlog. */
+static void
+a_program_that_accepts_has_room_for_a_crowd(void)
+{
+	struct tcp_syn_queue *q = &sim_stack(SIM_B)->syn;
+	static uint32_t seq[700];
+	uint32_t n = 0;
+	struct sock *s;
+
+	listen_with(64);
+	for (uint32_t i = 0; i < 700; i++) {
+		say(syn_from(i));
+		seq[i] = raw_last()->seq;
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		say(ack_from(i, seq[i]));
+	CU_ASSERT_EQUAL(l->acc_n, 64 + 1);
+	CU_ASSERT_EQUAL(q->overflows, 35);
+	s = accepted();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	sim_now_us += TCP_ACCEPT_LATELY_US / 2;
+	for (uint32_t i = 65; i < 700; i++) {
+		struct raw_tcp t = ack_from(i, seq[i]);
+
+		raw_send(&t);
+		if (i % 64 == 0)
+			sim_run(100);
+	}
+	sim_run(1000);
+	CU_ASSERT_EQUAL(l->acc_n, 64 + 8 * 64 + 1);
+	raw_n = 0;
+	say(syn_from(900));
+	CU_ASSERT_EQUAL(raw_n, 0); /* a new one waits outside */
+	do {
+		n++;
+		reset_by_peer(s, ack_from(ntohl(s->raddr) - PEER, seq[ntohl(s->raddr) - PEER]));
+	} while ((s = accepted()) != NULL);
+	CU_ASSERT_EQUAL(n, 64 * 9 + 1 + 1);
+	for (uint32_t i = 0; i < 700; i++) {
+		struct raw_tcp t = ack_from(i, seq[i]);
+
+		t.flags = RAW_RST | RAW_ACK;
+		say(t);
+	}
+}
+
+/* Its SYN came twice: first answered with a cookie, then, as there was room, kept. It has seen the first. */
+static void
+a_cookie_counts_although_there_is_a_request(void)
+{
+	struct tcp_syn_queue *q = &sim_stack(SIM_B)->syn;
+	struct sock *s;
+	uint32_t seq;
+
+	listen_with(8);
+	for (uint32_t i = 0; i < 9; i++)
+		say(syn_from(i));
+	CU_ASSERT_EQUAL(q->cookies_sent, 1);
+	seq = raw_last()->seq;
+	for (uint32_t i = 0; i < 8; i++) {
+		struct raw_tcp t = syn_from(i);
+
+		t.flags = RAW_RST;
+		t.seq++;
+		say(t);
+	}
+	CU_ASSERT_EQUAL(q->n, 0);
+	say(syn_from(8));
+	CU_ASSERT_EQUAL(q->n, 1);
+	CU_ASSERT_NOT_EQUAL(raw_last()->seq, seq);
+	raw_n = 0;
+	say(ack_from(8, seq + 100)); /* neither of the two */
+	CU_ASSERT_EQUAL(raw_last()->flags & RAW_RST, RAW_RST);
+	raw_n = 0;
+	say(ack_from(8, seq));
+	CU_ASSERT_EQUAL(raw_n, 0);
+	CU_ASSERT_EQUAL(q->n, 0);
+	s = accepted();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	reset_by_peer(s, ack_from(8, seq));
+}
+
 /* Who was answered with a cookie has no request that could remind it; its ACK makes one. */
 static void
 a_proven_cookie_waits_like_a_request(void)
@@ -578,6 +660,8 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(closing_the_listener_forgets_its_requests),
 	CUNIT_TEST(a_full_queue_answers_with_cookies),
 	CUNIT_TEST(a_cookie_is_good_for_two_minutes),
+	CUNIT_TEST(a_program_that_accepts_has_room_for_a_crowd),
+	CUNIT_TEST(a_cookie_counts_although_there_is_a_request),
 	CUNIT_TEST(the_last_ack_of_an_overflow_is_dropped_and_comes_again),
 	CUNIT_TEST(a_proven_cookie_waits_like_a_request),
 	CUNIT_TEST(challenge_acks_have_a_limit_of_each_connection),
