@@ -24,6 +24,7 @@
 #include "common/say.h"
 #include "conf/conf.h"
 #include "nodes/instance.h"
+#include "preload/bind.h"
 #include "preload/epoll.h"
 #include "preload/fd.h"
 #include "preload/fd_size.h"
@@ -37,8 +38,6 @@
 #include "preload/socket.h"
 #include "preload/wait.h"
 
-#include <libgen.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -123,30 +122,6 @@ bool boot_takes_thread(void)
 		strstr(name, boot.thread_name) != NULL;
 }
 
-/*
- * Preloaded: only the program that is named, by its file or by the name it was called by (which may
- * be a link: redis-server is one). Linked: the program asked for us by that.
- */
-static bool is_our_process(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-	const char *wanted = getenv("GAZELLE_BIND_PROCNAME");
-	char exe[PATH_MAX];
-	ssize_t n;
-
-	if (preload == NULL || strstr(preload, "liblstack.so") == NULL)
-		return true;
-	if (wanted == NULL)
-		return false;
-	if (strcmp(program_invocation_short_name, wanted) == 0)
-		return true;
-	n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	if (n < 0)
-		return false;
-	exe[n] = '\0';
-	return strcmp(basename(exe), wanted) == 0;
-}
-
 /* Every socket that already listens or receives gets its stack half now. */
 static void attach_sockets(void *arg, struct stack_group *stacks)
 {
@@ -206,10 +181,18 @@ void boot_cannot_go_on(void)
 	_exit(CANNOT_START);
 }
 
+static int device_is_taken(pid_t holder, char *err, size_t len)
+{
+	snprintf(err, len, "process %d of the same `gazelle run` has the device, which serves one program "
+		"at a time (gazelle run --procname NAME says which)", (int)holder);
+	return -EBUSY;
+}
+
 static void start(void)
 {
 	char err[256] = "";
 	struct low_fds low;
+	pid_t holder;
 	bool all;
 	int r;
 
@@ -218,7 +201,11 @@ static void start(void)
 	fd_size_learn();
 	low_fds_take(&low);
 	own_fds_begin(low.floor);
-	r = instance_start(&boot.conf, attach_sockets, NULL, &boot.instance, err, sizeof(err));
+	if (boot.conf.use_ltran || bind_take_device(&holder))
+		r = instance_start(
+			&boot.conf, attach_sockets, NULL, &boot.instance, err, sizeof(err));
+	else
+		r = device_is_taken(holder, err, sizeof(err));
 	own_fds_begin(low.floor);
 	low_fds_give(&low);
 	inside--;
@@ -334,7 +321,7 @@ static void __attribute__((constructor)) boot_init(void)
 	const char *why;
 	int r;
 
-	if (!is_our_process())
+	if (!bind_is_ours())
 		return;
 	r = conf_load(NULL, &boot.conf, report, NULL);
 	if (r < 0) {
@@ -349,6 +336,7 @@ static void __attribute__((constructor)) boot_init(void)
 		return;
 	}
 	boot.loaded = getpid();
+	bind_hold_conf();
 	boot.thread_name = getenv("GAZELLE_THREAD_NAME");
 	clock_init();
 	if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
