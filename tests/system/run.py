@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import cases_bond  # noqa: E402,F401  (register themselves)
 import cases_descriptors  # noqa: E402,F401
 import cases_device  # noqa: E402,F401
+import cases_launch  # noqa: E402,F401
 import cases_ltran  # noqa: E402,F401
 import cases_ltran_bond  # noqa: E402,F401
 import cases_ltran_hostile  # noqa: E402,F401
