@@ -78,3 +78,31 @@ const struct iovec *cursor_view(const struct cursor *c, struct iovec *part, int 
 	*n = 1;
 	return part;
 }
+
+/* A message that does not fit into what is left of the data (CMSG_OK() of Linux). */
+static bool is_malformed(const struct cmsghdr *c, size_t left)
+{
+	return c->cmsg_len < sizeof(*c) || c->cmsg_len > left;
+}
+
+int buffers_check_control(const struct msghdr *m)
+{
+	const char *at = m->msg_control;
+	size_t left = m->msg_controllen;
+
+	while (left >= sizeof(struct cmsghdr)) {
+		struct cmsghdr c;
+		size_t step;
+
+		if (!user_copy(&c, at, sizeof(c)))
+			return -EFAULT;
+		if (is_malformed(&c, left))
+			return -EINVAL;
+		step = CMSG_ALIGN(c.cmsg_len);
+		if (step >= left)
+			break;
+		at += step;
+		left -= step;
+	}
+	return 0;
+}

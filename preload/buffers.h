@@ -61,4 +61,7 @@ void cursor_advance(struct cursor *c, size_t done);
 /* The buffers from here on; the rest of a begun one comes alone. */
 const struct iovec *cursor_view(const struct cursor *c, struct iovec *part, int *n);
 
+/* Is the control data there, and do its messages fit into it? 0, -EFAULT or -EINVAL. */
+int buffers_check_control(const struct msghdr *m);
+
 #endif

@@ -229,6 +229,18 @@ bool fd_is_sock(int fd)
 	return f != NULL && f != &fd_free;
 }
 
+bool fd_is_closed_surely(int fd)
+{
+	struct file *f;
+
+	signals_hold();
+	f = fd_get(fd);
+	if (f)
+		file_put(f);
+	signals_release();
+	return f == &fd_free;
+}
+
 int fd_find(const struct file *f)
 {
 	for (int p = 0; p < FD_MAX / FD_PAGE; p++) {

@@ -212,6 +212,26 @@ static inline struct file *fd_get_sock(int fd)
 /* Is it a socket of ours? */
 bool fd_is_sock(int fd);
 
+/* Does `fd` wait in the pool? To the program it is closed, though the kernel has a placeholder there. */
+bool fd_is_closed_surely(int fd);
+static inline bool fd_is_closed(int fd)
+{
+	return __builtin_expect(fd_peek(fd) == &fd_free, 0) && fd_is_closed_surely(fd);
+}
+
+/* --- the program's limit (fd_limit.c) ------------------------------------------------------------ */
+
+extern _Atomic unsigned int fd_limit_known;
+bool fd_limit_ask(unsigned int n);
+
+/* Is the program's RLIMIT_NOFILE lower than `n`? */
+static inline bool fd_limit_is_below(unsigned int n)
+{
+	return __builtin_expect(
+		       n > atomic_load_explicit(&fd_limit_known, memory_order_relaxed), 0) &&
+		fd_limit_ask(n);
+}
+
 /* --- the pool of placeholders (fd_pool.c) ------------------------------------------------------ */
 
 /* A descriptor number for a connection of the stack, or -EMFILE, -ENFILE. No system call as long
@@ -244,8 +264,6 @@ int fd_kernel(int fd);
  * are none. */
 int fd_pool_own_limit(void);
 void fd_pool_limit_own(rlim_t soft);
-/* Is the program's RLIMIT_NOFILE lower than `n`? (fd_limit.c) */
-bool fd_limit_is_below(unsigned int n);
 void fd_pool_lock(void);
 void fd_pool_unlock(void);
 

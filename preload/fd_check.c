@@ -58,7 +58,7 @@ static uint64_t inode_of(int fd)
 #else
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (libc.fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
 		return 0;
 #endif
 	return st.st_ino;

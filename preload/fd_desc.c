@@ -327,6 +327,10 @@ FILE *on_fdopen(int fd, const char *mode)
 	};
 	FILE *stream;
 
+	if (fd_is_closed(fd)) {
+		errno = EBADF;
+		return NULL;
+	}
 	if (!fd_is_sock(fd))
 		return libc.fdopen(fd, mode);
 	stream = fopencookie((void *)(intptr_t)fd, mode, calls);

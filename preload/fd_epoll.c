@@ -295,7 +295,7 @@ static long wait_kernel(struct file *f, int epfd, struct epoll_event *evs, int m
 	n = libc.epoll_pwait(epfd, evs, max, wait_ms(left), guard_mask(mask, &room));
 	err = errno;
 	if (!call_close(note))
-		return -EBADF;
+		return -EINTR; /* it has nothing any more, see call_note() */
 	leave_sleep(f);
 	if (n < 0)
 		return -err;

@@ -117,6 +117,8 @@ long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 	off64_t at;
 	long r;
 
+	if (fd_is_closed(in) || fd_is_closed(out))
+		return -EBADF;
 	call_enter(true);
 	f = fd_get_sock(out);
 	is_from_ours = fd_is_sock(in);

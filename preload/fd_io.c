@@ -430,15 +430,20 @@ long on_sendto(struct file *f, int fd, const void *buf, size_t n, int flags,
 	return transmit_to(f, fd, &b, flags, addr, addrlen);
 }
 
-/* Control data is not used, but it must be there. */
+/* Control data is not used, but it must be there, and well-formed. */
 static int ignore_control(const struct msghdr *m)
 {
+	int r;
+
 	if (m->msg_controllen == 0)
 		return 0;
 	if (m->msg_controllen > INT_MAX)
 		return -ENOBUFS;
 	if (user_extent(m->msg_control, m->msg_controllen, false) < m->msg_controllen)
 		return -EFAULT;
+	r = buffers_check_control(m);
+	if (r < 0)
+		return r;
 	boot_say_once("sendmsg: control data is ignored on sockets of the stack");
 	return 0;
 }

@@ -15,9 +15,10 @@
 #include "preload/own_fds.h"
 #include "stack/user.h"
 
+#include <limits.h>
 #include <unistd.h>
 
-static _Atomic rlim_t known_soft; /* 0: not known */
+_Atomic unsigned int fd_limit_known; /* 0: not known */
 
 /* What the kernel has said about it becomes what the program is to see. */
 static void show_limit(struct rlimit *lim)
@@ -54,7 +55,7 @@ static long set_limit(struct rlimit want)
 {
 	struct rlimit lim;
 
-	atomic_store(&known_soft, 0);
+	atomic_store(&fd_limit_known, 0);
 	if (!boot_takes_thread() || libc.getrlimit(RLIMIT_NOFILE, &lim) < 0 ||
 		want.rlim_cur > want.rlim_max)
 		return libc_result(libc.setrlimit(RLIMIT_NOFILE, &want));
@@ -108,14 +109,12 @@ long on_prlimit(pid_t pid, int resource, const struct rlimit *want, struct rlimi
 	return on_prlimit64(pid, resource, want, old);
 }
 
-bool fd_limit_is_below(unsigned int n)
+bool fd_limit_ask(unsigned int n)
 {
 	struct rlimit lim;
 
-	if (n <= atomic_load_explicit(&known_soft, memory_order_relaxed))
-		return false;
 	if (on_getrlimit(RLIMIT_NOFILE, &lim) < 0)
 		return false;
-	atomic_store(&known_soft, lim.rlim_cur);
+	atomic_store(&fd_limit_known, lim.rlim_cur < UINT_MAX ? (unsigned int)lim.rlim_cur : UINT_MAX);
 	return n > lim.rlim_cur;
 }

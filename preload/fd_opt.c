@@ -90,6 +90,7 @@ static bool is_flag(int level, int name, const void *val, socklen_t len)
 static int set_on_file(struct file *f, int fd, int level, int name, const void *program, socklen_t len)
 {
 	char val[OPTION_LEN_MAX];
+	socklen_t known;
 	int r = 0;
 
 	if (!(f->sock.halves & HALF_STACK))
@@ -98,8 +99,13 @@ static int set_on_file(struct file *f, int fd, int level, int name, const void *
 		return -EIO;
 	if ((int)len < 0)
 		return -EINVAL;
-	if (user_get(val, program, len < sizeof(val) ? len : sizeof(val)) < 0)
-		return len < sizeof(int) ? -EINVAL : -EFAULT;
+	known = len < sizeof(val) ? len : sizeof(val);
+	if (user_get(val, program, known) < 0) {
+		/* No more than an option needs has to be there. */
+		known = (socklen_t)user_extent((void *)program, known, false);
+		if (known < sizeof(int))
+			return len < sizeof(int) ? -EINVAL : -EFAULT;
+	}
 	if (socket_is_lazy(f) && !is_flag(level, name, val, len))
 		r = socket_make_kernel(f);
 	if (r < 0)
@@ -109,8 +115,7 @@ static int set_on_file(struct file *f, int fd, int level, int name, const void *
 	if (!socket_is_lazy(f) &&
 		((f->sock.halves & HALF_KERNEL) || atomic_load(&f->sock.sock) == NULL))
 		r = (int)libc_result(libc.setsockopt(fd, level, name, program, len));
-	if (len > sizeof(val))
-		len = sizeof(val);
+	len = known;
 	if (r == 0 && is_timeout(level, name))
 		r = set_timeout(name == SO_RCVTIMEO ? &f->sock.recv_timeout_ns :
 						      &f->sock.send_timeout_ns,

@@ -111,7 +111,7 @@ static bool is_placeholder(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == pool.seed_inode;
+	return libc.fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == pool.seed_inode;
 }
 
 /* 0 or -errno. */
@@ -128,7 +128,7 @@ static int make_seed(struct stale *s)
 	if (fd < 0)
 		return -errno;
 	high = own_fds_move(fd);
-	if (fstat(high, &st) < 0) {
+	if (libc.fstat(high, &st) < 0) {
 		libc.close(high);
 		return -EBADF;
 	}

@@ -314,6 +314,15 @@ static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, 
 	return CALL_WAITS(f, libc.connect(fd, addr, addrlen));
 }
 
+/* A stream; Linux says so before it looks at the address. */
+static bool is_connected(const struct file *f)
+{
+	struct sock *s = atomic_load(&f->sock.sock);
+	struct sockaddr_in peer;
+
+	return s && !f->sock.is_udp && sock_peer(s, &peer) == 0;
+}
+
 long on_connect(struct file *f, int fd, const struct sockaddr *program, socklen_t addrlen)
 {
 	struct sockaddr_storage any;
@@ -329,7 +338,9 @@ long on_connect(struct file *f, int fd, const struct sockaddr *program, socklen_
 		return r;
 	if (!socket_ipv4(f, &any, addrlen, &in) && !(f->sock.halves & HALF_KERNEL) &&
 		any.ss_family != AF_UNSPEC)
-		return addrlen < sizeof(in) ? -EINVAL : -EAFNOSUPPORT;
+		return is_connected(f) && addrlen >= sizeof(sa_family_t) ? -EISCONN :
+			addrlen < sizeof(in)                             ? -EINVAL :
+									   -EAFNOSUPPORT;
 	if (!is_for_stack(f, &in))
 		return connect_kernel(f, fd, addr, addrlen);
 	s = socket_stack(f);

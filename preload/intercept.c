@@ -130,6 +130,13 @@ static long returned(long r)
 	{                                                                                          \
 		return (ret)returned(on_##name(CALLS_STRIP args, CALLER));                         \
 	}
+#define DESC(ret, name, params, args)                                                              \
+	BOTH(ret, name, params, args)                                                              \
+	{                                                                                          \
+		if (fd_is_closed(fd))                                                              \
+			return (ret)returned(-EBADF);                                              \
+		return libc.name args;                                                             \
+	}
 #define NEW(ret, name, params, args)                                                               \
 	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
@@ -166,6 +173,8 @@ static long returned(long r)
 #define NEW_DIR(ret, name, params, args) NEW_STREAM(ret, name, params, args, dirfd)
 #if SANITIZED
 #define EARLY(ret, name, params, args)
+#undef DESC
+#define DESC(ret, name, params, args)
 #endif
 #define LIBC(ret, name, params, args) DECLARE(ret, name, params);
 #define ALIAS(ret, name, target)                                                                   \

@@ -14,7 +14,7 @@ awk -F '[(,]' '
 	} else {
 		gsub(/[ *]/, "", $3)
 		if (!($3 in function_of))
-			function_of[$3] = (kind == "EARLY" ? "early_" : "sys_") $3
+			function_of[$3] = (kind == "EARLY" || kind == "DESC" ? "early_" : "sys_") $3
 	}
 }
 END {

@@ -19,6 +19,10 @@
  * calls come from that stack. Calls that a dead handler has interrupted are dead, and those that a
  * living one has not interrupted. In doubt a note stays until the thread calls from further up, or
  * ends.
+ *
+ * A program with stacks of its own (swapcontext() out of a handler) may have two of them so close to each
+ * other that a living call is taken for one that was left. What it held is released, and when it goes on
+ * it notices (ATTEND_LOST) and takes it again, where its descriptor still has it.
  */
 #include "preload/thread.h"
 #include "preload/calls.h"
@@ -173,6 +177,26 @@ bool call_close(uint32_t note)
 void call_forget_lost(void)
 {
 	unattend(ATTEND_LOST);
+}
+
+bool call_is_first_note(void)
+{
+	return me.n_calls == (me.n_handlers > 0 ? me.handlers[me.n_handlers - 1].n_calls : 0);
+}
+
+/* Its memory is still a file (fd.h), perhaps another one. */
+bool call_regain(struct file *f)
+{
+	int fd = f->fd;
+
+	if (fd < 0 || !file_try_hold(f))
+		return false;
+	if (fd_peek(fd) != f) {
+		file_put(f);
+		return false;
+	}
+	call_forget_lost();
+	return true;
 }
 
 uint32_t call_handler_begin(const void *context)

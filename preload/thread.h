@@ -120,6 +120,12 @@ struct call_holds {
 uint32_t call_note(const struct call_holds *holds);
 bool call_unnote(uint32_t note);
 
+/* Before call_note(): has this call noted nothing yet? Then the note is all that it can lose. */
+bool call_is_first_note(void);
+/* After call_unnote() has said false, for a call that held nothing but `f`: take it again. False: its
+ * number is another's by now. */
+bool call_regain(struct file *f);
+
 /*
  * The same, and in between the section is open: put off handlers run now, later ones at once, and the
  * thread can be cancelled. errno is kept by both.
@@ -132,7 +138,8 @@ bool call_close(uint32_t note);
 	({                                                                                         \
 		uint32_t waits_note = call_open(&(struct call_holds){.file = (f)});                \
 		long waits_result = (call);                                                        \
-		call_close(waits_note) ? (waits_result < 0 ? -errno : waits_result) : -EBADF;      \
+		call_close(waits_note); /* what it has done counts, lost or not */                 \
+		waits_result < 0 ? -errno : waits_result;                                          \
 	})
 
 /* A handler of the program begins and ends, for those that begin while a call waits. */

@@ -97,13 +97,20 @@ static bool is_interrupted(const struct wait *w)
 		(!w->restarts && now.all != w->seen.all);
 }
 
+/* What the call holds has been lost. `is_first`: it held nothing but the file. */
+static bool regain(const struct wait *w, bool is_first)
+{
+	return is_first && w->holds.undo == NULL && w->holds.file && call_regain(w->holds.file);
+}
+
 /* Let handlers run, and a cancelled thread end. */
 static int open_for_a_moment(const struct wait *w)
 {
+	bool is_first = call_is_first_note();
 	uint32_t note = call_open(&w->holds);
 
 	pthread_testcancel();
-	return call_close(note) ? 0 : -EBADF;
+	return call_close(note) || regain(w, is_first) ? 0 : -EBADF;
 }
 
 int wait_check(struct wait *w)
@@ -171,7 +178,7 @@ int wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t
 	uint32_t handled = signals_seen().all, note;
 	struct timespec left, *timeout;
 	int n_ready = 0;
-	bool is_broken;
+	bool is_broken, is_first;
 
 	if (n_naps == NAPS_MAX || !ready_sleep_begin(set, &nap->sleep))
 		return 0;
@@ -182,12 +189,13 @@ int wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t
 	fds[0] = (struct pollfd){.fd = ready_fd(set), .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = nap->sleep.fd, .events = POLLIN};
 	signals_sleep_begin(fds[0].fd);
+	is_first = call_is_first_note();
 	note = call_open(&(struct call_holds){w->holds.file, abandon_nap, nap});
 	if (!is_interrupted(w))
 		n_ready = libc.ppoll(fds, n, timeout, NULL);
 	is_broken = n_ready < 0 && errno == EINTR;
-	if (!call_close(note))
-		return -EBADF;
+	if (!call_close(note)) /* the sleep itself has been ended, see abandon_nap() */
+		return regain(w, is_first) ? 0 : -EBADF;
 	signals_sleep_end();
 	end_nap(nap);
 	for (nfds_t i = 0; i < n && n_ready < 0; i++)

@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <ucontext.h>
 
 static struct pair at;   /* what the calls below wait on */
 static int ep, full_fd;  /* an epoll object with at.server; a socket that takes no more */
@@ -413,6 +415,62 @@ static void probe_exit_in_handler(void)
 	}
 }
 
+/* --- contexts of the program's own ------------------------------------------------------------------- */
+
+enum { STACK = 1 << 17 };
+
+static ucontext_t at_main, waiting, working;
+
+static void switch_out(int sig)
+{
+	if (depth_left-- > 0)
+		swapcontext(&waiting, &working);
+}
+
+static void wait_in_context(void)
+{
+	char c[8] = "";
+
+	show("recv of the context that waits", recv(at.server, c, sizeof(c), 0));
+	printf("%s\n", c);
+	swapcontext(&waiting, &working);
+}
+
+/* On the stack above: its frames are further up than those of the call that waits. */
+static void work_in_context(void)
+{
+	struct pair other;
+
+	depth_left = 1;
+	set_handler(switch_out, SA_RESTART | SA_NODEFER);
+	alarm_soon();
+	swapcontext(&working, &waiting);
+	other = pair_open();
+	show("send", send(other.client, "x", 1, 0));
+	pair_close(other);
+	show("send to the one that waits", send(at.client, "hello", 5, 0));
+	swapcontext(&working, &waiting);
+}
+
+/* A handler leaves a call by another context, and comes back to it. */
+static void probe_contexts(void)
+{
+	char *stacks = mmap(NULL, 2 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	title("contexts");
+	open_all();
+	getcontext(&waiting);
+	waiting.uc_stack = (stack_t){.ss_sp = stacks, .ss_size = STACK};
+	makecontext(&waiting, wait_in_context, 0);
+	getcontext(&working);
+	working.uc_stack = (stack_t){.ss_sp = stacks + STACK, .ss_size = STACK};
+	working.uc_link = &at_main;
+	makecontext(&working, work_in_context, 0);
+	swapcontext(&at_main, &working);
+	check_all("contexts");
+	munmap(stacks, 2 * STACK);
+}
+
 int main(int argc, char **argv)
 {
 	stack_t alternate = {.ss_size = 1 << 16, .ss_sp = malloc(1 << 16)};
@@ -430,6 +488,7 @@ int main(int argc, char **argv)
 	sigaltstack(&alternate, NULL);
 	probe_jump("jumps from an alternate stack", SA_ONSTACK);
 	probe_nested();
+	probe_contexts();
 	probe_random(argc > 2 ? (int)strtol(argv[2], NULL, 10) : 100);
 	return 0;
 }

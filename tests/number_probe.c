@@ -8,13 +8,16 @@
 #include "tests/probe.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <linux/close_range.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -124,6 +127,60 @@ static void probe_no_number(void)
 	SHOW(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &few));
 	printf("as before: %d\n", few.rlim_cur == old.rlim_cur && few.rlim_max == old.rlim_max);
 	show_pair("after it");
+}
+
+/* --- closed numbers ----------------------------------------------------------------------------------- */
+
+static void probe_closed(void)
+{
+	struct pair q = pair_open();
+	struct stat st;
+	char c = 0;
+
+	title("closed numbers");
+	pair_close(q);
+	SHOW(fstat(q.client, &st));
+	SHOW(fchmod(q.client, 0600));
+	SHOW(fchown(q.client, 0, 0));
+	SHOW(flock(q.client, LOCK_SH));
+	SHOW(futimens(q.client, NULL));
+	SHOW(lseek(q.client, 0, SEEK_SET));
+	SHOW(fsync(q.client));
+	SHOW(fdatasync(q.client));
+	SHOW(ftruncate(q.client, 0));
+	SHOW(pread(q.client, &c, 1, 0));
+	SHOW(pwrite(q.client, &c, 1, 0));
+	SHOW(sendfile(q.client, STDIN_FILENO, NULL, 1));
+	SHOW(sendfile(p.client, q.client, NULL, 1));
+	SHOW(syscall(SYS_fstat, q.client, &st));
+	SHOW(fdopen(q.client, "r+") ? 0 : -1);
+	SHOW(dup(q.client));
+}
+
+static void probe_odd_arguments(void)
+{
+	int one = 1;
+	char control[64] __attribute__((aligned(8))) = "";
+	struct cmsghdr *c = (struct cmsghdr *)control;
+	struct iovec iov = {"x", 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		.msg_controllen = sizeof(control)};
+	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct sockaddr a = {.sa_family = AF_INET};
+
+	title("odd arguments");
+	munmap(page + 4096, 4096);
+	memcpy(page + 4092, &one, 4);
+	SHOW(setsockopt(p.client, SOL_SOCKET, SO_KEEPALIVE, page + 4092, 100));
+	SHOW(setsockopt(p.client, IPPROTO_TCP, TCP_NODELAY, page + 4092, 4000));
+	SHOW(setsockopt(p.client, SOL_SOCKET, SO_KEEPALIVE, page + 4093, 4));
+	SHOW(connect(p.client, &a, 2));
+	SHOW(connect(p.client, &a, 1));
+	c->cmsg_len = 3;
+	SHOW(sendmsg(p.client, &m, 0));
+	c->cmsg_len = 1000;
+	SHOW(sendmsg(p.client, &m, 0));
+	munmap(page, 4096);
 }
 
 /* --- a table of its own ----------------------------------------------------------------------------- */
@@ -286,6 +343,8 @@ int main(int argc, char **argv)
 	p = pair_open();
 	probe_alone();
 	probe_no_number();
+	probe_closed();
+	probe_odd_arguments();
 	probe_children();
 	probe_own_table();
 	pair_close(p);
