@@ -69,8 +69,8 @@ bool fd_new_can_retry(int err, const void *caller)
 {
 	if ((err != EMFILE && err != ENFILE) || fd_table_is_other())
 		return false;
-	if (err == EMFILE && atomic_load(&own_fds_exist) && own_fds_calls(caller))
-		return own_fds_lift();
+	if (err == EMFILE && atomic_load(&own_fds_exist) && own_fds_calls(caller) && own_fds_lift())
+		return true;
 	return fd_pool_empty();
 }
 

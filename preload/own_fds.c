@@ -163,7 +163,10 @@ static int dup_to(int fd, int to, int flags)
 bool own_fds_lift(void)
 {
 	struct rlimit lifted;
+	int err = errno;
 
+	if (has_lifted) /* to no avail */
+		return false;
 	signals_hold();
 	pthread_mutex_lock(&limit_lock);
 	if (libc.getrlimit(RLIMIT_NOFILE, &lifted_from) == 0 &&
@@ -175,6 +178,7 @@ bool own_fds_lift(void)
 		return true;
 	pthread_mutex_unlock(&limit_lock);
 	signals_release();
+	errno = err;
 	return false;
 }
 
@@ -196,7 +200,7 @@ static int dup_above_limit(int fd, int to, int flags)
 {
 	int got = dup_to(fd, to, flags);
 
-	if (got < 0 && !has_lifted && own_fds_lift()) {
+	if (got < 0 && own_fds_lift()) {
 		got = dup_to(fd, to, flags);
 		own_fds_unlift();
 	}
