@@ -17,8 +17,8 @@
  * and new sockets are the kernel's. fd_lock is held across fork(), so the table is consistent.
  *
  * exit(): other threads may still be inside the library. Those that wait are parked where they are
- * (boot_park), those that move data come to a wait soon: they get EXIT_GRACE_US. Then every socket
- * is closed, as the kernel would close it, and the stack can go.
+ * (boot_park), those that move data or begin a call at its end or begin (thread_stop). Then every
+ * socket is closed, as the kernel would close it, and the stack can go.
  */
 #include "preload/boot.h"
 #include "common/say.h"
@@ -44,11 +44,13 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { EXIT_GRACE_US = 1000000 }; /* no section is that long on a machine that moves */
+
 /*
  * A status that masters know as "do not try again" (nginx does). Those that do not know it make the next
  * worker at once, so a process that was forked ends after a pause.
  */
-enum { EXIT_GRACE_US = 2000, CANNOT_START = 2, FORKED_PAUSE_S = 1 };
+enum { CANNOT_START = 2, FORKED_PAUSE_S = 1 };
 
 _Atomic(enum boot_state) boot_state = BOOT_INACTIVE;
 _Atomic bool boot_is_ending;
@@ -84,8 +86,8 @@ static void report(void *arg, bool is_error, const char *line)
 
 void boot_park(void)
 {
-	while (!ending_thread)
-		pause();
+	if (!ending_thread)
+		thread_park();
 }
 
 const struct conf *boot_conf(void)
@@ -114,7 +116,8 @@ bool boot_takes_thread(void)
 	default:
 		return false;
 	}
-	if (inside || fd_table_is_other())
+	if (inside || fd_table_is_other() ||
+		atomic_load_explicit(&boot_is_ending, memory_order_relaxed))
 		return false;
 	if (boot.thread_name == NULL)
 		return true;
@@ -359,7 +362,7 @@ void boot_end(void)
 	inside++;
 	ending_thread = true;
 	atomic_store(&boot_is_ending, true);
-	usleep(EXIT_GRACE_US);
+	thread_stop(EXIT_GRACE_US);
 	close_sockets();
 	leave_stack();
 	pthread_mutex_lock(&boot.lock); /* a fork() of another thread may be using it */

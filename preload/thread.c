@@ -23,14 +23,21 @@
  * A program with stacks of its own (swapcontext() out of a handler) may have two of them so close to each
  * other that a living call is taken for one that was left. What it held is released, and when it goes on
  * it notices (ATTEND_LOST) and takes it again, where its descriptor still has it.
+ *
+ * exit() takes the sockets away while other threads go on. It marks them (ATTEND_STOP) with the same
+ * fence as a cancellation: whoever begins a call, or is back from a wait, sees the mark and stays there
+ * for good, and whoever is in a section is waited for. The library's own threads are needed to the
+ * end.
  */
 #include "preload/thread.h"
+#include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/signals.h"
 #include "preload/wait.h"
 
 #include <pthread.h>
 #include <linux/membarrier.h>
+#include <string.h>
 #include <sys/queue.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -41,6 +48,7 @@ enum {
 	HANDLERS_MAX = 8, /* the same */
 	SAME_STACK = 1 << 20, /* addresses further apart are not compared */
 	DRAIN_US = 1000,      /* without membarrier(): no store buffer is that slow */
+	STOP_LOOK_US = 50,
 };
 
 struct noted_call {
@@ -58,12 +66,14 @@ struct thread {
 	LIST_ENTRY(thread) next; /* threads_lock */
 	pthread_t self;
 	_Atomic uint32_t *attention, *held;
+	_Atomic bool is_parked; /* in a section, for good */
 	struct noted_call calls[CALLS_MAX];
 	struct noted_handler handlers[HANDLERS_MAX];
 	int n_calls, n_handlers;
 	uint32_t serial;
 	int cancel_state; /* the program's, while it is switched off */
 	bool cancel_is_off;
+	bool stops_others;
 };
 
 THREAD_LOCAL _Atomic uint32_t signals_held;
@@ -73,6 +83,7 @@ static THREAD_LOCAL struct thread me;
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(, thread) threads;      /* threads_lock */
 static bool cancelled_unknown;           /* threads_lock: a thread that was not registered */
+static bool stopping;                    /* threads_lock */
 static pthread_key_t thread_key;
 static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 
@@ -84,6 +95,32 @@ static void attend(uint32_t bits)
 static void unattend(uint32_t bits)
 {
 	atomic_fetch_and(&signals_attention, ~bits);
+}
+
+/* --- the end of the process --------------------------------------------------------------------------- */
+
+void thread_park(void)
+{
+	atomic_store(&me.is_parked, true);
+	for (;;)
+		pause();
+}
+
+/* Every thread of the library has a name that begins so. */
+static bool is_librarys(void)
+{
+	char name[16] = "";
+
+	return pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 &&
+		strncmp(name, "gz-", 3) == 0;
+}
+
+/* In the outermost section, which has touched nothing yet. */
+static void stop_here(void)
+{
+	if (__builtin_expect(signals_attend() & ATTEND_STOP, 0) && signals_depth(0) == 1 &&
+		!is_librarys())
+		thread_park();
 }
 
 /* --- notes ------------------------------------------------------------------------------------------ */
@@ -171,6 +208,7 @@ uint32_t call_open(const struct call_holds *holds)
 bool call_close(uint32_t note)
 {
 	signals_hold();
+	stop_here();
 	return call_unnote(note);
 }
 
@@ -265,6 +303,8 @@ static void enroll(void)
 	LIST_INSERT_HEAD(&threads, &me, next);
 	if (cancelled_unknown)
 		attend(ATTEND_GUARD);
+	if (stopping && !me.stops_others)
+		attend(ATTEND_STOP);
 	unattend(ATTEND_NEW);
 	unlock_threads();
 }
@@ -335,6 +375,7 @@ void call_enter_attend(bool is_cancellation_point)
 		signals_depth(1);
 	}
 	signals_hold_attend();
+	stop_here();
 	if (signals_depth(0) == 1 && (signals_attend() & ATTEND_CALLS))
 		release_abandoned((uintptr_t)__builtin_frame_address(0));
 }
@@ -381,4 +422,37 @@ long on_pthread_cancel(pthread_t thread)
 		r = libc.pthread_cancel(thread);
 	}
 	return r;
+}
+
+/* Some other thread is in a section and not parked there. */
+static bool others_are_inside(void)
+{
+	struct thread *t;
+	bool found = false;
+
+	lock_threads();
+	LIST_FOREACH(t, &threads, next)
+		found = found || (t != &me && atomic_load(t->held) != 0 && !atomic_load(&t->is_parked));
+	unlock_threads();
+	return found;
+}
+
+bool thread_stop(unsigned int limit_us)
+{
+	struct thread *t;
+
+	me.stops_others = true;
+	lock_threads();
+	stopping = true;
+	LIST_FOREACH(t, &threads, next)
+		if (t != &me)
+			atomic_fetch_or(t->attention, ATTEND_STOP);
+	unlock_threads();
+	barrier_everywhere();
+	for (unsigned int us = 0; others_are_inside(); us += STOP_LOOK_US) {
+		if (us >= limit_us)
+			return false;
+		usleep(STOP_LOOK_US);
+	}
+	return true;
 }

@@ -28,6 +28,7 @@ enum {
 	ATTEND_CALLS = 8,   /* calls are noted */
 	ATTEND_NEW = 16,    /* the thread is not registered yet */
 	ATTEND_LOST = 32,   /* the call in progress has lost its reference, see call_close() */
+	ATTEND_STOP = 64,   /* the process ends: the thread makes no further call, see thread_stop() */
 };
 
 /* initial-exec: a handler must not be the first to allocate this thread's copy. */
@@ -149,5 +150,13 @@ void call_handler_end(uint32_t note);
 
 /* fork(), in the child: other threads are gone. */
 void thread_orphan(void);
+
+/*
+ * The process ends. No other thread begins a call on an object of ours any more, or comes out of one
+ * that waits: it stays there. Those that are inside have `limit_us` to finish; true: they have.
+ */
+bool thread_stop(unsigned int limit_us);
+/* Stay here. */
+void thread_park(void) __attribute__((noreturn));
 
 #endif

@@ -5,6 +5,7 @@
 #include "preload/calls.h"
 #include "preload/fd.h"
 #include "preload/low_fds.h"
+#include "preload/thread.h"
 #include "tests/preload_pair.h"
 #include "tests/raw_syscall.h"
 
@@ -366,6 +367,63 @@ static void *use_all_numbers(void *arg)
 	return NULL;
 }
 
+struct reader {
+	int fd;
+	_Atomic unsigned int calls;
+};
+
+static void *read_for_ever(void *arg)
+{
+	struct reader *r = arg;
+	char c;
+
+	for (;;) {
+		recv(r->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK);
+		r->calls++;
+	}
+	return NULL;
+}
+
+static void *wait_for_data(void *arg)
+{
+	struct reader *r = arg;
+	char c;
+
+	r->calls++;
+	recv(r->fd, &c, 1, 0);
+	r->calls++;
+	return NULL;
+}
+
+/* The last test: those threads stay where they are. */
+static void at_the_end_no_thread_is_in_a_call(void)
+{
+	static struct reader busy[2], waiting;
+	struct pair p = pair_open();
+	unsigned int calls[2];
+	pthread_t thread;
+
+	waiting.fd = p.server;
+	CU_ASSERT_EQUAL(pthread_create(&thread, NULL, wait_for_data, &waiting), 0);
+	for (int i = 0; i < 2; i++) {
+		busy[i].fd = p.client;
+		CU_ASSERT_EQUAL(pthread_create(&thread, NULL, read_for_ever, &busy[i]), 0);
+	}
+	while (busy[0].calls < 1000 || busy[1].calls < 1000 || waiting.calls == 0)
+		sched_yield();
+	CU_ASSERT_TRUE(thread_stop(10000000));
+	for (int i = 0; i < 2; i++)
+		calls[i] = busy[i].calls;
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1); /* who has stopped the others goes on */
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	/* Each may come back from the call that it was in. */
+	CU_ASSERT(busy[0].calls <= calls[0] + 1 && busy[1].calls <= calls[1] + 1);
+	CU_ASSERT_EQUAL(waiting.calls, 1);
+	close(p.client);
+	close(p.listener);
+}
+
 static void lookups_survive_closing_in_other_threads(void)
 {
 	pthread_t closers[2], user;
@@ -570,5 +628,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_soft_limit_of_the_program_is_obeyed),
 	CUNIT_TEST(the_kernel_half_is_made_when_it_is_needed),
 	CUNIT_TEST(the_library_leaves_the_low_numbers_to_the_program),
+	CUNIT_TEST(at_the_end_no_thread_is_in_a_call),
 };
 CUNIT_MAIN("fd", tests, lower_the_kernels_limit, NULL)
