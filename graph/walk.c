@@ -57,9 +57,9 @@ process_in_pieces(struct graph *g, struct rte_node *node)
 		memcpy(node->objs, all + done, piece * sizeof(all[0]));
 		node->idx = piece;
 		result += node->process(g->rte, node, node->objs, piece);
-		node->total_calls++;
+		graph_counter_add(&node->total_calls, 1);
 	}
-	node->total_calls--; /* the walk counts one */
+	graph_counter_add(&node->total_calls, -1); /* the walk counts one */
 	g->spare = node->objs; /* the same, or that of a node which took a whole piece */
 	g->spare_size = node->size;
 	node->objs = all;
@@ -87,9 +87,9 @@ walk_nodes(struct graph *g, struct rte_graph *rg)
 		start = rte_rdtsc();
 		n = likely(n <= GRAPH_VECTOR_MAX) ? node->process(rg, node, objs, n) :
 			process_in_pieces(g, node);
-		node->total_cycles += rte_rdtsc() - start;
-		node->total_calls++;
-		node->total_objs += n;
+		graph_counter_add(&node->total_cycles, rte_rdtsc() - start);
+		graph_counter_add(&node->total_calls, 1);
+		graph_counter_add(&node->total_objs, n);
 		node->idx = 0;
 		head = likely((int32_t)head > 0) ? head & mask : head;
 	}
@@ -129,7 +129,7 @@ refuse(struct rte_node *node, void **objs, uint16_t n)
 
 	for (unsigned int i = 0; i < g->n_nodes; i++) {
 		if (g->nodes[i].node == node)
-			g->nodes[i].errors[g->nodes[i].desc->n_errors] += n;
+			graph_counter_add(&g->nodes[i].errors[g->nodes[i].desc->n_errors], n);
 	}
 	for (uint16_t i = 0; i < n && graph_tracing(node); i++)
 		graph_trace_end(objs[i]);

@@ -159,10 +159,10 @@ struct ready_watch {
 	uint64_t data;                              /* under set->lock */
 	struct ready_watch *in_next;                /* list `in` */
 	struct ready_watch *fifo_next, **fifo_prev; /* under set->lock; prev NULL: not there */
-	struct ready_watch *sock_next;              /* under sock->watch_lock */
+	_Atomic(struct ready_watch *) sock_next;    /* under sock->watch_lock */
 	_Atomic uint32_t events; /* as given; 0: disabled by EPOLLONESHOT */
 	_Atomic bool queued;
-	struct ready_watch **sock_prev;
+	_Atomic(struct ready_watch *) *sock_prev;
 	struct ready_watch *set_next, **set_prev; /* under set->lock: all of the set */
 };
 
@@ -200,8 +200,8 @@ struct sock {
 	/* send: pushed by the program under tx_lock, drained by the holder */
 	struct spin tx_lock __attribute__((aligned(CACHE_LINE)));
 	struct spin rx_lock;              /* of the receive queue */
-	bool sndbuf_fixed;                /* app: set by SO_SNDBUF, not tuned */
-	uint32_t sndbuf;                  /* bytes; app */
+	_Atomic bool sndbuf_fixed;        /* app: set by SO_SNDBUF, not tuned */
+	_Atomic uint32_t sndbuf;          /* bytes; app */
 	_Atomic uint64_t n_writes;        /* app: calls that took something */
 	_Atomic(struct pkt *) tx_in;      /* newest first */
 	_Atomic uint64_t tx_bytes_in;     /* app */
@@ -281,11 +281,12 @@ struct sock {
 	uint32_t identity; /* constant once bound; see sock_set_identity() */
 
 	/* options, app; the holder copies them into the pcb at SD_OPT */
-	uint32_t rcvbuf; /* bytes */
-	uint32_t keep_idle_s, keep_intvl_s, keep_cnt;
-	uint32_t user_timeout_ms, rcvtimeo_ms, sndtimeo_ms;
-	int linger_s; /* -1: off */
-	uint8_t tos, ttl;
+	_Atomic uint32_t rcvbuf; /* bytes */
+	_Atomic uint32_t keep_idle_s, keep_intvl_s, keep_cnt;
+	_Atomic uint32_t user_timeout_ms;
+	uint32_t rcvtimeo_ms, sndtimeo_ms;
+	_Atomic int linger_s; /* -1: off */
+	_Atomic uint8_t tos, ttl;
 	bool broadcast;
 	bool cork_opt; /* TCP_CORK is set; SF_CORK also follows MSG_MORE */
 

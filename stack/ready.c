@@ -166,7 +166,7 @@ sock_notify(struct sock *s, uint32_t bits)
 		return;
 	spin_lock(&s->watch_lock);
 	for (struct ready_watch *w = atomic_load_explicit(&s->watches, memory_order_relaxed);
-		w != NULL; w = w->sock_next) {
+		w != NULL; w = atomic_load_explicit(&w->sock_next, memory_order_relaxed)) {
 		uint32_t want = atomic_load_explicit(&w->events, memory_order_relaxed);
 
 		if (want != 0 && (bits & (want | ALWAYS)) != 0) {
@@ -236,10 +236,10 @@ ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
 	atomic_init(&w->events, events | ALWAYS);
 	spin_lock(&s->watch_lock);
 	first = atomic_load_explicit(&s->watches, memory_order_relaxed);
-	w->sock_next = first;
+	atomic_store_explicit(&w->sock_next, first, memory_order_relaxed);
 	if (first != NULL)
 		first->sock_prev = &w->sock_next;
-	w->sock_prev = (struct ready_watch **)&s->watches;
+	w->sock_prev = &s->watches;
 	atomic_store_explicit(&s->watches, w, memory_order_release);
 	spin_unlock(&s->watch_lock);
 	spin_lock(&set->lock);
@@ -269,11 +269,14 @@ void
 ready_del(struct ready_watch *w)
 {
 	struct ready_set *set = w->set;
+	struct ready_watch *next;
 
 	spin_lock(&w->sock->watch_lock);
-	if (w->sock_next != NULL)
-		w->sock_next->sock_prev = w->sock_prev;
-	*w->sock_prev = w->sock_next;
+	next = atomic_load_explicit(&w->sock_next, memory_order_relaxed);
+	if (next != NULL)
+		next->sock_prev = w->sock_prev;
+	/* It may be the head, which sock_notify() looks at without the lock. */
+	atomic_store_explicit(w->sock_prev, next, memory_order_relaxed);
 	spin_unlock(&w->sock->watch_lock);
 	/* Nobody pushes it any more; take it out of the set if it was pushed. */
 	spin_lock(&set->lock);

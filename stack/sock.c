@@ -40,14 +40,14 @@ sock_alloc(struct stack_group *g, enum sock_kind kind)
 	s->kind = kind;
 	atomic_init(&s->fd, -1);
 	atomic_init(&s->refs, 1);
-	s->sndbuf = SNDBUF_DEFAULT;
+	atomic_init(&s->sndbuf, SNDBUF_DEFAULT);
 	atomic_init(&s->sndbuf_tuned, kind == SOCK_TCP ? SNDBUF_FIRST : SNDBUF_DEFAULT);
-	s->rcvbuf = RCVBUF_DEFAULT;
-	s->keep_idle_s = 7200;
-	s->keep_intvl_s = 75;
-	s->keep_cnt = 9;
-	s->linger_s = -1;
-	s->ttl = 64;
+	atomic_init(&s->rcvbuf, RCVBUF_DEFAULT);
+	atomic_init(&s->keep_idle_s, 7200);
+	atomic_init(&s->keep_intvl_s, 75);
+	atomic_init(&s->keep_cnt, 9);
+	atomic_init(&s->linger_s, -1);
+	atomic_init(&s->ttl, 64);
 	return s;
 }
 

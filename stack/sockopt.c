@@ -141,7 +141,7 @@ set_socket(struct sock *s, int name, const void *val, socklen_t len)
 }
 
 static int
-positive(int v, uint32_t *out, int max)
+positive(int v, _Atomic uint32_t *out, int max)
 {
 	if (v < 1 || v > max)
 		return -EINVAL;

@@ -13,20 +13,21 @@
 
 #include <sys/epoll.h>
 
+/* Nobody else knows the new socket; the program may be changing the listener's. */
 static void
 options_inherit(struct sock *s, const struct sock *l)
 {
 	sock_flag_set(s, sock_flags(l) & (SF_NODELAY | SF_KEEPALIVE));
-	s->keep_idle_s = l->keep_idle_s;
-	s->keep_intvl_s = l->keep_intvl_s;
-	s->keep_cnt = l->keep_cnt;
-	s->tos = l->tos;
-	s->ttl = l->ttl;
-	s->sndbuf = l->sndbuf;
-	s->sndbuf_fixed = l->sndbuf_fixed;
-	s->rcvbuf = l->rcvbuf;
-	s->linger_s = l->linger_s;
-	s->user_timeout_ms = l->user_timeout_ms;
+	atomic_init(&s->keep_idle_s, l->keep_idle_s);
+	atomic_init(&s->keep_intvl_s, l->keep_intvl_s);
+	atomic_init(&s->keep_cnt, l->keep_cnt);
+	atomic_init(&s->tos, l->tos);
+	atomic_init(&s->ttl, l->ttl);
+	atomic_init(&s->sndbuf, l->sndbuf);
+	atomic_init(&s->sndbuf_fixed, l->sndbuf_fixed);
+	atomic_init(&s->rcvbuf, l->rcvbuf);
+	atomic_init(&s->linger_s, l->linger_s);
+	atomic_init(&s->user_timeout_ms, l->user_timeout_ms);
 }
 
 static void
