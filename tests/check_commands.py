@@ -27,12 +27,14 @@ NOT_COMMANDS = {
     "tests/system/cases_bond.py": {"write"},
     "tests/system/cases_ltran.py": {"route"},
     "tests/system/cases_programs.py": {"shutdown"},
+    "tests/system/sanitized_programs.py": {"shutdown"},
 }
 
 # Commands that their caller does without when they are missing, and says so.
 OPTIONAL = {
     "git": "perf/machine.py looks whether it is there; tests/bare says that it needs it",
     "debootstrap": "tests/bare says that it needs it; by hand only",
+    "make": "tests/sanitized --tsan says that it needs it; by hand only",
     "perf": "perf/run --profile; by hand only",
     "shellcheck": "gazelle test looks whether it is there",
     "systemctl": "gazelle setup, where systemd runs",

@@ -164,12 +164,14 @@ class Ltran:
         path.write_text("".join(f"{k}={value(v)}\n" for k, v in keys.items()))
         return path
 
-    def instance(self, argv, addr, memory_mb=64, cpu=CPUS[-1], **keys):
-        """Starts a program on the address; it may come up before ltran does."""
+    def instance(self, argv, addr, memory_mb=64, cpu=CPUS[-1], preload=None, **keys):
+        """Starts a program on the address; it may come up before ltran does. `preload`: in place of the
+        build's library."""
         program = shutil.which(str(argv[0]))
         if program is None:
             raise Failure(f"no {argv[0]}")
-        env = {"LD_PRELOAD": self.bed.build / "preload" / "liblstack.so",
+        library = self.bed.build / "preload" / "liblstack.so"
+        env = {"LD_PRELOAD": library if preload is None else preload,
                "LSTACK_CONF_PATH": self.instance_conf(addr, memory_mb, keys),
                "GAZELLE_BIND_PROCNAME": os.path.basename(os.path.realpath(program))}
         pin = ["taskset", "-c", str(cpu)] if self.bed.mode == COMPLETION else []
