@@ -106,13 +106,13 @@ void thread_park(void)
 		pause();
 }
 
-/* Every thread of the library has a name that begins so. */
+/* Every thread that the library makes has a name that begins so. */
 static bool is_librarys(void)
 {
 	char name[16] = "";
 
 	return pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 &&
-		strncmp(name, "gz-", 3) == 0;
+		(strncmp(name, "gz-", 3) == 0 || strncmp(name, "gazelle-", 8) == 0);
 }
 
 /* In the outermost section, which has touched nothing yet. */
