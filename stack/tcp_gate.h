@@ -25,7 +25,7 @@ struct tcp_gate_conn {
 	uint32_t rcv_nxt, rcv_wnd;
 	uint32_t snd_una, snd_nxt;
 	uint32_t snd_wnd_max; /* largest window the peer has announced */
-	bool syn_sent;        /* SYN_SENT: lwIP checks the ACK of the SYN itself */
+	bool syn_sent;        /* SYN_SENT: lwIP checks the ACK of the SYN itself, but not that it is one */
 };
 
 struct tcp_gate_segment {
@@ -45,7 +45,8 @@ tcp_gate(const struct tcp_gate_conn *c, const struct tcp_gate_segment *g)
 	uint32_t right = c->rcv_nxt + c->rcv_wnd;
 
 	if (c->syn_sent)
-		return TCP_GATE_PASS;
+		return (g->flags & (TCP_GATE_RST | TCP_GATE_ACK)) == TCP_GATE_RST ? TCP_GATE_DROP :
+			TCP_GATE_PASS; /* RFC 9293 3.10.7.3, second */
 	if (g->flags & TCP_GATE_SYN)
 		return TCP_GATE_DROP_ACK; /* RFC 5961 4.2 */
 	/* RFC 9293 3.10.7.4, first: sequence number. One octet before the window is a keepalive. */

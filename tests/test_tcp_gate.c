@@ -85,9 +85,23 @@ syn_sent_is_left_to_lwip(void)
 	CU_ASSERT_EQUAL(tcp_gate(&c, &g), TCP_GATE_PASS);
 }
 
+/* RFC 9293 3.10.7.3: only an acknowledgement of our SYN shows that it is meant for us. */
+static void
+reset_of_a_syn_needs_its_ack(void)
+{
+	struct tcp_gate_conn c = open;
+	struct tcp_gate_segment g = {.seq = 0, .ack = SND, .flags = TCP_GATE_RST};
+
+	c.syn_sent = true;
+	CU_ASSERT_EQUAL(tcp_gate(&c, &g), TCP_GATE_DROP);
+	g.flags |= A;
+	CU_ASSERT_EQUAL(tcp_gate(&c, &g), TCP_GATE_PASS);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(segments_on_an_open_connection),
 	CUNIT_TEST(zero_window_takes_acks_and_answers_probes),
 	CUNIT_TEST(syn_sent_is_left_to_lwip),
+	CUNIT_TEST(reset_of_a_syn_needs_its_ack),
 };
 CUNIT_MAIN("tcp_gate", tests, NULL, NULL)
