@@ -21,42 +21,26 @@
 
 #include "nodes/arp_node.h"
 #include "nodes/icmp_error.h"
-#include "nodes/nodes.h"
-#include "nodes/tx.h"
-#include "stack/edge.h"
-#include "stack/ready.h"
 #include "stack/sock.h"
-#include "stack/stack.h"
-#include "tests/eal.h"
 #include "tests/frame_damage.h"
+#include "tests/fuzz_host.h"
 
 #define FUZZ_RUNS 1000
 #define FUZZ_TAIL 600
 #include "tests/fuzz_main.h"
 
-#define WIRE_MAX 1024
 #define CONNS 6
 #define PORT 7000
-#define MTU 1500
 #define SETTLE_S 400 /* every timer of a connection nobody wants any more */
 #define OP_BYTES 4
 
-extern bool lwip_assert_aborts; /* stack/ */
-
-uint64_t fuzz_now_us = 1000000;
-
 struct side {
-	struct worker w; /* first: nodes know it */
-	struct stack_group *group;
-	struct ready_set *ready;
-	struct rte_mbuf *in[WIRE_MAX]; /* frames on the way here */
-	unsigned int n_in;
+	struct fuzz_host h; /* first: `sent` is given it */
 	struct rte_mbuf *held; /* is overtaken */
 	struct sock *listener, *udp, *conns[CONNS];
 };
 
 static struct side sides[2];
-static struct rte_mempool *pool, *bulk;
 static struct frame_damage damage; /* of the next frame */
 
 static uint32_t
@@ -65,26 +49,7 @@ address(const struct side *s)
 	return rte_cpu_to_be_32(0xc6120001u + (uint32_t)(s - sides));
 }
 
-static struct side *
-side_of(struct rte_node *node)
-{
-	return (struct side *)node_worker(node);
-}
-
 /* --- the wire ---------------------------------------------------------------------------------- */
-
-static void
-arrive(struct side *to, struct rte_mbuf *m)
-{
-	if (m == NULL)
-		return;
-	if (to->n_in == WIRE_MAX) {
-		rte_pktmbuf_free(m);
-		return;
-	}
-	m->port = 0;
-	to->in[to->n_in++] = m;
-}
 
 /* Cut `m` in two fragments (RFC 791); `skew` in units of 8 bytes lets them overlap or leave a hole. */
 static void
@@ -95,9 +60,9 @@ fragment(struct side *to, struct rte_mbuf *m, uint8_t where, int8_t skew)
 	struct rte_mbuf *head, *tail;
 
 	if (payload <= first)
-		return arrive(to, m);
-	head = rte_pktmbuf_copy(m, pool, 0, off + first);
-	tail = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+		return fuzz_host_arrive(&to->h, m);
+	head = rte_pktmbuf_copy(m, fuzz_pool, 0, off + first);
+	tail = rte_pktmbuf_copy(m, fuzz_pool, 0, UINT32_MAX);
 	if (head != NULL) {
 		frame_ip4(head)->total_length = rte_cpu_to_be_16(head->data_len - RTE_ETHER_HDR_LEN);
 		frame_ip4(head)->fragment_offset = RTE_BE16(RTE_IPV4_HDR_MF_FLAG);
@@ -112,15 +77,15 @@ fragment(struct side *to, struct rte_mbuf *m, uint8_t where, int8_t skew)
 		frame_seal(tail);
 	}
 	rte_pktmbuf_free(m);
-	arrive(to, where % 2 ? head : tail);
-	arrive(to, where % 2 ? tail : head);
+	fuzz_host_arrive(&to->h, where % 2 ? head : tail);
+	fuzz_host_arrive(&to->h, where % 2 ? tail : head);
 }
 
 /* One frame of `from`, a copy that is plain and its own, damaged as the input says, once. */
 static void
-carry(struct side *from, struct rte_mbuf *m)
+carry(struct fuzz_host *from, struct rte_mbuf *m)
 {
-	struct side *to = &sides[from == &sides[0]];
+	struct side *to = &sides[from == &sides[0].h];
 	struct frame_damage d = damage;
 
 	damage = (struct frame_damage){0};
@@ -132,7 +97,7 @@ carry(struct side *from, struct rte_mbuf *m)
 	case 1:
 		return rte_pktmbuf_free(m);
 	case 2:
-		arrive(to, rte_pktmbuf_copy(m, pool, 0, UINT32_MAX));
+		fuzz_host_arrive(&to->h, rte_pktmbuf_copy(m, fuzz_pool, 0, UINT32_MAX));
 		break;
 	case 3:
 		if (to->held == NULL) {
@@ -159,126 +124,33 @@ carry(struct side *from, struct rte_mbuf *m)
 	}
 	if (frame_is_ip4(m))
 		frame_seal(m);
-	arrive(to, m);
+	fuzz_host_arrive(&to->h, m);
 	if (to->held != NULL && d.kind % 16 != 3) {
-		arrive(to, to->held);
+		fuzz_host_arrive(&to->h, to->held);
 		to->held = NULL;
 	}
 }
 
-/* --- the ends of the graph --------------------------------------------------------------------- */
-
-static uint16_t
-rx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
-{
-	struct side *s = side_of(node);
-
-	n = RTE_MIN(s->n_in, (unsigned int)GRAPH_VECTOR_MAX);
-	memcpy(node->objs, s->in, n * sizeof(s->in[0]));
-	s->n_in -= n;
-	memmove(s->in, s->in + n, s->n_in * sizeof(s->in[0]));
-	node->idx = n;
-	graph_trace_mark(node, (struct rte_mbuf **)node->objs, n);
-	graph_forward_all(rg, node, node->objs, 0, n);
-	return n;
-}
-
-static uint16_t
-tx_process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
-{
-	struct side *s = side_of(node);
-
-	fuzz_require(n <= GRAPH_VECTOR_MAX, "a vector beyond its bound");
-	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *m = rte_pktmbuf_copy(objs[i], pool, 0, UINT32_MAX);
-
-		rte_pktmbuf_free(objs[i]);
-		if (m == NULL)
-			continue;
-		m->ol_flags = 0;
-		m->l2_len = m->l3_len = m->l4_len = 0;
-		carry(s, m);
-	}
-	return n;
-}
-
-static const char *const rx_edges[] = {NODE_CLASSIFY};
-static struct graph_node rx_node = {.name = NODE_RX, .process = rx_process, .source = true,
-	.edges = rx_edges, .n_edges = 1};
-static struct graph_node tx_node = {.name = NODE_TX, .process = tx_process};
-GRAPH_NODE(rx_node)
-GRAPH_NODE(tx_node)
-
-bool
-tx_send_waiting(struct worker *w)
-{
-	return true;
-}
-
 /* --- set-up ------------------------------------------------------------------------------------ */
-
-static uint64_t
-clock_us(void)
-{
-	return fuzz_now_us;
-}
-
-static void
-walk(void *arg)
-{
-	graph_walk(((struct side *)arg)->w.graph);
-}
-
-static void
-make_side(struct side *s)
-{
-	static const char *const sources[] = {NODE_RX, NODE_SOCKET_TX, NODE_IP4_TIMER};
-	struct stack_params p = {.n_stacks = 1, .mode = STACK_RUN_TO_COMPLETION, .addr = address(s),
-		.mask = RTE_BE32(0xffff0000), .mtu = MTU, .udp_enable = true, .conn_max = 1000,
-		.clock_us = clock_us};
-	struct stack_wiring wiring = {.walk = walk, .walk_arg = s, .pool = pool, .bulk = bulk};
-	struct worker *w = &s->w;
-
-	fuzz_require(stack_group_create(&p, &s->group) == 0, "no stack");
-	w->stack = stack_group_get(s->group, 0);
-	w->n_workers = 1;
-	w->rxq = 0;
-	w->burst = 32;
-	w->mtu = MTU;
-	w->addr = p.addr;
-	w->mask = p.mask;
-	w->mac = (struct rte_ether_addr){{2, 0, 0, 0, 0, (uint8_t)(1 + (s - sides))}};
-	w->pool = pool;
-	w->kernel_fd = -1;
-	w->graph = graph_create(s == sides ? "fuzz0" : "fuzz1", sources, 3, w);
-	fuzz_require(w->graph != NULL, "no graph");
-	stack_wire(w->stack, &wiring);
-	fuzz_require(ready_create(s->group, &s->ready) == 0, "no ready set");
-}
 
 static void
 start(void)
 {
-	if (pool != NULL)
+	if (fuzz_pool != NULL)
 		return;
-	fuzz_require(eal_test_start() == 0, "no EAL");
-	lwip_assert_aborts = true;
-	pool = rte_pktmbuf_pool_create("fuzz", 8191, 0, stack_priv_size(),
-		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	bulk = rte_pktmbuf_pool_create("fuzz-bulk", 511, 0, stack_priv_size(),
-		16384 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
-	fuzz_require(pool != NULL && bulk != NULL, "no pool");
-	make_side(&sides[0]);
-	make_side(&sides[1]);
+	fuzz_hosts_start();
+	for (unsigned int i = 0; i < 2; i++) {
+		fuzz_host_make(&sides[i].h, i == 0 ? "fuzz0" : "fuzz1", address(&sides[i]), 1 + i);
+		sides[i].h.sent = carry;
+	}
 }
 
 static void
 run_us(uint64_t us)
 {
-	for (uint64_t end = fuzz_now_us + us; fuzz_now_us < end; fuzz_now_us += 100) {
-		ready_run(sides[0].ready);
-		ready_run(sides[1].ready);
-	}
+	static struct fuzz_host *const both[] = {&sides[0].h, &sides[1].h};
+
+	fuzz_hosts_run(both, 2, us);
 }
 
 /* --- what programs and strangers do ------------------------------------------------------------ */
@@ -288,9 +160,9 @@ open_listeners(struct side *s)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
 
-	fuzz_require(sock_open(s->group, SOCK_TCP, &s->listener) == 0 &&
+	fuzz_require(sock_open(s->h.group, SOCK_TCP, &s->listener) == 0 &&
 		sock_bind(s->listener, &at) == 0 && sock_listen(s->listener, 16) == 0, "no listener");
-	fuzz_require(sock_open(s->group, SOCK_UDP, &s->udp) == 0 && sock_bind(s->udp, &at) == 0,
+	fuzz_require(sock_open(s->h.group, SOCK_UDP, &s->udp) == 0 && sock_bind(s->udp, &at) == 0,
 		"no UDP socket");
 }
 
@@ -300,7 +172,7 @@ connect_one(struct side *s, struct sock **c)
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT),
 		.sin_addr.s_addr = address(&sides[s == &sides[0]])};
 
-	if (*c == NULL && sock_open(s->group, SOCK_TCP, c) == 0)
+	if (*c == NULL && sock_open(s->h.group, SOCK_TCP, c) == 0)
 		sock_connect(*c, &at);
 }
 
@@ -338,7 +210,7 @@ receive_some(struct sock *c)
 static void
 forge(struct side *to, uint8_t kind, uint8_t a, uint8_t b)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(fuzz_pool);
 	uint32_t sender = rte_cpu_to_be_32(0xc6120000u | (uint32_t)(a | b << 8));
 	struct rte_ether_hdr *eth;
 	struct rte_ipv4_hdr *ip;
@@ -353,15 +225,15 @@ forge(struct side *to, uint8_t kind, uint8_t a, uint8_t b)
 	if (kind % 4 < 2) {
 		struct rte_ether_addr mac = {{2, 0, 0, b, a, (uint8_t)(kind % 4)}};
 
-		arp_write_request(eth, &mac, sender, kind & 4 ? sender : to->w.addr, NULL);
+		arp_write_request(eth, &mac, sender, kind & 4 ? sender : to->h.w.addr, NULL);
 		arp->arp_opcode = rte_cpu_to_be_16(1 + kind % 4);
-		arp->arp_data.arp_tha = kind & 8 ? to->w.mac : mac;
+		arp->arp_data.arp_tha = kind & 8 ? to->h.w.mac : mac;
 	} else {
 		*ip = (struct rte_ipv4_hdr){.version_ihl = RTE_IPV4_VHL_DEF,
 			.total_length = RTE_BE16(40), .time_to_live = 64,
 			.next_proto_id = kind % 4 == 2 ? IPPROTO_ICMP : IPPROTO_TCP,
-			.src_addr = sender, .dst_addr = to->w.addr};
-		eth->dst_addr = to->w.mac;
+			.src_addr = sender, .dst_addr = to->h.w.addr};
+		eth->dst_addr = to->h.w.mac;
 		eth->src_addr = (struct rte_ether_addr){{2, 0, 0, b, a, 7}};
 		eth->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
 		if (kind % 4 == 2)
@@ -373,7 +245,7 @@ forge(struct side *to, uint8_t kind, uint8_t a, uint8_t b)
 				.rx_win = UINT16_MAX};
 		frame_seal(m);
 	}
-	arrive(to, m);
+	fuzz_host_arrive(&to->h, m);
 }
 
 static void
@@ -418,22 +290,14 @@ step(const uint8_t op[OP_BYTES])
 		damage = (struct frame_damage){op[1], op[2], op[3]};
 	}
 	run_us(op[0] & 0x80 ? 2000 : 500);
-	fuzz_require(arp_count(s->w.arp) <= ARP_ENTRIES_MAX &&
-		arp_count_waiting(s->w.arp) <= ARP_WAITING_MAX, "the neighbour table is too large");
+	fuzz_require(arp_count(s->h.w.arp) <= ARP_ENTRIES_MAX &&
+		arp_count_waiting(s->h.w.arp) <= ARP_WAITING_MAX, "the neighbour table is too large");
 }
 
 static unsigned int
 count_conns(void)
 {
-	struct stack_conn_info info;
-
-	return stack_conns(sides[0].w.stack, &info, 1) + stack_conns(sides[1].w.stack, &info, 1);
-}
-
-static unsigned int
-count_packets(void)
-{
-	return rte_mempool_in_use_count(pool) + rte_mempool_in_use_count(bulk);
+	return fuzz_host_conns(&sides[0].h) + fuzz_host_conns(&sides[1].h);
 }
 
 /* All goes, the wire is whole again, time passes. */
@@ -450,12 +314,12 @@ finish(void)
 		s->held = NULL;
 	}
 	run_us(1000);
-	for (unsigned int i = 0; i < SETTLE_S && count_conns() + count_packets() > 0; i++) {
+	for (unsigned int i = 0; i < SETTLE_S && count_conns() + fuzz_packets() > 0; i++) {
 		fuzz_now_us += 1000000;
 		run_us(300);
 	}
 	fuzz_require(count_conns() == 0, "a connection is left");
-	fuzz_require(count_packets() == 0, "packets leaked");
+	fuzz_require(fuzz_packets() == 0, "packets leaked");
 }
 
 int
