@@ -170,7 +170,7 @@ rx_segment(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	if (synchronized)
 		note_ack(s, pb, g, &a);
 	pcb->dupacks = 0; /* lwIP must not come to three */
-	if (g->len >= 2u * pcb->mss)
+	if (synchronized && g->len >= 2u * pcb->mss)
 		tcp_set_flags(pcb, TF_ACK_DELAY); /* as if one had come before: lwIP answers now */
 	after = (s->ooo != NULL || g->seq != pcb->rcv_nxt) && g->len > 0 && tcp_rx_before(s, g);
 	st->lw->tcp_input(pb, st->netif, ip);
