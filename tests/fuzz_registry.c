@@ -161,7 +161,7 @@ static int
 dial(void)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	struct timeval wait = {.tv_sec = 5};
+	struct timeval wait = {.tv_sec = 60}; /* the machine may have other work */
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" LTRAN_SOCKET, dir);
