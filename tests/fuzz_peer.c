@@ -20,6 +20,7 @@
 #define MSS_DEFAULT 536
 #define HEADERS (RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_tcp_hdr))
 #define PORT_FIRST 1024
+#define COOKIES 8      /* syn_cookie.c knows so many MSS */
 #define HANDSHAKE_WINDOW 65535u
 
 /* What is wrong with a segment: fuzz_segment.kind modulo their number. */
@@ -229,6 +230,7 @@ note_told(struct fuzz_peer *p, const struct parts *t)
 		p->right = right;
 	if (is_before(p->host_next, ack) && !is_before(p->n_written, ack))
 		p->host_next = ack; /* it has said so, though it is not true */
+	p->has_end |= p->is_shut && ack == p->n_written + 1;
 }
 
 /* May the host take bytes, or a FIN, of this segment? Also notes what it tells. */
@@ -239,6 +241,10 @@ note_segment(struct fuzz_peer *p, const struct parts *t, const struct fuzz_view 
 
 	if (!v->is_there && p->is_proven && (p->s != NULL || p->is_closed))
 		p->is_over = true; /* a cookie that comes again would begin another connection */
+	/* Cookies for the same SYN with another MSS are its neighbours, and as good. */
+	if (p->heard && !p->is_active && !p->is_proven && !v->is_there && t->ack != p->host_iss + 1 &&
+		t->ack - (p->host_iss + 1) + COOKIES < 2 * COOKIES)
+		p->is_proven = p->is_over = true;
 	if (!p->heard || (p->is_active && !p->is_proven) || p->is_over)
 		return false;
 	if ((t->flags & (SYN | RST)) != 0 || (t->flags & ACK) == 0 || is_before(v->snd_nxt, t->ack) ||
@@ -427,7 +433,7 @@ hear_syn_ack(struct fuzz_peer *p, uint32_t seq, uint32_t ack, const uint8_t *opt
 		return;
 	parse_options(opt, len, &mss, &scale);
 	if (p->iss != ack - 1 || p->host_iss != seq)
-		p->n_past = 0;
+		p->n_past = p->holds = 0; /* they have the numbers of before */
 	p->heard = true;
 	p->iss = ack - 1;
 	p->host_iss = seq;
@@ -530,7 +536,7 @@ fuzz_peer_hear(struct fuzz_peer *p, const uint8_t *ip, uint32_t len)
 		return;
 	}
 	fuzz_require((tcp->tcp_flags & ACK) != 0, "a segment without ACK");
-	if (!p->heard || !p->is_proven || p->may_be_reset || p->is_over)
+	if (!p->heard || !p->is_proven || p->may_be_reset || p->is_over || p->has_end)
 		return;
 	check_sacks(p, opt, header - sizeof(*tcp), ack - p->iss - 1);
 	check_ack(p, ack - p->iss - 1, (uint32_t)wnd << p->host_scale);

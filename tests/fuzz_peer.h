@@ -60,6 +60,7 @@ struct fuzz_peer {
 	/* the host's stream */
 	uint32_t host_next;    /* next byte that is missing */
 	bool host_fin, may_be_reset;
+	bool has_end;          /* it has acknowledged the host's FIN: the host may know nothing of it now */
 	bool is_over;          /* nothing is known any more of what the host may say */
 	uint32_t right;        /* we have allowed bytes below it */
 	uint32_t n_written;    /* by the program */

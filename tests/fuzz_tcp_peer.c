@@ -157,7 +157,7 @@ accept_one(void)
 	for (struct fuzz_peer *p = peers; p < peers + PEERS; p++) {
 		if (p->addr != from.sin_addr.s_addr)
 			continue;
-		if (htons(p->port) != from.sin_port || p->s != NULL || p->is_closed)
+		if (htons(p->port) != from.sin_port || p->s != NULL || p->is_closed || p->is_over)
 			break; /* one of before */
 		fuzz_require(p->is_proven, "a connection without a handshake");
 		p->s = s;
@@ -200,9 +200,10 @@ write_some(struct fuzz_peer *p, size_t len)
 static void
 close_socket(struct fuzz_peer *p)
 {
-	if (p->s != NULL)
-		sock_close(p->s);
-	p->is_closed = p->is_shut = p->s != NULL;
+	if (p->s == NULL)
+		return;
+	sock_close(p->s);
+	p->is_closed = p->is_shut = true;
 	p->s = NULL;
 }
 
