@@ -453,11 +453,12 @@ check_sacks(const struct fuzz_peer *p, const uint8_t *opt, uint8_t len, uint32_t
 			continue;
 		fuzz_require(opt[i + 1] % 8 == 2 && i + opt[i + 1] <= len, "a SACK of no length");
 		for (uint8_t b = i + 2; b < i + opt[i + 1]; b += 8) {
-			uint32_t left = (uint32_t)(opt[b] << 24 | opt[b + 1] << 16 | opt[b + 2] << 8 |
-				opt[b + 3]) - p->iss - 1;
-			uint32_t right = (uint32_t)(opt[b + 4] << 24 | opt[b + 5] << 16 | opt[b + 6] << 8 |
-				opt[b + 7]) - p->iss - 1;
+			rte_be32_t edge[2];
+			uint32_t left, right;
 
+			memcpy(edge, opt + b, sizeof(edge));
+			left = rte_be_to_cpu_32(edge[0]) - p->iss - 1;
+			right = rte_be_to_cpu_32(edge[1]) - p->iss - 1;
 			fuzz_require(is_before(left, right), "an empty SACK");
 			if (is_before(left, ack))
 				continue; /* RFC 2883: came twice */
