@@ -3,8 +3,10 @@
  * The two ways to run a fuzzer. Everywhere (gcc, CI): FUZZ_MAIN(seeds), whose seeds are an array of
  * strings, makes a main() that tries seeded mutations of them.
  *
- *	fuzz_x [SEED [RUNS | SECONDSs]]      fuzz_x 7 600s: ten minutes with the mutations of seed 7
- *	fuzz_x FILE...                       those inputs, as a crash of libFuzzer leaves them
+ *	fuzz_x [DIRECTORY] [SEED [RUNS | SECONDSs]]
+ *	                            fuzz_x 7 600s: ten minutes with the mutations of seed 7; the inputs in
+ *	                            DIRECTORY (tests/corpus) come first, as they are, and are mutated, too
+ *	fuzz_x FILE...              those inputs, as a crash of libFuzzer leaves them
  *
  * With libFuzzer (meson -Dfuzzer=libfuzzer, clang) main() is its own and the seeds are its first
  * corpus, unless it is given another.
@@ -12,6 +14,7 @@
 #ifndef TESTS_FUZZ_MAIN_H
 #define TESTS_FUZZ_MAIN_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -129,6 +132,50 @@ fuzz_files(int n, char **names)
 	return 0;
 }
 
+#define FUZZ_CORPUS_MAX 256
+
+struct fuzz_corpus {
+	char *inputs[FUZZ_CORPUS_MAX];
+	size_t sizes[FUZZ_CORPUS_MAX], n;
+};
+
+static inline void
+fuzz_corpus_add(struct fuzz_corpus *c, const char *data, size_t size)
+{
+	if (c->n == FUZZ_CORPUS_MAX || (c->inputs[c->n] = malloc(size + 1)) == NULL)
+		return;
+	memcpy(c->inputs[c->n], data, size);
+	c->sizes[c->n++] = size;
+}
+
+/* The files of the directory, in the order of their names, are tried and kept. 0 or 1. */
+static inline int
+fuzz_read_corpus(struct fuzz_corpus *c, const char *dir)
+{
+	static uint8_t buf[FUZZ_INPUT_MAX];
+	struct dirent **entries;
+	int n = scandir(dir, &entries, NULL, alphasort), ret = 0;
+
+	for (int i = 0; i < n; i++) {
+		char path[4096];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
+		f = entries[i]->d_name[0] != '.' ? fopen(path, "rb") : NULL;
+		if (f != NULL) {
+			size_t size = fread(buf, 1, sizeof(buf), f);
+
+			fclose(f);
+			ret |= fuzz_try(buf, size) < 0;
+			fuzz_corpus_add(c, (char *)buf, size);
+		}
+		free(entries[i]);
+	}
+	if (n >= 0)
+		free(entries);
+	return ret;
+}
+
 static inline size_t
 fuzz_make(uint8_t *buf, const char *seed, size_t size, uint64_t *rnd)
 {
@@ -141,7 +188,7 @@ fuzz_make(uint8_t *buf, const char *seed, size_t size, uint64_t *rnd)
 }
 
 static inline int
-fuzz_main(int argc, char **argv, const char *const *seeds, const size_t *sizes, size_t n_seeds)
+fuzz_run(int argc, char **argv, const struct fuzz_corpus *c)
 {
 	static uint8_t buf[FUZZ_INPUT_MAX];
 	char *end = argc > 1 ? argv[1] : NULL, *unit = NULL;
@@ -156,13 +203,31 @@ fuzz_main(int argc, char **argv, const char *const *seeds, const size_t *sizes, 
 	fflush(stdout);
 	rnd = seed * 0x9e3779b97f4a7c15 + 1;
 	for (i = 0; timed ? time(NULL) < until : i < runs; i++) {
-		size_t which = fuzz_random(&rnd) % n_seeds;
+		size_t which = fuzz_random(&rnd) % c->n;
 
-		if (fuzz_try(buf, fuzz_make(buf, seeds[which], sizes[which], &rnd)) < 0)
+		if (fuzz_try(buf, fuzz_make(buf, c->inputs[which], c->sizes[which], &rnd)) < 0)
 			return 1;
 	}
 	printf("%lu executions\n", i);
 	return 0;
+}
+
+static inline int
+fuzz_main(int argc, char **argv, const char *const *seeds, const size_t *sizes, size_t n_seeds)
+{
+	static struct fuzz_corpus corpus;
+	DIR *dir = argc > 1 ? opendir(argv[1]) : NULL;
+	bool has_dir = dir != NULL;
+
+	for (size_t i = 0; i < n_seeds; i++)
+		fuzz_corpus_add(&corpus, seeds[i], sizes[i]);
+	if (!has_dir)
+		return fuzz_run(argc, argv, &corpus);
+	closedir(dir);
+	if (fuzz_read_corpus(&corpus, argv[1]) != 0)
+		return 1;
+	argv[1] = argv[0];
+	return fuzz_run(argc - 1, argv + 1, &corpus);
 }
 
 #ifdef FUZZ_LIBFUZZER
