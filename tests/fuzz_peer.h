@@ -49,6 +49,7 @@ struct fuzz_peer {
 	uint32_t iss, host_iss;
 	uint16_t mss;          /* the host's segments may have so many bytes */
 	uint8_t scale, host_scale;
+	bool had_options, is_vague; /* the last SYN|ACK had more than an MSS; there were both kinds */
 
 	/* our stream */
 	uint32_t next;         /* first byte that was not yet sent in its turn */
