@@ -217,15 +217,18 @@ note_syn_ack(struct fuzz_peer *p, const struct parts *t)
 	p->iss = t->seq;
 	if (!parse_options(t->opt, t->opt_len, &p->mss, &p->scale))
 		p->host_scale = 0;
-	p->right = t->wnd;
+	p->right = p->most_wnd = t->wnd;
 }
 
 /* What an acceptable segment tells of the host's stream. */
 static void
 note_told(struct fuzz_peer *p, const struct parts *t)
 {
-	uint32_t ack = t->ack - p->host_iss - 1, right = ack + ((uint32_t)t->wnd << p->scale);
+	uint32_t ack = t->ack - p->host_iss - 1, right;
 
+	/* The window of an older segment does not count, its ACK does (RFC 9293 3.10.7.4): the one before stays. */
+	p->most_wnd = RTE_MAX(p->most_wnd, t->wnd);
+	right = ack + ((uint32_t)p->most_wnd << p->scale);
 	if (!is_before(p->n_written + 1, ack) && is_before(p->right, right))
 		p->right = right;
 	if (is_before(p->host_next, ack) && !is_before(p->n_written, ack))
@@ -444,6 +447,7 @@ hear_syn_ack(struct fuzz_peer *p, uint32_t seq, uint32_t ack, const uint8_t *opt
 	p->scale = RTE_MAX(p->scale, len > 4 ? peer_scale : 0); /* no scale in ours: none of the peer's counts */
 	p->heard = true;
 	p->said_right = wnd;
+	p->most_wnd = HANDSHAKE_WINDOW;
 	p->right = RTE_MAX(p->right, HANDSHAKE_WINDOW);
 }
 

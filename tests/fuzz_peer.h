@@ -63,6 +63,7 @@ struct fuzz_peer {
 	bool host_fin, may_be_reset;
 	bool has_end;          /* it has acknowledged the host's FIN: the host may know nothing of it now */
 	bool is_over;          /* nothing is known any more of what the host may say */
+	uint16_t most_wnd;     /* of all that we have said */
 	uint32_t right;        /* we have allowed bytes below it */
 	uint32_t n_written;    /* by the program */
 

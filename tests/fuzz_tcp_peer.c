@@ -7,8 +7,8 @@
  *
  * Always: what the program reads is what a peer has sent in the window, byte by byte; no connection without
  * the whole handshake (with a cookie, too); none is reset by a segment that is not exactly the reset
- * it should be; nothing is acknowledged that was not sent; no data beyond the peer's window; the
- * window never goes back (fuzz_peer.c has the rest). At the end peers are honest: what is still
+ * it should be; nothing is acknowledged that was not sent; no data
+ * beyond the largest window of the peer; its own window never goes back (fuzz_peer.c has the rest). At the end peers are honest: what is still
  * connected must come to its end, then all is closed and no memory may be left.
  */
 #include <errno.h>
