@@ -26,7 +26,7 @@ static int check(struct buffers *b, struct iovec *iov)
 	return 0;
 }
 
-int buffers_get(struct buffers *b, const struct iovec *program, size_t n)
+int buffers_get_list(struct buffers *b, const struct iovec *program, size_t n)
 {
 	struct iovec *iov = b->few;
 	int r;
@@ -51,9 +51,9 @@ int buffers_get(struct buffers *b, const struct iovec *program, size_t n)
 	return r;
 }
 
-void buffers_end(struct buffers *b)
+void buffers_end_list(struct buffers *b)
 {
-	if (b->many && call_unnote(b->note))
+	if (call_unnote(b->note))
 		free(b->many);
 }
 

@@ -7,6 +7,7 @@
 #define PRELOAD_BUFFERS_H
 
 #include "preload/thread.h"
+#include "stack/user.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,9 +28,27 @@ struct buffers {
 	struct iovec few[BUFFERS_FEW];
 };
 
+int buffers_get_list(struct buffers *b, const struct iovec *program, size_t n);
+void buffers_end_list(struct buffers *b);
+
 /* 0, -EINVAL (too many, or one longer than SSIZE_MAX), -EFAULT, -ENOMEM. After 0: buffers_end(). */
-int buffers_get(struct buffers *b, const struct iovec *program, size_t n);
-void buffers_end(struct buffers *b);
+static inline int buffers_get(struct buffers *b, const struct iovec *program, size_t n)
+{
+	if (__builtin_expect(n != 1, 0) || !user_copy(b->few, program, sizeof(*program)) ||
+		__builtin_expect(b->few[0].iov_len > TRANSFER_MAX, 0))
+		return buffers_get_list(b, program, n);
+	b->iov = b->few;
+	b->n = 1;
+	b->total = (ssize_t)b->few[0].iov_len;
+	b->many = NULL;
+	return 0;
+}
+
+static inline void buffers_end(struct buffers *b)
+{
+	if (__builtin_expect(b->many != NULL, 0))
+		buffers_end_list(b);
+}
 
 /* One buffer of recv(), send(): what is too long is cut. */
 static inline void buffers_one(struct buffers *b, const void *buf, size_t n)

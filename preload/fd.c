@@ -215,6 +215,27 @@ struct file *fd_remove(int fd)
 	return f;
 }
 
+struct file *fd_get_again(int fd, struct file *f)
+{
+	while (f != NULL && f != &fd_free) {
+		if (file_try_hold(f)) {
+			if (fd_peek(fd) == f)
+				break;
+			file_put(f); /* closed and reused while we looked */
+		}
+		f = fd_peek(fd);
+	}
+	return f && fd_checks != 0 ? fd_check(fd, f) : f;
+}
+
+struct file *fd_get_checked(int fd, struct file *f)
+{
+	if (fd_peek(fd) == f)
+		return fd_check(fd, f);
+	file_put(f);
+	return fd_get_again(fd, fd_peek(fd));
+}
+
 bool fd_is_sock(int fd)
 {
 	struct file *f;

@@ -175,19 +175,21 @@ static inline struct file *fd_peek(int fd)
 	return page ? atomic_load_explicit(&page->slots[fd % FD_PAGE], memory_order_acquire) : NULL;
 }
 
+/* The same where that is not done with one look. `f`: what was in the slot. */
+struct file *fd_get_again(int fd, struct file *f);
+/* It was done, but the number has to be checked, or has changed meanwhile. */
+struct file *fd_get_checked(int fd, struct file *f);
+
 /* fd_get() for one who has peeked: `f` is what was there. */
-static inline struct file *fd_get_peeked(int fd, struct file *f)
+static inline __attribute__((always_inline)) struct file *fd_get_peeked(int fd, struct file *f)
 {
-	while (f != NULL && f != &fd_free) {
-		if (file_try_hold(f)) {
-			if (fd_peek(fd) == f)
-				break;
-			file_put(f); /* closed and reused while we looked */
-		}
-		f = fd_peek(fd);
-	}
-	if (__builtin_expect(atomic_load_explicit(&fd_checks, memory_order_relaxed) != 0, 0) && f)
-		f = fd_check(fd, f);
+	if (f == NULL)
+		return NULL;
+	if (__builtin_expect(f == &fd_free || !file_try_hold(f), 0))
+		return fd_get_again(fd, f);
+	if (__builtin_expect(fd_peek(fd) != f ||
+			atomic_load_explicit(&fd_checks, memory_order_relaxed) != 0, 0))
+		return fd_get_checked(fd, f);
 	return f;
 }
 

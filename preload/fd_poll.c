@@ -30,6 +30,8 @@
 
 enum {
 	ROOM_MIN = 64,
+	LOOK_FEW = 16, /* descriptors of a list that is copied for the first look, */
+	ANSWER_FEW = 4, /* and of one whose answers are written one by one */
 	ROOM_KEPT = 4096, /* larger ones are freed after the call */
 };
 
@@ -156,6 +158,17 @@ bool poll_is_ours(int fd)
 	return f && (f == &fd_free || f->kind == FILE_SOCK);
 }
 
+static bool is_any_ours(const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++) {
+		const struct file *f = fd_peek(fds[i].fd);
+
+		if (f && (f->kind == FILE_SOCK || poll_is_ours(fds[i].fd)))
+			return true;
+	}
+	return false;
+}
+
 struct look {
 	const struct pollfd *fds;
 	nfds_t n;
@@ -174,11 +187,14 @@ static void look(void *arg)
 /* False also where the list is not there: the kernel says so. */
 static bool any_ours(const struct pollfd *fds, nfds_t n)
 {
+	struct pollfd few[LOOK_FEW];
 	struct look l = {fds, n, false};
 	int only;
 
 	if (n == 1)
 		return user_copy(&only, &fds->fd, sizeof(only)) && poll_is_ours(only);
+	if (n <= LOOK_FEW)
+		return user_copy(few, fds, n * sizeof(*fds)) && is_any_ours(few, n);
 	if (!user_try(look, &l) || !l.found)
 		return false;
 	for (nfds_t i = 0; i < n; i++) {
@@ -227,33 +243,41 @@ void poll_end(void *arg)
 		free(c);
 }
 
+/* What the kernel is asked of this one. */
+static void ask_for(struct poll_call *c, nfds_t i)
+{
+	struct file *f = c->files[i];
+
+	c->kernel[i] = c->fds[i];
+	if (f && socket_is_lazy(f))
+		socket_make_kernel(f);
+	if (f && !(f->sock.halves & HALF_KERNEL))
+		c->kernel[i].fd = -1;
+	else if (c->kernel[i].fd >= 0)
+		c->has_kernel = true;
+}
+
 static void take_files(struct poll_call *c)
 {
-	bool must_attach = false;
+	bool must_attach = false, is_idle = boot_is_idle();
 
 	for (nfds_t i = 0; i < c->n; i++) {
-		c->files[i] = fd_get_sock(c->fds[i].fd);
+		struct file *f = c->files[i] = fd_get_sock(c->fds[i].fd);
+
 		c->n_held++;
-		must_attach = must_attach || (c->files[i] && socket_wants_stack(c->files[i]));
+		must_attach = must_attach || (is_idle && f && socket_wants_stack(f));
 	}
 	if (must_attach)
 		boot_attach();
 	for (nfds_t i = 0; i < c->n; i++) {
-		struct file *f = c->files[i];
-		bool is_closed = f == &fd_free;
+		bool is_closed = c->files[i] == &fd_free;
 
 		if (is_closed)
-			c->files[i] = f = NULL;
-		if (f && socket_is_lazy(f))
-			socket_make_kernel(f);
-		c->kernel[i] = c->fds[i];
+			c->files[i] = NULL;
+		ask_for(c, i);
 		/* INT_MAX is no descriptor: the kernel says POLLNVAL for a closed number. */
 		if (is_closed)
 			c->kernel[i].fd = INT_MAX;
-		else if (f && !(f->sock.halves & HALF_KERNEL))
-			c->kernel[i].fd = -1;
-		if (c->kernel[i].fd >= 0)
-			c->has_kernel = true;
 	}
 }
 
@@ -389,7 +413,12 @@ static bool give_result(struct pollfd *fds, const struct poll_call *c)
 
 	if (c->n == 1)
 		return user_copy(&fds->revents, &c->fds->revents, sizeof(fds->revents));
-	return user_try(write_result, &r);
+	if (c->n > ANSWER_FEW)
+		return user_try(write_result, &r);
+	for (nfds_t i = 0; i < c->n; i++)
+		if (!user_copy(&fds[i].revents, &c->fds[i].revents, sizeof(fds->revents)))
+			return false;
+	return true;
 }
 
 static long poll_mixed(struct pollfd *fds, nfds_t n, uint64_t timeout_ns, const sigset_t *mask)
