@@ -124,6 +124,10 @@ void signals_deliver(void)
 
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &old);
+		if (n_deferred == 0) { /* a handler that came in between has delivered it */
+			pthread_sigmask(SIG_SETMASK, &old, NULL);
+			return;
+		}
 		info = deferred[0];
 		n_deferred = n_deferred - 1;
 		memmove(deferred, deferred + 1, (size_t)n_deferred * sizeof(deferred[0]));
