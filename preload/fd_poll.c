@@ -4,8 +4,7 @@
  *
  * Calls without a socket of ours go straight to the kernel. Otherwise the answer for ours comes from
  * the sockets' own events, for all others from one kernel poll() over a copy of the list in which
- * ours are blanked out. A ready set is only needed to wait: each thread keeps one and changes just
- * what differs from its last call, because programs poll the same list again and again.
+ * ours are blanked out. A ready set is only needed to wait (fd_poll_set.c).
  *
  * What a call in progress holds is a struct poll_call: the thread's own, or one more where a handler polls
  * on top of a poll. It is not on the stack, because a jump out of the call leaves that.
@@ -35,111 +34,16 @@ enum {
 	ROOM_KEPT = 4096, /* larger ones are freed after the call */
 };
 
-/* The watches this thread has left in its set, in the order of its last call. */
-static __thread struct {
-	struct watch_set set;
-	_Atomic(struct watch *) *watches;
-	size_t n, room;
-	struct poll_call *idle; /* for the next call */
-} mine;
+static __thread struct poll_call *idle; /* for the next call */
 
-/* --- the thread's set ------------------------------------------------------------------------------- */
+/* --- one call ------------------------------------------------------------------------------------- */
 
 void poll_clear(void)
 {
-	fd_lock();
-	watch_set_clear(&mine.set);
-	fd_unlock();
-	free(mine.watches);
-	mine.watches = NULL;
-	mine.n = mine.room = 0;
-	free(mine.idle);
-	mine.idle = NULL;
+	poll_set_clear();
+	free(idle);
+	idle = NULL;
 }
-
-void poll_orphan(void)
-{
-	memset(&mine.set, 0, sizeof(mine.set));
-	mine.n = 0;
-}
-
-static bool set_grow(size_t n)
-{
-	_Atomic(struct watch *) *grown;
-
-	if (n <= mine.room)
-		return true;
-	grown = calloc(n, sizeof(*grown));
-	if (grown == NULL)
-		return false;
-	/* The watches point back into the array. */
-	for (size_t i = 0; i < mine.n; i++) {
-		struct watch *w = atomic_load(&mine.watches[i]);
-
-		atomic_store(&grown[i], w);
-		if (w)
-			w->owner = &grown[i];
-	}
-	free(mine.watches);
-	mine.watches = grown;
-	mine.room = n;
-	return true;
-}
-
-static bool is_same(struct watch *w, struct file *f, uint32_t events)
-{
-	return w == NULL ? f == NULL : w->file == f && w->events == events;
-}
-
-static int set_replace(size_t i, struct file *f, int fd, uint32_t events)
-{
-	struct watch *w = atomic_load(&mine.watches[i]);
-	int r;
-
-	if (w)
-		watch_free(w);
-	if (f == NULL)
-		return 0;
-	r = watch_new(&mine.set, NULL, f, fd, events, 0, &w);
-	if (r < 0)
-		return r;
-	w->owner = &mine.watches[i];
-	atomic_store(&mine.watches[i], w);
-	return 0;
-}
-
-/* Make the thread's set watch what this call watches. */
-static struct ready_set *set_prepare(const struct poll_call *c)
-{
-	int r = 0;
-
-	fd_lock();
-	if (!set_grow(c->n)) {
-		fd_unlock();
-		return NULL;
-	}
-	for (size_t i = mine.n; i < mine.room; i++)
-		atomic_store(&mine.watches[i], NULL);
-	for (size_t i = 0; i < c->n || i < mine.n; i++) {
-		struct file *f = i < c->n ? c->files[i] : NULL;
-		uint32_t events = f ? (uint16_t)c->fds[i].events : 0;
-
-		if (f && atomic_load(&f->sock.sock) == NULL)
-			f = NULL;
-		if (!is_same(atomic_load(&mine.watches[i]), f, events))
-			r = set_replace(i, f, i < c->n ? c->fds[i].fd : -1, events);
-		if (r < 0)
-			break;
-	}
-	mine.n = c->n > mine.n ? c->n : mine.n;
-	while (mine.n > 0 && atomic_load(&mine.watches[mine.n - 1]) == NULL)
-		mine.n--;
-	fd_unlock();
-	/* Nothing of the stack's is left in it: there is nothing to run or to sleep on. */
-	return r < 0 || mine.set.n_ready == 0 ? NULL : atomic_load(&mine.set.ready);
-}
-
-/* --- one call ------------------------------------------------------------------------------------- */
 
 bool poll_is_ours(int fd)
 {
@@ -209,9 +113,9 @@ static bool any_ours(const struct pollfd *fds, nfds_t n)
 struct poll_call *poll_begin(nfds_t n)
 {
 	nfds_t room = n < ROOM_MIN ? ROOM_MIN : n;
-	struct poll_call *c = mine.idle;
+	struct poll_call *c = idle;
 
-	mine.idle = NULL;
+	idle = NULL;
 	if (c == NULL || c->room < n) {
 		free(c);
 		c = malloc(sizeof(*c) + room * sizeof(*c->files) +
@@ -237,8 +141,8 @@ void poll_end(void *arg)
 		if (c->files[i])
 			file_put(c->files[i]);
 	c->n_held = 0;
-	if (mine.idle == NULL && c->room <= ROOM_KEPT)
-		mine.idle = c;
+	if (idle == NULL && c->room <= ROOM_KEPT)
+		idle = c;
 	else
 		free(c);
 }
@@ -355,7 +259,7 @@ static long wait_for(struct poll_call *c, uint64_t timeout_ns)
 		if (n > 0)
 			return n;
 		if (set == NULL)
-			set = set_prepare(c);
+			set = poll_set_prepare(c);
 		else if ((r = wait_check(&w)) < 0)
 			return r == -ETIMEDOUT ? 0 : r;
 		if (set == NULL) /* undecided sockets only */

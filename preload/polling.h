@@ -11,6 +11,8 @@
 #include <poll.h>
 #include <signal.h>
 
+struct ready_set;
+
 /* One call in progress. */
 struct poll_call {
 	nfds_t n, room;
@@ -39,5 +41,11 @@ struct poll_call *poll_begin(nfds_t n);
  * kernel can do all; -EBADF: `c` is gone (an answer of poll() never is). */
 long poll_do(struct poll_call *c, uint64_t timeout_ns, const sigset_t *mask);
 void poll_end(void *call);
+
+/* Make the thread's ready set watch what `c` watches. NULL: nothing of the stack's is in it, or there is
+ * no memory: there is nothing to run or to sleep on. fd_poll_set.c. */
+struct ready_set *poll_set_prepare(const struct poll_call *c);
+/* The thread ends. */
+void poll_set_clear(void);
 
 #endif
