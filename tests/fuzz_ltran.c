@@ -33,7 +33,7 @@
 #include "tests/eal.h"
 #include "tests/frame_damage.h"
 
-#define FUZZ_RUNS 4000
+#define FUZZ_RUNS 600
 #define FUZZ_TAIL 300
 #include "tests/fuzz_main.h"
 

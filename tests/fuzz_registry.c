@@ -21,6 +21,8 @@
 #include "dispatcher/ring.h"
 #include "nodes/ltran_table.h"
 #include "tests/eal.h"
+
+#define FUZZ_RUNS 12000
 #include "tests/fuzz_main.h"
 
 #define CLIENTS 4
