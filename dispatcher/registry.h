@@ -102,8 +102,6 @@ struct registry {
 	uint64_t expect_until_us;
 	struct farewells *farewells;
 	uint64_t n_refused, n_bad_messages;
-	uint64_t saying_us; /* refusals are said since then: ... */
-	unsigned int n_said; /* ... so many */
 };
 
 uint64_t registry_now_us(void);

@@ -15,8 +15,6 @@
 #include "dispatcher/log.h"
 #include "dispatcher/registry.h"
 
-#define REFUSALS_SAID 10 /* in a second */
-
 static void
 answer_registration(struct registry *r, struct registry_client *c, int status, const char *text)
 {
@@ -62,20 +60,6 @@ supersede(struct registry *r, const char *path)
 	return !r->is_unsettled;
 }
 
-/* So many lines a second, whoever asks however often. */
-static void
-say_refused(struct registry *r, pid_t pid, const char *text, uint64_t now_us)
-{
-	if (now_us - r->saying_us > 1000000) {
-		if (r->n_said > REFUSALS_SAID)
-			log_info("%u more were refused", r->n_said - REFUSALS_SAID);
-		r->saying_us = now_us;
-		r->n_said = 0;
-	}
-	if (r->n_said++ < REFUSALS_SAID)
-		log_info("process %d is refused: %s", (int)pid, text);
-}
-
 void
 registry_register(struct registry *r, struct registry_client *c, const struct ltran_register *q,
 	int table_fd)
@@ -100,7 +84,7 @@ registry_register(struct registry *r, struct registry_client *c, const struct lt
 		registry_arrived(r, q->path);
 	if (status < 0) {
 		r->n_refused++;
-		say_refused(r, c->peer.pid, text, registry_now_us());
+		log_info("process %d is refused: %s", (int)c->peer.pid, text);
 	}
 	answer_registration(r, c, status, text);
 	r->check_us = 0;
