@@ -48,7 +48,8 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 		.help = "Arguments of DPDK's start-up. Without hugepages write \"--no-huge\", "
 			"\"-m\", \"512\" instead of the memory options; without a NIC of DPDK's own "
 			"add for example \"--vdev=net_af_packet0,iface=eth1\" (the two rings of each of its "
-			"queues take 16 MB each unless framecnt= says otherwise). \"--map-perfect\" is "
+			"queues take 16 MB each, or 1 MB where memory may not be locked without limit, unless "
+			"framecnt= says otherwise). \"--map-perfect\" is "
 			"accepted for old files."},
 	[KEY_USE_LTRAN] = {"use_ltran", NULL, CONF_BOOL, AT(use_ltran), .max = 1,
 		.example = "0",

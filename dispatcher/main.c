@@ -162,6 +162,16 @@ raise_descriptors(void)
 		fprintf(stderr, "ltran: limit of descriptors: %s\n", strerror(errno));
 }
 
+/* A device that comes back is opened without capabilities, and af_packet locks its rings. */
+static void
+raise_locked_memory(void)
+{
+	const struct rlimit all = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+
+	if (setrlimit(RLIMIT_MEMLOCK, &all) < 0 && errno != EPERM)
+		fprintf(stderr, "ltran: limit of locked memory: %s\n", strerror(errno));
+}
+
 static int
 serve(const struct ltran_conf *conf, const sigset_t *ending)
 {
@@ -196,6 +206,7 @@ main(int argc, char **argv)
 	umask(077);
 	block_signals(&ending);
 	raise_descriptors();
+	raise_locked_memory();
 	closer_start();
 	ret = helper_start(argc, argv);
 	if (ret < 0) {

@@ -153,12 +153,12 @@ vdev_number(const char *vdev, const char *name, unsigned long otherwise)
  * answers to our ARP requests) is missing for seconds. `option` is what stands before the value.
  */
 static void
-add_vdev(struct args *a, const char *option, const char *vdev)
+add_vdev(struct args *a, const struct args_seen *seen, const char *option, const char *vdev)
 {
 	unsigned long frame = vdev_number(vdev, "framesz=", ARGS_AF_PACKET_FRAME), n;
 
 	if (strncmp(vdev, "net_af_packet", strlen("net_af_packet")) != 0 ||
-		strstr(vdev, "framecnt=") != NULL || frame == 0) {
+		strstr(vdev, "framecnt=") != NULL || frame == 0 || seen->small_rings) {
 		args_add(a, "%s%s", option, vdev);
 		return;
 	}
@@ -184,15 +184,15 @@ args_copy(struct args *a, const struct args_seen *seen, const char *const *v, un
 	name_len = row != NULL ? strlen(row->name) : 0;
 	if (value != NULL && v[0][name_len] == ' ') {
 		args_add(a, "%s", row->name);
-		add_vdev(a, "", value);
+		add_vdev(a, seen, "", value);
 		return 0;
 	}
 	if (value != NULL && strncmp(v[0], "--vdev=", strlen("--vdev=")) == 0) {
-		add_vdev(a, "--vdev=", value);
+		add_vdev(a, seen, "--vdev=", value);
 		return 0;
 	}
 	args_add(a, "%s", v[0]);
 	if (separate)
-		add_vdev(a, "", v[1]);
+		add_vdev(a, seen, "", v[1]);
 	return separate;
 }

@@ -22,6 +22,7 @@ struct args_seen {
 	unsigned int memory_mb; /* -m, or the sum of --socket-mem; 0: not given */
 	bool drop_huge_options; /* decision of the caller: no hugepages after all */
 	bool one_file; /* decision of the caller: the memory must be one file that a peer can map */
+	bool small_rings; /* decision of the caller: af_packet has the driver's own */
 };
 
 /* The list under construction; owns its strings. */

@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/capability.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define MB (1024 * 1024)
 /* A version 1 group without a limit has a number near 2^63. */
@@ -132,4 +135,17 @@ memory_room(const char *root, struct memory_room *out)
 		lower(out, kb * 1024, "MemAvailable", " of /proc/meminfo");
 	look_at_cgroups(root, out);
 	look_at_limit(root, out);
+}
+
+bool
+memory_may_lock(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	struct rlimit locked;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &locked) == 0 && locked.rlim_cur == RLIM_INFINITY)
+		return true;
+	return syscall(SYS_capget, &head, data) == 0 &&
+		(data[CAP_IPC_LOCK / 32].effective >> CAP_IPC_LOCK % 32 & 1) != 0;
 }

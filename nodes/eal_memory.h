@@ -7,6 +7,7 @@
 #define NODES_EAL_MEMORY_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct memory_room {
@@ -17,5 +18,8 @@ struct memory_room {
 /* MemAvailable, the memory cgroups of this process with all they stand in (version 1 and 2), RLIMIT_AS.
  * `root` stands before /proc and /sys: "" but in tests. */
 void memory_room(const char *root, struct memory_room *out);
+
+/* May this process lock any amount of memory? CAP_IPC_LOCK, or no RLIMIT_MEMLOCK. */
+bool memory_may_lock(void);
 
 #endif

@@ -120,6 +120,9 @@ af_packet_ring_is_16_mb_unless_the_user_says_otherwise(void)
 	EXPECT_COPY("--vdev=net_af_packet0,framesz=65536,blocksz=65536,framecnt=512",
 		"--vdev=net_af_packet0,framesz=65536,blocksz=65536");
 	EXPECT_COPY("--vdev net_af_packet0,framecnt=64", "--vdev", "net_af_packet0,framecnt=64");
+	seen.small_rings = true;
+	EXPECT_COPY("--vdev net_af_packet0,iface=e", "--vdev", "net_af_packet0,iface=e");
+	seen.small_rings = false;
 	EXPECT_COPY("--vdev net_af_packet0,framesz=no", "--vdev", "net_af_packet0,framesz=no");
 	EXPECT_COPY("--vdev net_tap0,iface=e", "--vdev", "net_tap0,iface=e");
 }
