@@ -236,8 +236,9 @@ def ltran_comings_and_goings(bed):
     """Instances come and go, 100 times a second, while workers sleep and wake."""
     net = Ltran(bed)
     client = bystander(bed, net)
-    end, number, refused = time.monotonic() + (300 if FULL else 6), 0, 0
-    while time.monotonic() < end:
+    started, number, refused = time.monotonic(), 0, 0
+    while time.monotonic() < started + (300 if FULL else 6):
+        time.sleep(max(0, started + number / 95 - time.monotonic()))  # 100 is what one user may
         guests = [net.guest(instance_addr(20 + (number + i) % 100), f"udp:count=3,dip={FAR}")
                   for i in range(10)]
         for guest in guests:
@@ -250,8 +251,8 @@ def ltran_comings_and_goings(bed):
         number += len(guests)
         net.alive()
     print(f"        {number - refused} instances came and went, {refused} were too many for one user")
-    if number < 2 * refused:
-        raise Failure("most were refused")
+    if number < 10 * refused:
+        raise Failure("many were refused")
     net.wait_members(1, 5)
     unharmed(client)
 
