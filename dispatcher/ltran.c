@@ -70,6 +70,7 @@ start_eal(struct ltran *lt, char *err, size_t err_len)
 		.size_mb = (unsigned int)(eal_pool_bytes(n, bytes, false) / MB + OTHER_MB),
 		.size_pages_mb = (unsigned int)(eal_pool_bytes(n, bytes, true) / MB + OTHER_MB),
 		.cpu = -1,
+		.loses_rights = true,
 	};
 
 	return eal_start(&lt->eal, &p, err, err_len);

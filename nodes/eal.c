@@ -172,7 +172,7 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 	if (!seen.no_huge)
 		why = hugepage_obstacle(p, &seen, reason, sizeof(reason));
 	seen.drop_huge_options = why != NULL;
-	seen.small_rings = !memory_may_lock();
+	seen.small_rings = !memory_may_lock(!p->loses_rights);
 	args_add(a, "%s", p->name);
 	for (i = 0; i < p->n_args; i++)
 		i += args_copy(a, &seen, p->args + i, p->n_args - i);

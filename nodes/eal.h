@@ -24,6 +24,7 @@ struct eal_params {
 	unsigned int size_pages_mb; /* and on ordinary pages, see eal_pool_bytes() */
 	int cpu;                 /* EAL's core unless the user chose; -1: the first allowed */
 	bool stay_on_core;       /* false: the calling thread gets its CPU mask back */
+	bool loses_rights;       /* a device that comes back is opened without capabilities */
 };
 
 struct eal {

@@ -19,7 +19,7 @@ struct memory_room {
  * `root` stands before /proc and /sys: "" but in tests. */
 void memory_room(const char *root, struct memory_room *out);
 
-/* May this process lock any amount of memory? CAP_IPC_LOCK, or no RLIMIT_MEMLOCK. */
-bool memory_may_lock(void);
+/* May this process lock any amount of memory? No RLIMIT_MEMLOCK; or CAP_IPC_LOCK, if that counts. */
+bool memory_may_lock(bool capability_counts);
 
 #endif
