@@ -63,10 +63,11 @@ def perf_one(bed):
 
 @case(wires=("fast",), modes=(COMPLETION,), seconds=30, kernel=False)
 def perf_all(bed):
-    """Without any time `all` still has a line for each scenario, in order, and says what it lacks."""
+    """Without any time `all` still has a line for each scenario but attacks, in order, and says what it
+    lacks."""
     lines = perf_run(bed, "all", "--minutes", "0", "--history", str(bed.logs / "history.jsonl"),
                      "--report", str(bed.logs / "report"), expect=1)
-    if [r["scenario"] for r in lines] != list(scenarios.SCENARIOS):
+    if [r["scenario"] for r in lines] != [n for n in scenarios.SCENARIOS if not n.startswith("attack-")]:
         raise Failure(f"lines for {[r['scenario'] for r in lines]}")
     if not all("no time left" in r["error"] and r["met"] is not True for r in lines):
         raise Failure(f"{lines}")
