@@ -162,6 +162,11 @@ hand_on(struct ring_link *l, const struct ring_link_ops *ops, void *arg, char *w
 	if (!vhost_message_is_question(&l->in))
 		ops->pause(arg);
 	is_sent = send_message(l);
+	/* The kernel counts those in all sockets by user, and we have no capability to pass its bound. */
+	if (!is_sent && errno == ETOOMANYREFS) {
+		snprintf(why, VHOST_WHY_MAX, "too many descriptors of its user are on their way");
+		return RING_LINK_REFUSED;
+	}
 	drop_fds(l);
 	l->n_in = 0;
 	l->is_waiting = is_sent;
