@@ -60,4 +60,12 @@ tcp_opts_mend(uint8_t *opt, uint32_t len, bool syn)
 		opt[at] = TCP_OPTS_END;
 }
 
+/* None of them counts. */
+static inline void
+tcp_opts_clear(uint8_t *opt, uint32_t len)
+{
+	if (len > 0)
+		opt[0] = TCP_OPTS_END;
+}
+
 #endif

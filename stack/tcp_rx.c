@@ -96,6 +96,19 @@ parse_segment(const struct pbuf *pb, struct tcp_gate_segment *g, uint16_t *sport
 	g->len = pb->tot_len - TCPH_HDRLEN_BYTES(h);
 }
 
+/* In SYN_SENT lwIP reads the options before it looks whether the segment answers our SYN at all: what
+ * a stranger says there (a window scale, an MSS) would stay. RFC 9293 3.10.7.3: it is discarded. */
+static void
+ignore_strange_options(const struct sock *s, const struct pbuf *pb, const struct tcp_gate_segment *g)
+{
+	const struct tcp_hdr *h = pb->payload;
+	bool is_answer = (g->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) &&
+		g->ack == s->pcb->lastack + 1;
+
+	if (!is_answer)
+		tcp_opts_clear((uint8_t *)pb->payload + sizeof(*h), TCPH_HDRLEN_BYTES(h) - sizeof(*h));
+}
+
 static enum tcp_gate_verdict
 gate(const struct sock *s, const struct tcp_gate_segment *g)
 {
@@ -300,6 +313,8 @@ tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, u
 	if (s->pcb->state != TIME_WAIT) {
 		enum tcp_gate_verdict v = gate(s, &g);
 
+		if (__builtin_expect(s->pcb->state == SYN_SENT, 0))
+			ignore_strange_options(s, pb, &g);
 		if (v != TCP_GATE_PASS) {
 			counts[STACK_REFUSED]++;
 			st->lw->mib2->tcpinerrs++;

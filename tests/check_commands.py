@@ -33,7 +33,6 @@ NOT_COMMANDS = {
 # Commands that their caller does without when they are missing, and says so.
 OPTIONAL = {
     "git": "perf/machine.py looks whether it is there; tests/bare says that it needs it",
-    "debootstrap": "tests/bare says that it needs it; by hand only",
     "make": "tests/sanitized --tsan says that it needs it; by hand only",
     "perf": "perf/run --profile; by hand only",
     "shellcheck": "gazelle test looks whether it is there",

@@ -49,7 +49,7 @@ static void
 send_segment(unsigned int i, uint32_t seq, uint8_t flags, const char *data, size_t len)
 {
 	uint8_t f[RAW_FRAME_MAX];
-	struct raw_tcp t = { .from_port = (uint16_t)(FIRST_PORT + i % PER_ADDRESS),
+	struct raw_segment t = { .from_port = (uint16_t)(FIRST_PORT + i % PER_ADDRESS),
 		.to_port = to_port, .seq = seq, .ack = conns[i].ack, .flags = flags, .window = 65535,
 		.data = data, .len = len };
 

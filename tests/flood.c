@@ -39,7 +39,7 @@ find_kind(const char *name)
 static size_t
 make(uint8_t *f, struct raw_path *p, unsigned int kind, uint16_t port)
 {
-	struct raw_tcp t = { .from_port = (uint16_t)raw_any(), .to_port = port, .seq = raw_any(),
+	struct raw_segment t = { .from_port = (uint16_t)raw_any(), .to_port = port, .seq = raw_any(),
 		.window = 65535, .flags = kind == LONE_ACK ? RAW_ACK : RAW_SYN };
 	uint32_t net = kind == SYN || kind == ARP || kind == GARP || kind == PING ?
 		ntohl(p->to) & 0xffff0000 : 0xc6130000;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A model of a TCP peer that checks what the stack says; see fuzz_peer.h. */
-#include "tests/fuzz_peer.h"
+/* A model of a TCP peer: what it knows and says; see fuzz_peer.h. */
+#include "tests/fuzz_peer_private.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,13 +15,11 @@
 #include "tests/fuzz_main.h"
 
 #define VIEW_MAX 1024u
-#define SCALE_MAX 14 /* RFC 7323 2.3 */
 #define MSS_MIN 48   /* what the stack makes of smaller ones, as Linux */
 #define MSS_DEFAULT 536
 #define HEADERS (RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_tcp_hdr))
 #define PORT_FIRST 1024
 #define COOKIES 8      /* syn_cookie.c knows so many MSS */
-#define HANDSHAKE_WINDOW 65535u
 
 /* What is wrong with a segment: fuzz_segment.kind modulo their number. */
 enum {
@@ -40,25 +38,7 @@ enum {
 	DAMAGES
 };
 
-enum { FIN = RTE_TCP_FIN_FLAG, SYN = RTE_TCP_SYN_FLAG, RST = RTE_TCP_RST_FLAG, ACK = RTE_TCP_ACK_FLAG };
-
 struct fuzz_host fuzz_peer_host;
-
-/* Fields of a finished segment; offsets from the streams' beginnings. */
-struct parts {
-	bool is_whole; /* a receiver understands it */
-	uint32_t seq, ack, at, len;
-	uint16_t wnd;
-	uint8_t flags, *payload;
-	const uint8_t *opt;
-	uint8_t opt_len;
-};
-
-static bool
-is_before(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) < 0;
-}
 
 static uint8_t
 mix(uint32_t id, uint32_t at)
@@ -76,21 +56,6 @@ uint8_t
 fuzz_peer_host_byte(const struct fuzz_peer *p, uint32_t at)
 {
 	return mix(~p->id, at);
-}
-
-static bool
-was_sent(const struct fuzz_peer *p, uint32_t at)
-{
-	return at < FUZZ_STREAM_MAX && (p->is_sent[at / 8] & 1 << at % 8) != 0;
-}
-
-static bool
-has_fin(const struct fuzz_peer *p, uint32_t at)
-{
-	for (uint32_t i = 0; i < p->n_fins; i++)
-		if (p->fins[i] == at)
-			return true;
-	return false;
 }
 
 void
@@ -119,7 +84,7 @@ fuzz_peer_view(const struct fuzz_peer *p)
 	static struct stack_conn_info info[VIEW_MAX];
 	unsigned int n = stack_conns(fuzz_peer_host.w.stack, info, VIEW_MAX);
 	struct fuzz_view v = {.rcv_nxt = p->iss + 1, .snd_nxt = p->host_iss + 1,
-		.rcv_wnd = HANDSHAKE_WINDOW};
+		.rcv_wnd = FUZZ_PEER_WINDOW};
 
 	for (unsigned int i = 0; i < RTE_MIN(n, VIEW_MAX); i++) {
 		if (info[i].is_udp || info[i].peer.sin_addr.s_addr != p->addr ||
@@ -145,8 +110,6 @@ fuzz_peer_segment(const struct fuzz_peer *p)
 		.ack = p->host_iss + 1 + p->host_next + p->host_fin};
 }
 
-/* --- from the peer ------------------------------------------------------------------------------- */
-
 /* Whether every option has a length that fits: the graph drops other segments. */
 static bool
 options_fit(const uint8_t *opt, uint8_t len)
@@ -157,13 +120,13 @@ options_fit(const uint8_t *opt, uint8_t len)
 	return true;
 }
 
-static struct parts
+static struct fuzz_parts
 parse(const struct fuzz_peer *p, const struct rte_mbuf *m)
 {
 	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, void *, RTE_ETHER_HDR_LEN);
 	struct rte_tcp_hdr *tcp = (struct rte_tcp_hdr *)(ip + 1);
 	uint32_t total = rte_be_to_cpu_16(ip->total_length), header = (tcp->data_off >> 4) * 4;
-	struct parts t = {.seq = rte_be_to_cpu_32(tcp->sent_seq), .ack = rte_be_to_cpu_32(tcp->recv_ack),
+	struct fuzz_parts t = {.seq = rte_be_to_cpu_32(tcp->sent_seq), .ack = rte_be_to_cpu_32(tcp->recv_ack),
 		.wnd = rte_be_to_cpu_16(tcp->rx_win), .flags = tcp->tcp_flags,
 		.payload = (uint8_t *)tcp + header, .opt = (uint8_t *)(tcp + 1)};
 
@@ -178,9 +141,8 @@ parse(const struct fuzz_peer *p, const struct rte_mbuf *m)
 	return t;
 }
 
-/* MSS and scale of a SYN, the largest if there are several. Returns whether there is a scale. */
-static bool
-parse_options(const uint8_t *opt, uint8_t len, uint16_t *mss, uint8_t *scale)
+bool
+fuzz_peer_options(const uint8_t *opt, uint8_t len, uint16_t *mss, uint8_t *scale)
 {
 	bool has_scale = false;
 	uint16_t said = 0;
@@ -199,30 +161,30 @@ parse_options(const uint8_t *opt, uint8_t len, uint16_t *mss, uint8_t *scale)
 }
 
 static void
-note_syn(struct fuzz_peer *p, const struct parts *t)
+note_syn(struct fuzz_peer *p, const struct fuzz_parts *t)
 {
 	unsigned int i = p->n_syns++ % FUZZ_PEER_SYNS;
 
 	p->syn[i].seq = t->seq;
-	parse_options(t->opt, t->opt_len, &p->syn[i].mss, &p->syn[i].scale);
+	fuzz_peer_options(t->opt, t->opt_len, &p->syn[i].mss, &p->syn[i].scale);
 }
 
 /* The host connects, and this is an answer to its SYN. */
 static void
-note_syn_ack(struct fuzz_peer *p, const struct parts *t)
+note_syn_ack(struct fuzz_peer *p, const struct fuzz_parts *t)
 {
 	if (p->is_proven || !p->heard || t->ack != p->host_iss + 1)
 		return;
 	p->is_proven = true;
 	p->iss = t->seq;
-	if (!parse_options(t->opt, t->opt_len, &p->mss, &p->scale))
+	if (!fuzz_peer_options(t->opt, t->opt_len, &p->mss, &p->scale))
 		p->host_scale = 0;
 	p->right = p->most_wnd = t->wnd;
 }
 
 /* What an acceptable segment tells of the host's stream. */
 static void
-note_told(struct fuzz_peer *p, const struct parts *t)
+note_told(struct fuzz_peer *p, const struct fuzz_parts *t)
 {
 	uint32_t ack = t->ack - p->host_iss - 1, right;
 
@@ -238,7 +200,7 @@ note_told(struct fuzz_peer *p, const struct parts *t)
 
 /* May the host take bytes, or a FIN, of this segment? Also notes what it tells. */
 static bool
-note_segment(struct fuzz_peer *p, const struct parts *t, const struct fuzz_view *v)
+note_segment(struct fuzz_peer *p, const struct fuzz_parts *t, const struct fuzz_view *v)
 {
 	uint32_t nxt = v->rcv_nxt - p->iss - 1, end = nxt + v->rcv_wnd, at_end = t->at + t->len;
 
@@ -269,7 +231,7 @@ note_segment(struct fuzz_peer *p, const struct parts *t, const struct fuzz_view 
 
 /* RFC 9293 3.10.7.3, RFC 5961 3.2: a reset that has to be believed. */
 static void
-note_reset(struct fuzz_peer *p, const struct parts *t, const struct fuzz_view *v)
+note_reset(struct fuzz_peer *p, const struct fuzz_parts *t, const struct fuzz_view *v)
 {
 	if (strcmp(v->state, "SYN_SENT") == 0 ? (t->flags & ACK) && t->ack == v->snd_nxt :
 		t->seq == v->rcv_nxt)
@@ -278,7 +240,7 @@ note_reset(struct fuzz_peer *p, const struct parts *t, const struct fuzz_view *v
 
 /* Notes what the segment says, and puts in what it carries. */
 static void
-fill(struct fuzz_peer *p, const struct parts *t, uint8_t kind)
+fill(struct fuzz_peer *p, const struct fuzz_parts *t, uint8_t kind)
 {
 	struct fuzz_view v = fuzz_peer_view(p);
 	uint32_t nxt = v.rcv_nxt - p->iss - 1;
@@ -347,9 +309,8 @@ make(const struct fuzz_peer *p, const struct fuzz_segment *s)
 	return m;
 }
 
-/* With FUZZ_TRACE in the environment: what passes, for whoever looks into a finding. */
-static bool
-is_tracing(void)
+bool
+fuzz_peer_traces(void)
 {
 	static int is_on = -1;
 
@@ -358,21 +319,13 @@ is_tracing(void)
 	return is_on;
 }
 
-static void
-trace(const struct fuzz_peer *p, const char *who, const struct parts *t)
+void
+fuzz_peer_trace(const struct fuzz_peer *p, const char *who, const struct fuzz_parts *t)
 {
-	if (is_tracing())
+	if (fuzz_peer_traces())
 		fprintf(stderr, "%llu us, stream %u: %s%s flags %02x at %d ack %d window %u, %u bytes\n",
 			(unsigned long long)fuzz_now_us, p->id, who, t->is_whole ? "" : ", senseless,",
 			t->flags, (int)t->at, (int)(t->ack - p->host_iss - 1), t->wnd, t->len);
-}
-
-static void
-trace_read(const struct fuzz_peer *p, ssize_t n)
-{
-	if (is_tracing())
-		fprintf(stderr, "%llu us, stream %u: read from %u: %zd\n",
-			(unsigned long long)fuzz_now_us, p->id, p->n_read, n);
 }
 
 static void
@@ -381,12 +334,12 @@ let_arrive(struct fuzz_peer *p, const struct fuzz_segment *s)
 	static struct fuzz_host *const hosts[] = {&fuzz_peer_host};
 	struct rte_mbuf *m = make(p, s);
 	uint8_t kind = s->kind % DAMAGES;
-	struct parts t;
+	struct fuzz_parts t;
 
 	damage(m, kind, s->a, s->b);
 	t = parse(p, m);
-	trace(p, "peer", &t);
-	if (is_tracing())
+	fuzz_peer_trace(p, "peer", &t);
+	if (fuzz_peer_traces())
 		fprintf(stderr, "\tdamage %u %u %u\n", kind, s->a, s->b);
 	fill(p, &t, kind);
 	frame_seal(m);
@@ -413,161 +366,4 @@ fuzz_peer_send(struct fuzz_peer *p, const struct fuzz_segment *s)
 		p->holds = false;
 		let_arrive(p, &p->held);
 	}
-}
-
-/* --- from the host ------------------------------------------------------------------------------- */
-
-static void
-hear_syn_ack(struct fuzz_peer *p, uint32_t seq, uint32_t ack, const uint8_t *opt, uint8_t len, uint16_t wnd)
-{
-	bool is_known = p->n_syns > FUZZ_PEER_SYNS; /* it may be one that we have forgotten */
-	uint16_t mss, most = is_known ? FUZZ_PEER_MSS : 0;
-	uint8_t scale, peer_scale = is_known ? SCALE_MAX : 0;
-
-	for (unsigned int i = 0; i < RTE_MIN(p->n_syns, (unsigned int)FUZZ_PEER_SYNS); i++) {
-		if (p->syn[i].seq + 1 != ack)
-			continue;
-		is_known = true; /* or several with other options; a cookie is for any of them */
-		most = RTE_MAX(most, p->syn[i].mss);
-		peer_scale = RTE_MAX(peer_scale, p->syn[i].scale);
-	}
-	fuzz_require(is_known, "an answer to a SYN that nobody sent");
-	if (p->is_proven)
-		return;
-	parse_options(opt, len, &mss, &scale);
-	if (p->iss != ack - 1 || p->host_iss != seq)
-		p->n_past = p->holds = 0; /* they have the numbers of before */
-	p->iss = ack - 1;
-	p->host_iss = seq;
-	/* A cookie and a request may both be there: nobody knows which of them the ACK will make. */
-	p->is_vague |= p->heard && (len > 4) != p->had_options;
-	p->had_options = len > 4;
-	p->mss = p->heard ? RTE_MAX(p->mss, most) : most;
-	p->host_scale = scale;
-	p->scale = RTE_MAX(p->scale, len > 4 ? peer_scale : 0); /* no scale in ours: none of the peer's counts */
-	p->heard = true;
-	p->said_right = wnd;
-	p->most_wnd = HANDSHAKE_WINDOW;
-	p->right = RTE_MAX(p->right, HANDSHAKE_WINDOW);
-}
-
-static void
-check_sacks(const struct fuzz_peer *p, const uint8_t *opt, uint8_t len, uint32_t ack)
-{
-	for (uint8_t i = 0; i + 1 < len && opt[i] != 0; i += opt[i] == 1 ? 1 : opt[i + 1]) {
-		fuzz_require(opt[i] == 1 || opt[i + 1] >= 2, "an option without length");
-		if (opt[i] != 5)
-			continue;
-		fuzz_require(opt[i + 1] % 8 == 2 && i + opt[i + 1] <= len, "a SACK of no length");
-		for (uint8_t b = i + 2; b < i + opt[i + 1]; b += 8) {
-			rte_be32_t edge[2];
-			uint32_t left, right;
-
-			memcpy(edge, opt + b, sizeof(edge));
-			left = rte_be_to_cpu_32(edge[0]) - p->iss - 1;
-			right = rte_be_to_cpu_32(edge[1]) - p->iss - 1;
-			fuzz_require(is_before(left, right), "an empty SACK");
-			if (is_before(left, ack))
-				continue; /* RFC 2883: came twice */
-			fuzz_require(right <= FUZZ_STREAM_MAX, "a SACK far beyond the window");
-			for (; left < right; left++)
-				fuzz_require(was_sent(p, left) || has_fin(p, left),
-					"a SACK of what was never sent");
-		}
-	}
-}
-
-/* The acknowledgement and the window: both go forward only, and not beyond what there was. */
-static void
-check_ack(struct fuzz_peer *p, uint32_t ack, uint32_t wnd)
-{
-	uint32_t right = ack + wnd;
-
-	fuzz_require(!is_before(ack, p->said_ack), "an ACK goes back");
-	for (uint32_t at = p->said_ack; at < ack; at++)
-		fuzz_require(was_sent(p, at) || (at + 1 == ack && has_fin(p, at)),
-			"an ACK of what was never sent");
-	p->said_ack = ack;
-	if (p->is_vague)
-		return;
-	fuzz_require(!is_before(right + (1u << p->host_scale), p->said_right + 1), "the window goes back");
-	if (is_before(p->said_right, right))
-		p->said_right = right;
-}
-
-static void
-check_data(struct fuzz_peer *p, uint32_t at, const uint8_t *data, uint32_t len, bool fin)
-{
-	fuzz_require(!is_before(p->n_written + 1, at), "a place beyond the end");
-	if (len == 0 && !fin)
-		return;
-	fuzz_require(len <= p->mss, "a segment longer than the peer's MSS");
-	fuzz_require(!is_before(p->n_written, at + len), "data that the program did not write");
-	fuzz_require(!is_before(p->right + 1, at + len), "data beyond the peer's window");
-	fuzz_require(!fin || at + len == p->n_written, "a FIN before the end");
-	for (uint32_t i = 0; i < len; i++)
-		fuzz_require(data[i] == fuzz_peer_host_byte(p, at + i), "the program wrote something else");
-	if (!is_before(p->host_next, at) && is_before(p->host_next, at + len))
-		p->host_next = at + len;
-	if (fin && p->host_next == at + len)
-		p->host_fin = true;
-}
-
-void
-fuzz_peer_hear(struct fuzz_peer *p, const uint8_t *ip, uint32_t len)
-{
-	const struct rte_tcp_hdr *tcp = (const void *)(ip + sizeof(struct rte_ipv4_hdr));
-	uint32_t seq = rte_be_to_cpu_32(tcp->sent_seq), ack = rte_be_to_cpu_32(tcp->recv_ack);
-	uint32_t header = (tcp->data_off >> 4) * 4, payload = len - sizeof(struct rte_ipv4_hdr) - header;
-	uint16_t wnd = rte_be_to_cpu_16(tcp->rx_win);
-	const uint8_t *opt = (const uint8_t *)(tcp + 1);
-
-	trace(p, "host", &(struct parts){.is_whole = true, .flags = tcp->tcp_flags, .wnd = wnd,
-		.at = seq - p->host_iss - 1, .ack = ack - p->iss + p->host_iss, .len = payload});
-	fuzz_require(header >= sizeof(*tcp) && sizeof(struct rte_ipv4_hdr) + header <= len, "a bad header");
-	if (tcp->tcp_flags & RST) {
-		fuzz_require(!p->is_proven || p->s == NULL || p->is_closed || p->is_shut ||
-			p->may_be_reset || p->may_time_out, "a good connection is reset");
-		p->is_over |= p->is_proven && (p->s != NULL || p->is_closed);
-		return;
-	}
-	if (tcp->tcp_flags & SYN) {
-		fuzz_require(payload == 0, "a SYN with data");
-		if (tcp->tcp_flags & ACK) {
-			hear_syn_ack(p, seq, ack, opt, header - sizeof(*tcp), wnd);
-		} else if (!p->heard) {
-			uint16_t mss;
-
-			p->heard = true;
-			p->host_iss = seq;
-			parse_options(opt, header - sizeof(*tcp), &mss, &p->host_scale);
-			p->said_right = 0;
-		}
-		return;
-	}
-	fuzz_require((tcp->tcp_flags & ACK) != 0, "a segment without ACK");
-	if (!p->heard || !p->is_proven || p->may_be_reset || p->is_over || p->has_end)
-		return;
-	check_sacks(p, opt, header - sizeof(*tcp), ack - p->iss - 1);
-	check_ack(p, ack - p->iss - 1, (uint32_t)wnd << p->host_scale);
-	check_data(p, seq - p->host_iss - 1, (const uint8_t *)tcp + header, payload,
-		(tcp->tcp_flags & FIN) != 0);
-}
-
-void
-fuzz_peer_read(struct fuzz_peer *p, const uint8_t *data, ssize_t n)
-{
-	trace_read(p, n);
-	for (ssize_t i = 0; i < n; i++) {
-		fuzz_require(was_sent(p, p->n_read + i), "the program reads what was never sent");
-		fuzz_require(data[i] == fuzz_peer_byte(p, p->n_read + i), "the program reads other bytes");
-	}
-	if (n > 0)
-		p->n_read += n;
-	if (n == 0 && !p->is_shut && !p->may_be_reset) {
-		fuzz_require(has_fin(p, p->n_read), "the stream ends where no FIN was");
-		p->is_eof = true;
-	}
-	if (n == -ECONNRESET || n == -ECONNREFUSED)
-		fuzz_require(p->may_be_reset, "a connection is reset without a reset");
 }

@@ -24,15 +24,12 @@
 #include "nodes/arp_node.h"
 #include "stack/impl.h"
 #include "tests/frame_damage.h"
-#include "tests/fuzz_peer.h"
+#include "tests/fuzz_program.h"
 
 #define FUZZ_RUNS 3000
 #define FUZZ_TAIL 300
 #include "tests/fuzz_main.h"
 
-#define PEERS 4
-#define PORT 7000
-#define BACKLOG 4
 #define OP_BYTES 5
 #define LEN_UNIT 6
 #define HEARD_MAX 8192
@@ -40,8 +37,7 @@
 #define HONEST_ROUNDS 120
 #define PATIENCE_US 20000000 /* the stack gives up nothing earlier */
 
-static struct fuzz_peer peers[PEERS];
-static struct sock *listener;
+struct fuzz_peer fuzz_peers[FUZZ_PEERS];
 static struct rte_mbuf *heard[HEARD_MAX]; /* frames of the host that nobody has looked at */
 static unsigned int n_heard;
 static uint64_t passed_us; /* by hand, within this input */
@@ -90,7 +86,7 @@ hear_tcp(const struct rte_mbuf *m)
 	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, void *, RTE_ETHER_HDR_LEN);
 	const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)(ip + 1);
 
-	for (struct fuzz_peer *p = peers; p < peers + PEERS; p++) {
+	for (struct fuzz_peer *p = fuzz_peers; p < fuzz_peers + FUZZ_PEERS; p++) {
 		if (p->addr != ip->dst_addr || htons(p->port) != tcp->dst_port)
 			continue;
 		if (p->is_active && !p->heard)
@@ -130,96 +126,19 @@ pass_us(uint64_t us)
 {
 	fuzz_now_us += us;
 	passed_us += us;
-	for (unsigned int i = 0; i < PEERS && passed_us > PATIENCE_US; i++)
-		peers[i].may_time_out = true;
+	for (unsigned int i = 0; i < FUZZ_PEERS && passed_us > PATIENCE_US; i++)
+		fuzz_peers[i].may_time_out = true;
 	run_us(2 * FUZZ_HOST_STEP_US);
 }
 
-/* --- the program ------------------------------------------------------------------------------------ */
-
-static void
-open_listener(void)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-
-	fuzz_require(sock_open(fuzz_peer_host.group, SOCK_TCP, &listener) == 0 &&
-		sock_bind(listener, &at) == 0 && sock_listen(listener, BACKLOG) == 0, "no listener");
-}
-
-static void
-accept_one(void)
-{
-	struct sockaddr_in from;
-	struct sock *s;
-
-	if (sock_accept(listener, &s, &from) < 0)
-		return;
-	for (struct fuzz_peer *p = peers; p < peers + PEERS; p++) {
-		if (p->addr != from.sin_addr.s_addr)
-			continue;
-		if (htons(p->port) != from.sin_port || p->s != NULL || p->is_closed || p->is_over)
-			break; /* one of before */
-		fuzz_require(p->is_proven, "a connection without a handshake");
-		p->s = s;
-		return;
-	}
-	fuzz_require(ntohl(from.sin_addr.s_addr) < ntohl(peers[0].addr) + PEERS,
-		"a connection of an invented address");
-	sock_close(s);
-}
-
-static ssize_t
-read_some(struct fuzz_peer *p, size_t len)
-{
-	static uint8_t data[65536];
-	struct iovec iov = {data, RTE_MIN(len, sizeof(data))};
-	ssize_t n;
-
-	if (p->s == NULL || p->is_eof || len == 0)
-		return -EAGAIN;
-	n = sock_recv(p->s, &iov, 1, 0, NULL, NULL);
-	fuzz_peer_read(p, data, n);
-	return n;
-}
-
-static void
-write_some(struct fuzz_peer *p, size_t len)
-{
-	static uint8_t data[16384];
-	struct iovec iov = {data, RTE_MIN(len, sizeof(data))};
-	ssize_t n;
-
-	if (p->s == NULL || p->is_shut || p->n_written + len > FUZZ_STREAM_MAX)
-		return;
-	for (size_t i = 0; i < iov.iov_len; i++)
-		data[i] = fuzz_peer_host_byte(p, p->n_written + i);
-	n = sock_send(p->s, &iov, 1, 0, NULL);
-	p->n_written += n > 0 ? n : 0;
-}
-
-static void
-close_socket(struct fuzz_peer *p)
-{
-	if (p->s == NULL)
-		return;
-	sock_close(p->s);
-	p->is_closed = p->is_shut = true;
-	p->s = NULL;
-}
-
-static void
-shut_socket(struct fuzz_peer *p, int how)
-{
-	if (p->s != NULL && sock_shutdown(p->s, how) == 0)
-		p->is_shut = true;
-}
+/* --- peers ------------------------------------------------------------------------------------------ */
 
 static void
 begin_peer(struct fuzz_peer *p)
 {
-	close_socket(p);
+	fuzz_program_close(p);
 	fuzz_peer_renew(p);
-	p->lport = PORT;
+	p->lport = FUZZ_PORT;
 	p->may_time_out = passed_us > PATIENCE_US;
 }
 
@@ -235,8 +154,6 @@ connect_to(struct fuzz_peer *p)
 	if (sock_open(fuzz_peer_host.group, SOCK_TCP, &p->s) == 0)
 		sock_connect(p->s, &at);
 }
-
-/* --- peers ------------------------------------------------------------------------------------------ */
 
 static void
 send_syn(struct fuzz_peer *p, struct fuzz_segment s, uint8_t which)
@@ -259,7 +176,7 @@ flood(uint8_t n)
 
 	for (unsigned int i = 0; i < n % 32u; i++) {
 		struct fuzz_peer nobody = {.addr = rte_cpu_to_be_32(0xc6124000u + at++ % 4096),
-			.port = 4000, .lport = PORT};
+			.port = 4000, .lport = FUZZ_PORT};
 		struct fuzz_segment s = {.seq = at, .flags = RTE_TCP_SYN_FLAG, .wnd = 64240};
 
 		fuzz_peer_send(&nobody, &s);
@@ -339,23 +256,23 @@ step_peer(struct fuzz_peer *p, uint8_t what, const uint8_t *arg)
 static void
 step(const uint8_t op[OP_BYTES])
 {
-	struct fuzz_peer *p = &peers[op[0] % PEERS];
+	struct fuzz_peer *p = &fuzz_peers[op[0] % FUZZ_PEERS];
 
-	switch (op[0] / PEERS % 16) {
+	switch (op[0] / FUZZ_PEERS % 16) {
 	case 8:
-		accept_one();
+		fuzz_program_accept();
 		break;
 	case 9:
-		read_some(p, op[2] << 8 | op[1]);
+		fuzz_program_read(p, op[2] << 8 | op[1]);
 		break;
 	case 10:
-		write_some(p, op[2] << 8 | op[1]);
+		fuzz_program_write(p, op[2] << 8 | op[1]);
 		break;
 	case 11:
 		if (op[1] % 4 == 3)
-			close_socket(p);
+			fuzz_program_close(p);
 		else
-			shut_socket(p, op[1] % 4 == 2 ? SHUT_RDWR : SHUT_WR);
+			fuzz_program_shut(p, op[1] % 4 == 2 ? SHUT_RDWR : SHUT_WR);
 		break;
 	case 12:
 		pass_us((uint64_t)(op[1] + 1) << op[2] % 16);
@@ -367,14 +284,14 @@ step(const uint8_t op[OP_BYTES])
 		connect_to(p);
 		break;
 	case 15:
-		read_some(p, UINT16_MAX);
+		fuzz_program_read(p, UINT16_MAX);
 		break;
 	default:
-		step_peer(p, op[0] / PEERS % 16, op + 1);
+		step_peer(p, op[0] / FUZZ_PEERS % 16, op + 1);
 	}
 	run_us(op[0] & 0x40 ? 10 * FUZZ_HOST_STEP_US : FUZZ_HOST_STEP_US);
 	if (op[0] & 0x80)
-		accept_one();
+		fuzz_program_accept();
 }
 
 /* --- the end ---------------------------------------------------------------------------------------- */
@@ -407,11 +324,15 @@ send_missing(struct fuzz_peer *p, uint32_t end)
 static void
 be_honest(struct fuzz_peer *p)
 {
-	uint32_t end = RTE_MAX(p->next, p->high);
+	uint32_t end = RTE_MAX(p->next, p->high), before = 0;
 
 	p->holds = false;
+	/* Small segments take many rounds; each of so many in a row has to bring something. */
 	for (unsigned int i = 0; i < HONEST_ROUNDS; i++) {
-		while (read_some(p, UINT16_MAX) > 0)
+		if (p->n_read + p->host_next != before)
+			i = 0;
+		before = p->n_read + p->host_next;
+		while (fuzz_program_read(p, UINT16_MAX) > 0)
 			;
 		if ((p->n_read >= end || p->is_eof) && p->host_next == p->n_written)
 			return;
@@ -437,15 +358,14 @@ reset_host(struct fuzz_peer *p)
 static void
 finish(bool is_gentle)
 {
-	for (struct fuzz_peer *p = peers; p < peers + PEERS; p++)
+	for (struct fuzz_peer *p = fuzz_peers; p < fuzz_peers + FUZZ_PEERS; p++)
 		if (is_good(p))
 			be_honest(p);
-	for (struct fuzz_peer *p = peers; p < peers + PEERS; p++)
-		close_socket(p);
-	sock_close(listener);
-	listener = NULL;
+	for (struct fuzz_peer *p = fuzz_peers; p < fuzz_peers + FUZZ_PEERS; p++)
+		fuzz_program_close(p);
+	fuzz_program_unlisten();
 	run_us(FUZZ_HOST_STEP_US);
-	for (struct fuzz_peer *p = peers; p < peers + PEERS; p++) {
+	for (struct fuzz_peer *p = fuzz_peers; p < fuzz_peers + FUZZ_PEERS; p++) {
 		p->holds = false;
 		if (!is_gentle)
 			reset_host(p);
@@ -479,13 +399,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_hosts_start();
 		fuzz_host_make(&fuzz_peer_host, "fuzz", RTE_BE32(0xc6120001), 1);
 		fuzz_peer_host.sent = keep;
-		for (unsigned int i = 0; i < PEERS; i++)
-			peers[i].addr = rte_cpu_to_be_32(0xc612000au + i);
+		for (unsigned int i = 0; i < FUZZ_PEERS; i++)
+			fuzz_peers[i].addr = rte_cpu_to_be_32(0xc612000au + i);
 	}
 	passed_us = 0;
-	open_listener();
-	for (unsigned int i = 0; i < PEERS; i++)
-		begin_peer(&peers[i]);
+	fuzz_program_listen();
+	for (unsigned int i = 0; i < FUZZ_PEERS; i++)
+		begin_peer(&fuzz_peers[i]);
 	for (data++, size--; size >= OP_BYTES; data += OP_BYTES, size -= OP_BYTES)
 		step(data);
 	finish(is_gentle);

@@ -6,7 +6,6 @@
  * follows, kept here a second time, and against what its descriptors are; whoever changes something has the
  * workers out of the ring; nobody waits; no descriptor is left.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,6 +22,7 @@
 #define FUZZ_RUNS 4000
 #define FUZZ_TAIL 200
 #include "tests/fuzz_main.h"
+#include "tests/open_files.h"
 
 #define QUEUES 2
 #define RINGS (2 * QUEUES)
@@ -221,18 +221,6 @@ answer(struct vhost_message *m, uint8_t how)
 }
 
 /* --- the instance ------------------------------------------------------------------------------------ */
-
-static unsigned int
-open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void
 open_link(void)

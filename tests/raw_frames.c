@@ -108,7 +108,7 @@ finish(uint8_t *f, const struct raw_path *p, uint8_t protocol, size_t len, size_
 }
 
 size_t
-raw_tcp(uint8_t *f, const struct raw_path *p, const struct raw_tcp *t)
+raw_tcp(uint8_t *f, const struct raw_path *p, const struct raw_segment *t)
 {
 	uint8_t *tcp = f + L4;
 

@@ -16,7 +16,7 @@ struct raw_path {
 	uint32_t from, to;
 };
 
-struct raw_tcp {
+struct raw_segment {
 	uint16_t from_port, to_port;
 	uint32_t seq, ack;
 	uint8_t flags;
@@ -34,7 +34,7 @@ int raw_parse_mac(const char *text, uint8_t mac[6]);
 uint32_t raw_any(void);
 
 /* Each fills `f`, which has RAW_FRAME_MAX bytes, and returns the length of the frame. */
-size_t raw_tcp(uint8_t *f, const struct raw_path *p, const struct raw_tcp *t);
+size_t raw_tcp(uint8_t *f, const struct raw_path *p, const struct raw_segment *t);
 size_t raw_udp(uint8_t *f, const struct raw_path *p, uint16_t from_port, uint16_t to_port, size_t len);
 size_t raw_echo(uint8_t *f, const struct raw_path *p, uint16_t number, size_t len);
 size_t raw_arp(uint8_t *f, const struct raw_path *p, uint16_t operation);

@@ -7,7 +7,6 @@
 #define TESTS_REGISTRY_RIG_H
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -26,6 +25,7 @@
 #include "nodes/cksum.h"
 #include "nodes/ltran_table.h"
 #include "tests/eal.h"
+#include "tests/open_files.h"
 
 #define IP(a, b, c, d) RTE_BE32((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d))
 #define ADDR IP(198, 18, 4, 7)
@@ -290,18 +290,6 @@ teardown(void)
 	rte_ring_free(lt->control);
 	rte_ring_free(lt->heard);
 	free(lt);
-}
-
-static inline unsigned int
-open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
 }
 
 static inline int

@@ -3,7 +3,6 @@
  * Rings, with a real virtio-user device on the other end: a child process per test, which sends back
  * what it gets.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 #include "dispatcher/helper.h"
 #include "dispatcher/ring.h"
 #include "tests/eal.h"
+#include "tests/open_files.h"
 
 #define QUEUES 2
 #define INSTANCE "--instance"
@@ -379,18 +379,6 @@ memory_taken_back_breaks_its_ring_only(void)
 	rte_pktmbuf_free(p);
 	CU_ASSERT_TRUE(atomic_load(&m->broken));
 	CU_ASSERT_TRUE(ring_is_broken(m, why));
-}
-
-static unsigned int
-open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void

@@ -644,32 +644,6 @@ challenge_acks_have_a_limit_of_each_connection(void)
 	}
 }
 
-/* --- handshakes of ours ------------------------------------------------------------------------------- */
-
-/* Data before the SYN|ACK is no reason to acknowledge anything: there is no number yet. */
-static void
-data_before_the_syn_ack_is_not_acknowledged(void)
-{
-	static const char data[2 * 536]; /* as much as is acknowledged at once, or a little later */
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(4000),
-		.sin_addr.s_addr = htonl(PEER)};
-	struct raw_tcp t = {.addr = PEER, .sport = 4000, .seq = ISS, .flags = RAW_ACK, .wnd = 65535,
-		.data = data, .len = sizeof(data)};
-	struct sock *s;
-
-	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_B), SOCK_TCP, &s), 0);
-	CU_ASSERT_EQUAL(sock_connect(s, &to), -EINPROGRESS);
-	sim_run(1000);
-	CU_ASSERT_EQUAL(raw_last()->flags, RAW_SYN);
-	t.dport = raw_last()->sport;
-	t.ack = raw_last()->seq + 1;
-	say(t);
-	sim_run(500000);
-	for (unsigned int i = 0; i < raw_n; i++)
-		CU_ASSERT_NOT_EQUAL(raw_seen[i].flags, RAW_ACK);
-	sock_close(s);
-}
-
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(siphash_is_siphash),
 	CUNIT_TEST(a_cookie_is_accepted_for_two_periods_and_its_own_flow),
@@ -691,7 +665,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(the_last_ack_of_an_overflow_is_dropped_and_comes_again),
 	CUNIT_TEST(a_proven_cookie_waits_like_a_request),
 	CUNIT_TEST(challenge_acks_have_a_limit_of_each_connection),
-	CUNIT_TEST(data_before_the_syn_ack_is_not_acknowledged),
 };
 
 CUNIT_MAIN("syn", tests, setup, teardown)

@@ -16,10 +16,9 @@ import contextlib
 import random
 import socket
 import struct
-import sys
 import threading
 
-from peer import connect, receive_exactly
+from peer import connect, receive_exactly, run_command
 
 TIMEOUT_S = 30
 
@@ -136,14 +135,5 @@ def cmd_memcached_many(host, port, number):
         sock.close()
 
 
-def main():
-    command = globals()["cmd_" + sys.argv[1].replace("-", "_")]
-    try:
-        command(*sys.argv[2:])
-    except (OSError, ValueError, EOFError) as error:
-        sys.exit(f"{sys.argv[1]}: {type(error).__name__}: {error}")
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    run_command(globals())

@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 import time
 
 import peer
@@ -250,14 +249,5 @@ def cmd_clients_at_once(host, port, processes, connections):
         raise ValueError(f"exit codes {codes}")
 
 
-def main():
-    command = globals()["cmd_" + sys.argv[1].replace("-", "_")]
-    try:
-        command(*sys.argv[2:])
-    except (OSError, ValueError, EOFError) as error:
-        sys.exit(f"{sys.argv[1]}: {type(error).__name__}: {error}")
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    peer.run_command(globals())

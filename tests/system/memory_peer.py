@@ -14,11 +14,10 @@ ends with "ok" when no byte was lost.
 
 import selectors
 import socket
-import sys
 import threading
 import time
 
-from peer import connect, listen, receive_exactly
+from peer import connect, listen, receive_exactly, run_command
 
 GIVEN = 256 * 1024
 BEFORE_S = DURING_S = 2
@@ -170,13 +169,5 @@ def cmd_meanwhile(host, port):
     under_attack(host, int(port), lambda: None)
 
 
-def main():
-    try:
-        globals()["cmd_" + sys.argv[1]](*sys.argv[2:])
-    except (OSError, ValueError, EOFError) as error:
-        sys.exit(f"{sys.argv[1]}: {type(error).__name__}: {error}")
-    print("ok")
-
-
 if __name__ == "__main__":
-    main()
+    run_command(globals())

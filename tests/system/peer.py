@@ -292,8 +292,9 @@ def cmd_loopback():
             raise ValueError("loopback is broken")
 
 
-def main():
-    command = globals()["cmd_" + sys.argv[1].replace("-", "_")]
+def run_command(commands):
+    """`PROGRAM COMMAND ARGUMENTS...` by a module's functions cmd_COMMAND; "ok", or what went wrong."""
+    command = commands["cmd_" + sys.argv[1].replace("-", "_")]
     try:
         command(*sys.argv[2:])
     except (OSError, ValueError, EOFError) as error:
@@ -302,4 +303,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_command(globals())
