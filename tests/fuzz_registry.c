@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -31,6 +32,7 @@
 #define ADDR RTE_BE32(0xc6120407) /* 198.18.4.7 */
 #define PEER RTE_BE32(0xc61204c8)
 #define CHECK_RUNS 4000 /* between looks for what is left */
+#define ALARM_US 10000
 
 static struct ltran_conf conf = {.dispatch_subnet = RTE_BE32(0xc6120400), .dispatch_subnet_length = 8,
 	.dispatch_max_clients = CLIENTS, .tcp_conn_scan_interval = 1};
@@ -137,15 +139,34 @@ open_files(bool says_which)
 	return n;
 }
 
+#ifndef FUZZ_LIBFUZZER /* which does both itself: its watchdog is a SIGALRM, and -close_fd_mask=2 */
+static void
+on_alarm(int signal)
+{
+}
+
+/* Calls that wait are interrupted: those on a socket with a timeout never go on by themselves. */
+static void
+make_noise(void)
+{
+	const struct itimerval often = {.it_interval.tv_usec = ALARM_US, .it_value.tv_usec = ALARM_US};
+	const struct sigaction interrupts = {.sa_handler = on_alarm};
+
+	require(freopen("/dev/null", "w", stderr) != NULL, "no /dev/null");
+	require(sigaction(SIGALRM, &interrupts, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0,
+		"no alarm");
+}
+#else
+#define make_noise() ((void)0)
+#endif
+
 static void
 make_world(void)
 {
 	char err[256];
 
 	log_set_level(LOG_LEVEL_ERROR);
-#ifndef FUZZ_LIBFUZZER /* which does it itself: -close_fd_mask=2 */
-	require(freopen("/dev/null", "w", stderr) != NULL, "no /dev/null");
-#endif
+	make_noise();
 	require(mkdtemp(dir) != NULL && eal_test_start() == 0, "no EAL");
 	lt = calloc(1, sizeof(*lt));
 	lt->conf = &conf;
@@ -164,10 +185,13 @@ dial(void)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct timeval wait = {.tv_sec = 60}; /* the machine may have other work */
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), ret;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" LTRAN_SOCKET, dir);
-	require(connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0, "ltran has gone");
+	do {
+		ret = connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+	} while (ret < 0 && errno == EINTR);
+	require(ret == 0, "ltran has gone");
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	return fd;
 }
@@ -203,6 +227,18 @@ close_client(struct client *c)
 
 /* Any answer counts, none as well: the connection may have been ended. */
 static void
+hear(const struct client *c)
+{
+	char answer[1024];
+	ssize_t n;
+
+	do {
+		n = recv(c->fd, answer, sizeof(answer), 0);
+	} while (n < 0 && errno == EINTR);
+	require(n >= 0 || errno == ECONNRESET, "ltran does not answer");
+}
+
+static void
 say(struct client *c, const void *message, size_t len, unsigned int n_fds)
 {
 	union {
@@ -214,14 +250,12 @@ say(struct client *c, const void *message, size_t len, unsigned int n_fds)
 	struct iovec iov = {.iov_base = (void *)message, .iov_len = len};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
 		.msg_controllen = CMSG_SPACE(n_fds * sizeof(int))};
-	char answer[1024];
 
 	memcpy(CMSG_DATA(&control.head), fds, n_fds * sizeof(int));
 	if (n_fds == 0)
 		msg.msg_control = NULL, msg.msg_controllen = 0;
 	if (sendmsg(c->fd, &msg, MSG_NOSIGNAL) >= 0 && len > 0)
-		require(recv(c->fd, answer, sizeof(answer), 0) >= 0 || errno == ECONNRESET,
-			"ltran does not answer");
+		hear(c);
 }
 
 /* A message of `type` with `n` bytes bent: pairs of place and value. Returns the bytes used. */
