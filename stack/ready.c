@@ -40,13 +40,22 @@ struct ready_set {
 	struct ready_watch *all; /* under lock */
 };
 
-/* What this thread has found when it ran the stacks, since the last time it found something. */
+/* What this thread has found when it ran the stacks, since the last time it found something. A watch
+ * that was queued before is nothing found: its socket may long be read empty, perhaps by another
+ * thread, and blocking calls and poll(), which look at the sockets, collect only before they sleep. */
 static __thread struct {
 	unsigned int runs;
 	uint64_t tsc; /* spent in vain */
 } idle;
 
 static __thread struct gather gather;
+
+static void
+found_some(void)
+{
+	idle.runs = 0;
+	idle.tsc = 0;
+}
 
 int
 ready_create(struct stack_group *g, struct ready_set **out)
@@ -363,6 +372,8 @@ ready_collect(struct ready_set *set, struct ready_event *out, int max)
 	}
 	spin_unlock(&set->lock);
 	gather_result(&gather, n);
+	if (n > 0)
+		found_some();
 	return n;
 }
 
@@ -399,20 +410,20 @@ ready_run(struct ready_set *set)
 	const struct timespec gather_time = {.tv_nsec = GATHER_NS};
 	struct stack_group *g = set->group;
 	uint64_t start;
-	bool worked;
+	bool had_some, worked;
 
 	if (!completes(set))
 		return false;
 	edge_thread_enter();
+	had_some = ready_has_some(set);
 	start = stack_tsc();
 	worked = run_all(g);
 	if (g->n_sleepers > 0 && ready_has_some(set) && gather_wanted(&gather)) {
 		nanosleep(&gather_time, NULL);
 		run_all(g);
 	}
-	if (worked || ready_has_some(set)) {
-		idle.runs = 0;
-		idle.tsc = 0;
+	if (worked || (!had_some && ready_has_some(set))) {
+		found_some();
 		return true;
 	}
 	thread_pause_idle(g, ++idle.runs);

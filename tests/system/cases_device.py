@@ -7,7 +7,7 @@ import re
 import time
 
 from cases import BOTH, COMPLETION, case
-from harness import FAR, NEAR, PEER, WAKEUP, Failure, cpu_seconds, sh
+from harness import FAR, NEAR, PEER, PYTHON, ROOT, WAKEUP, Failure, cpu_seconds, sh
 from ltran_bed import FULL
 
 IDLE_PERCENT = 1.0
@@ -63,6 +63,21 @@ def make_wire(bed, mac=None):
            "gro", "off")
         sh("ip", "-n", space, "link", "set", dev, "up")
     sh("ip", "-n", bed.far_ns, "addr", "add", FAR + "/24", "dev", bed.far_dev)
+
+
+@case(modes=BOTH if FULL else (COMPLETION,), kernel=False)
+def threads_wait(bed):
+    """Thirty threads, blocking calls, poll() and epoll: idle again after traffic, with the clients there and
+    without."""
+    server = bed.near([PYTHON, str(ROOT / "tests" / "system" / "threaded_server.py"), NEAR, "7000"],
+                      *LOW_POWER)
+    for kind in range(4):
+        bed.until(bed.run_far, PEER + ["echo-many", NEAR, str(7000 + kind), "5"], "ok")
+    clients = [bed.far(PEER + ["echo-many", NEAR, str(7000 + kind), "5", "6"]) for kind in range(4)]
+    expect_idle(server, "clients are silent")
+    for client in clients:
+        bed.finish(client, 30)
+    expect_idle(server, "clients have gone")
 
 
 @case(modes=BOTH, kernel=False, seconds=100)
