@@ -8,6 +8,8 @@
  * (CLONE_FILES): what one of them closes is closed for ltran, and if it has to wait, nobody else does. A
  * process that waits keeps its descriptor, so those of each user are counted: from whoever has
  * STRANGE_MAX of them no further ones are taken (closer_may_read()). Connections have processes apart.
+ * A timer's signal ends waits that can be interrupted: a socket lingers for WAIT_MS, not as long as its
+ * owner has asked for.
  *
  * Processes that share descriptors also keep them open when ltran is killed while one of them waits: peers
  * would not hear that it is gone, and the next ltran would find the lock taken and the device in use. So
@@ -33,6 +35,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "dispatcher/confine.h"
@@ -47,6 +50,7 @@
 #define STRANGE_MAX 64       /* of one user */
 #define PIPE_BYTES (1 << 20) /* of orders: far more than there can be */
 #define FDS_MAX (1u << 20)
+#define WAIT_MS 10 /* a close() that can be interrupted */
 
 struct order {
 	int fd;
@@ -71,17 +75,47 @@ filter(const uint32_t *calls, unsigned int n)
 	confine_filter_to(calls, n); /* where the kernel has none they go without */
 }
 
+static void
+interrupt(int sig)
+{
+	(void)sig;
+}
+
+/* SIGALRM every `ms` milliseconds: one that comes before close() has begun to wait is not the last. */
+static void
+set_timer(int ms)
+{
+	const struct itimerval t = {{0, ms * 1000}, {0, ms * 1000}};
+
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
 static void __attribute__((noreturn))
 run(int from, pid_t parent)
 {
-	static const uint32_t calls[] = {SYS_read, SYS_close, SYS_getppid, SYS_exit_group};
+	static const uint32_t calls[] = {SYS_read, SYS_close, SYS_getppid, SYS_setitimer,
+		SYS_rt_sigreturn, SYS_exit_group};
+	struct sigaction act = {.sa_handler = interrupt};
 	struct order o;
+	sigset_t set;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "ltran-closer");
+	sigaction(SIGALRM, &act, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	filter(calls, sizeof(calls) / sizeof(calls[0]));
-	while (getppid() == parent && read(from, &o, sizeof(o)) == sizeof(o)) {
+	while (getppid() == parent) {
+		ssize_t n = read(from, &o, sizeof(o));
+
+		if (n < 0 && errno == EINTR)
+			continue; /* the timer's last signal */
+		if (n != (ssize_t)sizeof(o))
+			break;
+		set_timer(WAIT_MS);
 		close(o.fd);
+		set_timer(0);
 		atomic_fetch_add(&shared->done[o.user], 1);
 	}
 	_exit(0);

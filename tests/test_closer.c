@@ -2,7 +2,9 @@
 /* Descriptors of instances: closed at once, or by processes that may have to wait. */
 #include "dispatcher/closer.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +19,7 @@
 #define USER 1000
 #define OTHER 1001
 #define MANY 64
+#define LINGERING 6 /* more than there are processes of one kind */
 #define WAIT_S 10
 
 static bool
@@ -128,6 +131,57 @@ peer_hears_of_the_end_at_once(void)
 	}
 }
 
+/* A TCP socket whose close() waits for a peer that reads nothing; *peer receives the other end. */
+static int
+lingering(int *peer)
+{
+	struct linger on = {.l_onoff = 1, .l_linger = 1000};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof(at);
+	char bytes[4096] = "";
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&at, len), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(listener, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&at, len), 0);
+	*peer = accept(listener, NULL, NULL);
+	close(listener);
+	CU_ASSERT_EQUAL_FATAL(setsockopt(fd, SOL_SOCKET, SO_LINGER, &on, sizeof(on)), 0);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
+/* Whatever a descriptor would wait for, the processes are soon there for the next one. */
+static void
+sockets_that_linger_are_not_waited_for(void)
+{
+	int peers[2 * LINGERING], ours[2 * LINGERING];
+
+	signal_closers(SIGSTOP); /* no number is used again meanwhile */
+	for (int i = 0; i < 2 * LINGERING; i++) {
+		int fd = lingering(&peers[i]), pair[2];
+
+		if (i < LINGERING) {
+			ours[i] = fd;
+			closer_close(fd, USER);
+			continue;
+		}
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+		send_with(pair[1], fd);
+		close(fd);
+		close(pair[1]);
+		ours[i] = pair[0];
+		closer_hang_up(pair[0]);
+	}
+	signal_closers(SIGCONT);
+	for (int i = 0; i < 2 * LINGERING; i++)
+		CU_ASSERT_TRUE(becomes(is_open, ours[i], false));
+	for (int i = 0; i < 2 * LINGERING; i++)
+		close(peers[i]);
+}
+
 static int messages[2], stream[2];
 
 static bool
@@ -183,6 +237,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(memory_and_eventfds_are_closed_at_once),
 	CUNIT_TEST(other_descriptors_are_closed_by_others),
 	CUNIT_TEST(peer_hears_of_the_end_at_once),
+	CUNIT_TEST(sockets_that_linger_are_not_waited_for),
 	CUNIT_TEST(user_whose_descriptors_wait_may_send_no_more),
 };
 
