@@ -82,7 +82,8 @@ static ssize_t receive_wait(struct file *f, int fd, struct cursor c, int flags, 
 	ssize_t r;
 	int n;
 
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
+	/* As in Linux: what has been received is reported after any handler, and not waited on with. */
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER && got == 0, f);
 	for (;;) {
 		r = wait_socket(&w, f, fd, EPOLLIN);
 		if (r < 0) {
@@ -96,6 +97,7 @@ static ssize_t receive_wait(struct file *f, int fd, struct cursor c, int flags, 
 		if (r <= 0)
 			break;
 		got += r;
+		w.restarts = false;
 		cursor_advance(&c, r);
 		if (!wants_all || c.n == 0)
 			break;
@@ -306,7 +308,7 @@ static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
 	ssize_t r = 0;
 	int n;
 
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER && sent == 0, f);
 	while (c.n > 0) {
 		r = wait_socket(&w, f, fd, EPOLLOUT);
 		if (r < 0) {
@@ -320,6 +322,7 @@ static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
 		if (r < 0)
 			break;
 		sent += r;
+		w.restarts = false; /* a part is reported, as by receive_wait() */
 		cursor_advance(&c, r);
 		if (f->sock.is_udp)
 			break;

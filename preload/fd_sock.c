@@ -278,7 +278,8 @@ long on_listen(struct file *f, int fd, int backlog)
 	return r;
 }
 
-static int connect_wait(struct file *f, int fd, struct sock *s)
+/* `unfinished`: the answer when the time is over. */
+static int connect_wait(struct file *f, int fd, struct sock *s, int unfinished)
 {
 	uint64_t timeout = f->sock.send_timeout_ns ? f->sock.send_timeout_ns : WAIT_FOREVER;
 	struct wait w;
@@ -287,7 +288,7 @@ static int connect_wait(struct file *f, int fd, struct sock *s)
 	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
 	r = wait_socket(&w, f, fd, EPOLLOUT);
 	if (r < 0)
-		return r == -ETIMEDOUT ? -EINPROGRESS : r;
+		return r == -ETIMEDOUT ? unfinished : r;
 	return -sock_take_error(s);
 }
 
@@ -359,7 +360,7 @@ long on_connect(struct file *f, int fd, const struct sockaddr *program, socklen_
 	if (r != -EINPROGRESS && r != -EALREADY)
 		return r;
 	f->sock.is_connecting = f->sock.is_nonblock;
-	return f->sock.is_nonblock ? r : connect_wait(f, fd, s);
+	return f->sock.is_nonblock ? r : connect_wait(f, fd, s, r);
 }
 
 /* A connection of the stack becomes a descriptor. */

@@ -45,6 +45,12 @@ def number_probe(bed):
     compare(bed, "number_probe", 80, str(bed.scratch / "file"))
 
 
+@case(modes=BOTH, kernel=False, seconds=90)
+def wait_probe(bed):
+    """What ends each call that waits: handlers with SA_RESTART and without, time limits, data."""
+    compare(bed, "wait_probe", 100)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
