@@ -22,6 +22,7 @@
 #include "nodes/packet_record.h"
 
 #define TSO_SEG_MIN 64 /* bytes: less would make a packet of 64 KB a thousand */
+#define REQUESTS (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG) /* that there are; vhost knows more */
 
 enum guard_edge { GUARD_PASS, GUARD_DROP, GUARD_EDGES };
 
@@ -51,7 +52,8 @@ offloads_fit(const struct rte_mbuf *m, const struct rte_ipv4_hdr *ip)
 	uint16_t ihl = (ip->version_ihl & 0xf) * 4, at = RTE_ETHER_HDR_LEN + ihl;
 	uint16_t left = m->data_len - at;
 
-	if (m->l2_len != RTE_ETHER_HDR_LEN || m->l3_len != ihl)
+	if (m->l2_len != RTE_ETHER_HDR_LEN || m->l3_len != ihl ||
+		(m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK & ~(REQUESTS | RTE_MBUF_F_TX_IPV4)) != 0)
 		return false;
 	if (l4 == RTE_MBUF_F_TX_UDP_CKSUM)
 		return ip->next_proto_id == IPPROTO_UDP && left >= sizeof(struct rte_udp_hdr) &&
@@ -77,7 +79,7 @@ guard_ip4(uint32_t addr, const struct rte_mbuf *m)
 		return MEMBER_BAD_FRAME;
 	if (unlikely(ip->src_addr != addr))
 		return MEMBER_SPOOFED_IP;
-	if ((m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG)) != 0 &&
+	if ((m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK & ~RTE_MBUF_F_TX_IPV4) != 0 &&
 		unlikely(!offloads_fit(m, ip)))
 		return MEMBER_BAD_FRAME;
 	return MEMBER_DROPS;

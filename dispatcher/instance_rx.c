@@ -8,14 +8,11 @@
  * packets wait for the NIC nothing is taken: instances see their rings full and slow down. Runs on:
  * every core.
  */
-#include <rte_vhost.h>
-
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/ring_burst.h"
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
 #include "nodes/tx.h"
-
-#define BURST 32 /* librte_vhost's own */
 
 enum edge { EDGE_GUARD, EDGE_AGAIN, EDGES };
 
@@ -33,8 +30,8 @@ take(struct dispatch_worker *dw, struct member *mb, struct rte_mbuf **pkts, uint
 
 	if (vid < 0 || atomic_load_explicit(&mb->broken, memory_order_relaxed))
 		return 0;
-	for (uint16_t q = 0; q < mb->n_queues && room - n >= BURST; q++) {
-		got = rte_vhost_dequeue_burst(vid, 2 * q + 1, dw->w.pool, pkts + n, BURST);
+	for (uint16_t q = 0; q < mb->n_queues && room - n >= RING_BURST; q++) {
+		got = ring_take(vid, q, dw->w.pool, pkts + n);
 		for (uint16_t i = 0; i < got; i++)
 			pkts[n + i]->port = MEMBER_PORT | mb->index;
 		n += got;
@@ -70,7 +67,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			return 0;
 	}
 	at = dw->next_member < map->n_members ? dw->next_member : 0;
-	for (i = 0, n = 0; i < map->n_members && n + BURST <= GRAPH_VECTOR_MAX; i++) {
+	for (i = 0, n = 0; i < map->n_members && n + RING_BURST <= GRAPH_VECTOR_MAX; i++) {
 		struct member *mb = map->members[at];
 
 		if (++at == map->n_members)

@@ -8,15 +8,12 @@
  * instance too: one that does not read its ring loses its own packets and holds up nobody. Runs
  * on: every core; cores that fill the same ring take its lock.
  */
-#include <rte_vhost.h>
-
 #include "dispatcher/bell.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/measure.h"
+#include "dispatcher/ring_burst.h"
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
-
-#define BURST 32 /* librte_vhost's own */
 
 enum error { ERROR_RING_FULL, ERROR_NO_RING, ERRORS };
 
@@ -30,15 +27,11 @@ fill_ring(struct dispatch_worker *dw, struct member *mb, int vid, uint16_t q, st
 	uint16_t n)
 {
 	bool is_shared = dw->w.n_workers > 1;
-	uint16_t sent = 0, got, want;
+	uint16_t sent;
 
 	if (is_shared)
 		rte_spinlock_lock(&mb->tx_lock[q]);
-	do {
-		want = RTE_MIN(n - sent, BURST);
-		got = rte_vhost_enqueue_burst(vid, 2 * q, pkts + sent, want);
-		sent += got;
-	} while (got == want && sent < n);
+	sent = ring_give(vid, q, pkts, n);
 	if (is_shared)
 		rte_spinlock_unlock(&mb->tx_lock[q]);
 	return sent;

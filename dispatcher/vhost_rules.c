@@ -4,7 +4,8 @@
  *
  * librte_vhost trusts the order of messages: a ring that gets another size after its addresses have been
  * looked up, a ring that starts again without a size after it was stopped, features that move the end of
- * a ring, all let it read and write beyond the instance's memory, which ends the process. So each ring
+ * a ring, a ring that is smaller than a burst, all let it read and write beyond the instance's memory, which
+ * ends the process. So each ring
  * has a small state here, and only the order that a virtio driver follows is let through:
  *
  *	SET_FEATURES, while no ring has addresses
@@ -57,7 +58,6 @@ enum {
 
 enum { RING_HAS_NUM = 1, RING_HAS_ADDR = 2, RING_RUNS = 4 };
 
-#define RING_SIZE_MIN 2
 #define RING_SIZE_MAX 1024 /* what ltran tells instances to use */
 #define RING_INDEX 0xffu   /* of SET_VRING_KICK and the like ... */
 #define RING_NO_FD 0x100u  /* ... and "there is no descriptor" */
@@ -154,7 +154,7 @@ check_memory(struct vhost_rules *r, const struct vhost_message *m, const int *fd
 static bool
 is_size(uint32_t n)
 {
-	return n >= RING_SIZE_MIN && n <= RING_SIZE_MAX && (n & (n - 1)) == 0;
+	return n >= VHOST_RING_MIN && n <= RING_SIZE_MAX && (n & (n - 1)) == 0;
 }
 
 static int

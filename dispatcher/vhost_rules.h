@@ -13,6 +13,7 @@
 #include "nodes/ltran_abi.h"
 
 #define VHOST_REGIONS_MAX 8 /* librte_vhost takes no more */
+#define VHOST_RING_MIN 32   /* descriptors: as many as it takes packets at a time, see ring_burst.h */
 #define VHOST_WHY_MAX 128
 
 /* A message; host's byte order. `size` bytes of payload follow the first three fields. */

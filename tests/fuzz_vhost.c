@@ -105,7 +105,7 @@ check_ring(const struct vhost_message *m)
 	fuzz_require(i < RINGS, "a ring that there is not");
 	switch (m->request) {
 	case SET_VRING_NUM:
-		fuzz_require(!device.ring[i].has_addr && m->payload.state.num >= 2 &&
+		fuzz_require(!device.ring[i].has_addr && m->payload.state.num >= VHOST_RING_MIN &&
 			m->payload.state.num <= RING_SIZE_MAX &&
 			(m->payload.state.num & (m->payload.state.num - 1)) == 0, "an impossible size");
 		device.ring[i].has_num = true;

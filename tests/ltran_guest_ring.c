@@ -25,6 +25,7 @@ enum request {
 	SET_VRING_NUM = 8,
 	SET_VRING_ADDR = 9,
 	SET_VRING_BASE = 10,
+	GET_VRING_BASE = 11,
 	SET_VRING_KICK = 12,
 	SET_VRING_CALL = 13,
 	GET_PROTOCOL_FEATURES = 15,
@@ -246,6 +247,23 @@ guest_device_accept(struct guest_device *d, int timeout_ms)
 	for (uint32_t i = 0; i < d->n_rings && ret == 0; i++)
 		ret = tell_ring(d, i);
 	return ret;
+}
+
+size_t
+guest_device_restart(struct guest_device *d, uint64_t features)
+{
+	uint64_t wanted = FEATURE_VERSION_1 | FEATURE_PROTOCOL | FEATURE_MQ | features;
+
+	for (uint32_t i = 0; i < d->n_rings; i++) {
+		struct ring_state stop = { i, 0 };
+
+		say(d, GET_VRING_BASE, &stop, sizeof(stop), -1);
+	}
+	say(d, SET_FEATURES, &wanted, sizeof(wanted), -1);
+	for (uint32_t i = 0; i < d->n_rings; i++)
+		tell_ring(d, i);
+	say(d, GET_FEATURES, "", 0, -1);
+	return (d->n_rings + 1) * (MESSAGE_HEADER + sizeof(uint64_t));
 }
 
 void

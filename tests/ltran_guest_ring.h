@@ -42,6 +42,9 @@ int guest_device_open(struct guest_device *d, const char *path, uint16_t n_pairs
 void guest_device_set_bell(struct guest_device *d, int bell);
 /* Waits for ltran and tells it of memory and rings. 0 or -errno. */
 int guest_device_accept(struct guest_device *d, int timeout_ms);
+/* Tells ltran that all rings stop and start anew, with other features beside the usual ones. ltran answers
+ * with as many bytes as are returned, when all is done; what is in the memory is the caller's. */
+size_t guest_device_restart(struct guest_device *d, uint64_t features);
 /* Whether ltran still holds the connection. */
 bool guest_device_is_connected(const struct guest_device *d);
 void guest_device_close(struct guest_device *d);

@@ -139,6 +139,12 @@ offloads_that_do_not_fit_are_refused(void)
 	CU_ASSERT_EQUAL(guard(asking(frame_udp(pool, 10), TCP_CKSUM)), MEMBER_BAD_FRAME);
 	CU_ASSERT_EQUAL(guard(asking(frame_tcp(pool, NULL, 0, 9), UDP_CKSUM)), MEMBER_BAD_FRAME);
 	CU_ASSERT_EQUAL(guard(asking(frame_udp(pool, 10), SEG)), MEMBER_BAD_FRAME);
+	/* librte_vhost makes these of what an instance says, whether it may or not. */
+	CU_ASSERT_EQUAL(guard(asking(frame_udp(pool, 10), RTE_MBUF_F_TX_UDP_SEG)), MEMBER_BAD_FRAME);
+	CU_ASSERT_EQUAL(guard(asking(frame_udp(pool, 10), RTE_MBUF_F_TX_UDP_SEG | UDP_CKSUM)),
+		MEMBER_BAD_FRAME);
+	CU_ASSERT_EQUAL(guard(asking(frame_tcp(pool, NULL, 0, 9), RTE_MBUF_F_TX_OUTER_IPV4)),
+		MEMBER_BAD_FRAME);
 	m = asking(frame_tcp(pool, NULL, 0, 0), TCP_CKSUM); /* checksum field behind the end */
 	rte_pktmbuf_trim(m, 1);
 	CU_ASSERT_EQUAL(guard(m), MEMBER_BAD_FRAME);

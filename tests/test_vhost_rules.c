@@ -167,7 +167,7 @@ stopped_ring_needs_all_again(void)
 static void
 impossible_rings_are_refused(void)
 {
-	static const uint32_t sizes[] = {0, 1, 3, 255, 2048, 32768, UINT32_MAX};
+	static const uint32_t sizes[] = {0, 1, 2, 3, 16, 255, 2048, 32768, UINT32_MAX};
 
 	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		CU_ASSERT_EQUAL(say_state(SET_VRING_NUM, 0, sizes[i]), -1);
