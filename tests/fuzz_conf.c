@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Fuzzer of lstack.conf and ltran.conf: every input is read as both. With libFuzzer: clang -fsanitize=fuzzer,address -DFUZZ_LIBFUZZER ...
- * Without: fuzz_conf [SEED [RUNS]] mutates good files.
+ * Fuzzer of lstack.conf and ltran.conf: every input is read as both. A file that is refused is never refused
+ * without a word.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,9 +33,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	if (conf_load_text(&lstack_schema, &host, "fuzz", text, &c, swallow, &heard) == 0)
 		conf_dump_yaml(&c, null);
+	else
+		fuzz_require(heard > 0, "refused without a word");
 	conf_free(&c);
+	heard = 0;
 	if (conf_load_text(&ltran_schema, NULL, "fuzz", text, &lc, swallow, &heard) == 0)
 		ltran_conf_dump_yaml(&lc, null);
+	else
+		fuzz_require(heard > 0, "refused without a word");
 	ltran_conf_free(&lc);
 	fclose(null);
 	free(text);

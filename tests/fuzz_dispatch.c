@@ -77,6 +77,8 @@ from_instance(struct dispatch_worker *dw, struct rte_mbuf *m)
 	if (guard_packet(&mac, OURS, m) != MEMBER_DROPS)
 		return;
 	fuzz_require(memcmp(rte_pktmbuf_mtod_offset(m, void *, 6), &mac, 6) == 0, "another's MAC");
+	fuzz_require((m->ol_flags & ~(RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG)) == 0,
+		"a request that no port fulfils");
 	check_result(dw, dispatch_out(dw, m), true);
 	if (!(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG))
 		tx_prepare(m, 0);
@@ -107,6 +109,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		m.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
 	if (data[0] & 2)
 		m.ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+	if (data[0] & 64) /* librte_vhost makes it of what an instance says */
+		m.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_SEG;
 	size -= PARAMS;
 	buf = malloc(size > 0 ? size : 1); /* of exactly its size: a sanitizer sees a step beyond */
 	for (size_t i = 0; i < size; i++)
