@@ -52,13 +52,14 @@ struct file_sock {
 	/* The kernel half has not been needed yet: a placeholder has its number, and
 	 * socket_make_kernel() makes it. */
 	_Atomic bool is_lazy;
-	bool is_cloexec; /* lazy: what the program asked for */
+	bool is_cloexec; /* of a placeholder's number: what the program asked for */
 	bool is_udp;
 	bool is_v6; /* an IPv6 socket: the stack half serves the IPv4 it can carry */
 	bool is_listening;
 	bool is_connecting; /* a non-blocking connect() has begun; the next one reports it */
 	bool is_bound;      /* `local` is what the program asked for, with the port chosen */
 	bool is_dead;       /* inherited by fork(): the stack stayed with the parent */
+	bool is_append;     /* O_APPEND, for F_GETFL only */
 	bool kernel_active; /* the kernel half is bound or has sent: it may have something for us */
 	_Atomic bool is_nonblock;
 	int backlog;

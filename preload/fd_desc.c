@@ -13,10 +13,12 @@
 #include "preload/socket.h"
 #include "preload/thread.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static long close_kernel(int fd, const void *caller)
@@ -127,7 +129,8 @@ static void close_all_on_exec(unsigned int first, unsigned int last)
 		}
 		call_enter(false);
 		f = fd_get_sock((int)fd);
-		if (f && f != &fd_free)
+		/* A copy's flag is the kernel's alone. */
+		if (f && f != &fd_free && f->pooled_fd == (int)fd)
 			f->sock.is_cloexec = true;
 		call_leave(f);
 	}
@@ -233,6 +236,53 @@ static long replace(int fd, int to, int flags, bool is_dup3, const void *caller)
 		say_adopt(); /* the program chooses its standard error */
 	call_leave(f);
 	return r;
+}
+
+/* Is it this process that the descriptor stands for? Where /proc does not say so: no. */
+static bool is_self(int pidfd)
+{
+	char text[512];
+	const char *pid;
+	ssize_t n;
+	int fd;
+
+	snprintf(text, sizeof(text), "/proc/self/fdinfo/%d", pidfd);
+	fd = libc.open(text, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	n = libc.read(fd, text, sizeof(text) - 1);
+	libc.close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	pid = strstr(text, "\nPid:");
+	return pid && strtol(pid + 5, NULL, 10) == getpid();
+}
+
+/* A descriptor of any process, which may be this one: then it is dup(). */
+long on_pidfd_getfd(int pidfd, int fd, unsigned int flags, const void *caller)
+{
+	struct file *f;
+	bool is_ours;
+	long to;
+
+	call_enter(false);
+	f = fd_get(fd);
+	if (f && f != &fd_free)
+		make_kernel_of(f);
+	to = libc.pidfd_getfd(pidfd, fd, flags);
+	if (to < 0 && fd_new_can_retry(errno, caller)) {
+		to = libc.pidfd_getfd(pidfd, fd, flags);
+		fd_new_retried();
+	}
+	to = libc_result(to);
+	is_ours = to >= 0 && f && is_self(pidfd);
+	if (is_ours && f == &fd_free) { /* to the program the number is closed */
+		libc.close((int)to);
+		to = -EBADF;
+	} else if (to >= 0) {
+		to = follow(is_ours ? f : NULL, (int)to, caller);
+	}
+	call_leave(f);
+	return to;
 }
 
 long on_dup2(int fd, int to, const void *caller)

@@ -9,6 +9,7 @@
 #include "preload/thread.h"
 #include "stack/user.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -119,13 +120,15 @@ long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 
 	if (fd_is_closed(in) || fd_is_closed(out))
 		return -EBADF;
+	if ((ssize_t)n < 0)
+		return -EINVAL;
 	call_enter(true);
 	f = fd_get_sock(out);
 	is_from_ours = fd_is_sock(in);
 	if (f == NULL || !(f->sock.halves & HALF_STACK) || fd_peek(in)) {
 		call_leave(f);
-		if (is_from_ours) /* the kernel takes only what can be mapped */
-			return -EINVAL;
+		if (is_from_ours) /* the kernel takes only what can be mapped, and has a position */
+			return offset ? -ESPIPE : -EINVAL;
 		return libc_result(libc.sendfile64(out, in, offset, n));
 	}
 	at = -1;
@@ -135,6 +138,10 @@ long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 	}
 	if (offset == NULL)
 		at = lseek64(in, 0, SEEK_CUR);
+	if (offset && lseek64(in, 0, SEEK_CUR) < 0 && errno == ESPIPE) {
+		call_leave(f);
+		return -ESPIPE;
+	}
 	r = at < 0 ? (offset ? -EINVAL : (errno == ESPIPE ? -EINVAL : -errno)) :
 		     copy_to_socket(f, out, in, at, n);
 	if (r > 0) {
@@ -165,9 +172,34 @@ static bool has_stack_half(int fd)
 	return has;
 }
 
+/* 0, or what splice() says before it looks at what kind of file these are, in the kernel's order. */
+static int check_splice(int in, const off64_t *in_offset, int out, const off64_t *out_offset,
+	unsigned int flags)
+{
+	const unsigned int known = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
+	off64_t at;
+
+	if (flags & ~known)
+		return -EINVAL;
+	if (fd_is_closed(in) || fd_is_closed(out) || fcntl(in, F_GETFD) < 0 ||
+		fcntl(out, F_GETFD) < 0)
+		return -EBADF;
+	/* One of them is a pipe, which has no position, if it is not wrong altogether. */
+	if ((in_offset && !has_stack_half(in)) || (out_offset && !has_stack_half(out)))
+		return -ESPIPE;
+	if ((in_offset && user_get(&at, in_offset, sizeof(at)) < 0) ||
+		(out_offset && user_get(&at, out_offset, sizeof(at)) < 0))
+		return -EFAULT;
+	return 0;
+}
+
 long on_splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t n, unsigned int flags)
 {
 	if (has_stack_half(in) || has_stack_half(out)) {
+		int r = n == 0 ? 0 : check_splice(in, in_offset, out, out_offset, flags);
+
+		if (n == 0 || r < 0)
+			return r;
 		boot_say_once("splice is not possible on sockets of the stack (EINVAL)");
 		return -EINVAL;
 	}

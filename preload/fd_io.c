@@ -117,8 +117,6 @@ static ssize_t receive(struct file *f, int fd, const struct buffers *b, int flag
 		return -EINVAL;
 	if (flags & MSG_ERRQUEUE)
 		return -EAGAIN;
-	if (b->total == 0 && !f->sock.is_udp)
-		return 0;
 
 	r = receive_now(f, fd, b->iov, b->n, flags, in);
 	if (r > 0 && (!(flags & MSG_WAITALL) || r == b->total || f->sock.is_udp || flags & MSG_PEEK))
@@ -162,7 +160,8 @@ long on_readv(struct file *f, int fd, const struct iovec *iov, int iovcnt)
 	r = iovcnt < 0 ? -EINVAL : buffers_get(&b, iov, (size_t)iovcnt);
 	if (r < 0)
 		return r;
-	r = receive(f, fd, &b, 0, &in);
+	if (b.total > 0) /* see on_read() */
+		r = receive(f, fd, &b, 0, &in);
 	buffers_end(&b);
 	return r;
 }
@@ -171,6 +170,9 @@ long on_read(struct file *f, int fd, void *buf, size_t n)
 {
 	if (!buffers_possible(buf, n))
 		return -EFAULT;
+	/* System V: read() of nothing is nothing, where recv() waits for something to be there. */
+	if (n == 0)
+		return 0;
 	return on_recvfrom(f, fd, buf, n, 0, NULL, NULL);
 }
 
@@ -242,7 +244,7 @@ long on_recvmsg(struct file *f, int fd, struct msghdr *msg, int flags)
 		return r;
 	if (m.msg_name)
 		err = copy_source(f, &in, m.msg_name, &msg->msg_namelen);
-	answer.flags = in.flags;
+	answer.flags = in.flags | (flags & MSG_CMSG_CLOEXEC);
 	if (err == 0)
 		err = user_put(&msg->msg_controllen, &answer, ANSWER_BYTES);
 	return err < 0 ? err : r;
@@ -258,7 +260,7 @@ static long put_length(struct mmsghdr *msg, long r)
 long on_recvmmsg(struct file *f, int fd, struct mmsghdr *msgs, unsigned int n, int flags,
 	struct timespec *timeout)
 {
-	uint64_t wait, start = clock_ns();
+	uint64_t wait, spent, start = clock_ns();
 	struct timespec limit;
 	unsigned int i;
 	long r = 0;
@@ -283,6 +285,12 @@ long on_recvmmsg(struct file *f, int fd, struct mmsghdr *msgs, unsigned int n, i
 			i++;
 			break;
 		}
+	}
+	if (i > 0 && wait != WAIT_FOREVER) { /* it also writes what is left of it */
+		spent = clock_ns() - start;
+		limit = wait_timespec(spent < wait ? wait - spent : 0);
+		if (user_put(timeout, &limit, sizeof(limit)) < 0)
+			return -EFAULT;
 	}
 	return i ? (long)i : r;
 }

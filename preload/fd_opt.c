@@ -297,19 +297,29 @@ static long set_nonblock(struct file *f, int fd, bool on)
 	return libc_result(libc.fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
 }
 
+static void say_no_signals(const struct file *f)
+{
+	if (!(f->sock.halves & HALF_KERNEL))
+		boot_say_once("O_ASYNC has no effect on sockets of the stack: no SIGIO");
+}
+
 static long fcntl_sock(struct file *f, int fd, int cmd, void *arg)
 {
 	long flags = (long)arg;
 
 	switch (cmd) {
 	case F_GETFL:
-		return O_RDWR | (f->sock.is_nonblock ? O_NONBLOCK : 0);
+		return O_RDWR | (f->sock.is_nonblock ? O_NONBLOCK : 0) |
+			(f->sock.is_append ? O_APPEND : 0);
 	case F_SETFL:
-		if ((flags & O_ASYNC) && !(f->sock.halves & HALF_KERNEL))
-			boot_say_once("fcntl: O_ASYNC has no effect on sockets of the stack");
+		if (flags & O_DIRECT)
+			return -EINVAL;
+		if (flags & O_ASYNC)
+			say_no_signals(f);
+		f->sock.is_append = (flags & O_APPEND) != 0;
 		return set_nonblock(f, fd, (flags & O_NONBLOCK) != 0);
 	case F_SETFD:
-		if (socket_is_lazy(f))
+		if (f->pooled_fd == fd)
 			f->sock.is_cloexec = (flags & FD_CLOEXEC) != 0;
 		if (socket_is_lazy(f) || fd_is_own(fd))
 			return 0;
@@ -318,7 +328,7 @@ static long fcntl_sock(struct file *f, int fd, int cmd, void *arg)
 			f->pooled_fd = -1;
 		return libc_result(libc.fcntl(fd, cmd, arg));
 	case F_GETFD:
-		if (socket_is_lazy(f))
+		if (f->pooled_fd == fd) /* placeholders are close-on-exec, whatever the program wants */
 			return f->sock.is_cloexec ? FD_CLOEXEC : 0;
 		/* fall through */
 	default:
@@ -374,6 +384,10 @@ static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 		r = user_get(&value, arg, sizeof(value));
 		return r < 0 ? r : set_nonblock(f, fd, value != 0);
 	}
+	if (request == FIOCLEX || request == FIONCLEX)
+		return fcntl_sock(f, fd, F_SETFD, (void *)(request == FIOCLEX ? FD_CLOEXEC : 0L));
+	if (request == FIOASYNC)
+		say_no_signals(f);
 	r = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
 	if (r < 0)
 		return r;
@@ -387,6 +401,8 @@ static long ioctl_sock(struct file *f, int fd, unsigned long request, void *arg)
 		if (value == 0 && socket_has_kernel(f))
 			return libc_result(libc.ioctl(fd, request, arg));
 	} else if (request == SIOCOUTQ) {
+		if (f->sock.is_listening)
+			return -EINVAL;
 		value = (int)sock_outq(s);
 	}
 	return user_put(arg, &value, sizeof(value));

@@ -384,6 +384,7 @@ static long accept_install(const struct file *listener, struct sock *s, int flag
 	f->sock.is_v6 = listener->sock.is_v6;
 	f->sock.is_bound = true;
 	f->sock.is_nonblock = (flags & SOCK_NONBLOCK) != 0;
+	f->sock.is_cloexec = (flags & SOCK_CLOEXEC) != 0;
 	f->sock.recv_timeout_ns = listener->sock.recv_timeout_ns;
 	f->sock.send_timeout_ns = listener->sock.send_timeout_ns;
 	atomic_store_explicit(&f->sock.sock, s, memory_order_relaxed);
@@ -438,6 +439,8 @@ long on_accept4(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrle
 	if (flags & ~TYPE_FLAGS)
 		return -EINVAL;
 	s = f->sock.is_listening ? socket_stack(f) : NULL;
+	if (f->sock.is_udp)
+		return -EOPNOTSUPP;
 	if (s == NULL)
 		return f->sock.halves & HALF_KERNEL ? accept_kernel(f, fd, addr, addrlen, flags) :
 						      -EINVAL;
@@ -475,6 +478,10 @@ long on_shutdown(struct file *f, int fd, int how)
 		return -EINVAL;
 	if (s)
 		r = sock_shutdown(s, how);
+	else if (!(f->sock.halves & HALF_KERNEL) && !f->sock.is_listening)
+		r = -ENOTCONN;
+	if (how != SHUT_WR)
+		f->sock.is_listening = false;
 	if (f->sock.halves & HALF_KERNEL) {
 		long k = libc_result(libc.shutdown(fd, how));
 

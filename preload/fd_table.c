@@ -35,11 +35,22 @@ struct start {
 static THREAD_LOCAL bool has_left;
 static _Atomic bool has_threads;  /* the program has made some */
 static _Atomic int n_children;    /* that share the memory and may be running */
+static _Atomic bool share_handlers; /* there has been a child with CLONE_SIGHAND */
 static _Atomic pid_t home;        /* the process that the table is of; 0: nobody has asked */
+
+static bool is_child(void)
+{
+	return atomic_load(&n_children) > 0 && getpid() != atomic_load(&home);
+}
 
 bool fd_table_ask(void)
 {
-	return has_left || (atomic_load(&n_children) > 0 && getpid() != atomic_load(&home));
+	return has_left || is_child();
+}
+
+bool fd_table_ask_handlers(void)
+{
+	return is_child() && !atomic_load(&share_handlers);
 }
 
 void fd_table_leave(void)
@@ -115,10 +126,12 @@ static bool has_own_table(unsigned long flags)
 	return (flags & (CLONE_VM | CLONE_FILES)) == CLONE_VM;
 }
 
-static void child_begins(void)
+static void child_begins(unsigned long flags)
 {
 	pid_t nobody = 0;
 
+	if (flags & CLONE_SIGHAND)
+		atomic_store(&share_handlers, true);
 	if (fd_table_is_other()) /* its home is its parent's */
 		return;
 	atomic_compare_exchange_strong(&home, &nobody, getpid());
@@ -147,7 +160,7 @@ void fd_table_before(long number, long first)
 		return;
 #endif
 	if (has_own_table(flags))
-		child_begins();
+		child_begins(flags);
 }
 
 __attribute__((visibility("default"))) int wrap_clone(int (*fn)(void *), void *stack, int flags,
@@ -168,7 +181,7 @@ int wrap_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	if (atomic_load(&guard_is_on))
 		fd_check_begin(); /* what clone() makes is not guarded */
 	if (is_other)
-		child_begins();
+		child_begins((unsigned int)flags);
 	r = libc.clone(fn, stack, flags, arg, more[0], more[1], more[2]);
 	if (is_other && (r < 0 || (flags & CLONE_VFORK)))
 		child_has_gone();

@@ -21,6 +21,16 @@ static inline bool fd_table_is_other(void)
 		fd_table_ask();
 }
 
+/* Is the caller a child with the program's memory, but with signal handlers of its own? False as soon as
+ * there has been one that shares them. */
+bool fd_table_ask_handlers(void);
+static inline bool fd_table_has_own_handlers(void)
+{
+	return __builtin_expect(
+		       atomic_load_explicit(&fd_checks, memory_order_relaxed) & FD_CHECK_TABLES, 0) &&
+		fd_table_ask_handlers();
+}
+
 /* This thread has just left the program's table. */
 void fd_table_leave(void);
 /* Are there threads of the program that would keep the table? If not, leaving it does nothing. */

@@ -17,12 +17,16 @@
  * never blocked, for then the kernel would end the program at once; a thread that blocks them is told
  * that it does, and one that was sent to it stays pending.
  *
+ * A child that shares the memory (clone(CLONE_VM)) has handlers of its own, so what it installs goes to the
+ * kernel as it is and leaves the table alone.
+ *
  * SA_RESETHAND is done here, when the handler really runs: the kernel would have removed a handler
  * that was only put off.
  */
 #include "preload/signals.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/fd_table.h"
 #include "preload/guard.h"
 #include "stack/user.h"
 
@@ -273,6 +277,16 @@ static void store_action(int sig, action_fn handler, int flags)
 	atomic_store(&signals[sig].handler, handler);
 }
 
+static long act_in_child(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	if (libc.sigaction(sig, act, old) < 0)
+		return -errno;
+	if (old)
+		restore_action(old, atomic_load(&signals[sig].handler), atomic_load(&signals[sig].flags),
+			atomic_load(&signals[sig].masks));
+	return 0;
+}
+
 long on_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction ours, without;
@@ -282,6 +296,9 @@ long on_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 
 	if (sig <= 0 || sig >= NSIG)
 		return libc_result(libc.sigaction(sig, act, old));
+	/* Its handlers are its own, the table of them is its parent's: it has them without the trampoline. */
+	if (act && fd_table_has_own_handlers())
+		return act_in_child(sig, act, old);
 	if (sig == SIGSYS && atomic_load(&guard_is_on))
 		return guard_set_action(act, old);
 

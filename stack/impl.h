@@ -316,6 +316,12 @@ bool sock_writable(const struct sock *s);
 void sock_notify(struct sock *s, uint32_t bits);
 void sock_all_add(struct stack *st, struct sock *s);
 void sock_all_remove(struct sock *s); /* may be repeated */
+void sock_fill_addr(struct sockaddr_in *a, uint32_t addr, uint16_t port);
+int sock_bind_implicitly(struct sock *s); /* any address and port, if it has none */
+/* sock_listen.c. It keeps its port, and may listen again; who waits in accept() sees that it does not. */
+int sock_listener_stop(struct sock *l);
+void sock_listener_close(struct sock *l);
+void sock_listener_put(struct sock *l); /* the program's reference to a socket that may have listened */
 /* Add what the program has done with `s` to the counters. */
 void sock_count(const struct sock *s, struct stack_counters *c);
 

@@ -278,6 +278,8 @@ sock_events(const struct sock *s)
 			    atomic_load_explicit(&m->rx_pkts_out, memory_order_relaxed) ||
 		    (f & SF_SHUT_RD))
 			ev |= EPOLLIN | EPOLLRDNORM;
+		if (f & SF_SHUT_RD)
+			ev |= f & SF_SHUT_WR ? EPOLLRDHUP | EPOLLHUP : EPOLLRDHUP;
 	}
 	if (atomic_load_explicit(&m->err, memory_order_relaxed) != 0)
 		ev |= EPOLLERR;

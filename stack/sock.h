@@ -43,7 +43,8 @@ int sock_accept(struct sock *s, struct sock **out, struct sockaddr_in *peer);
  * once it has failed. UDP: 0; AF_UNSPEC in sin_family dissolves the association. */
 int sock_connect(struct sock *s, const struct sockaddr_in *addr);
 
-/* flags: MSG_PEEK, MSG_TRUNC, MSG_DONTWAIT is implied. 0 = end of stream (TCP).
+/* flags: MSG_PEEK, MSG_TRUNC, MSG_DONTWAIT is implied. 0 = end of stream (TCP), or no bytes were asked
+ * for and there are some.
  * `from` may be NULL; *out_flags receives MSG_TRUNC for a cut datagram, may be NULL. */
 ssize_t sock_recv(struct sock *s, const struct iovec *iov, int iovcnt, int flags,
 	struct sockaddr_in *from, int *out_flags);
@@ -51,10 +52,12 @@ ssize_t sock_recv(struct sock *s, const struct iovec *iov, int iovcnt, int flags
  * -ENOTCONN, -EDESTADDRREQ, -EMSGSIZE. flags: MSG_MORE. `to` NULL or a UDP destination. */
 ssize_t sock_send(struct sock *s, const struct iovec *iov, int iovcnt, int flags,
 	const struct sockaddr_in *to);
-int sock_shutdown(struct sock *s, int how); /* SHUT_RD, SHUT_WR, SHUT_RDWR */
+/* SHUT_RD, SHUT_WR, SHUT_RDWR. A listener stops with the first and the last: it keeps its port, resets
+ * what waits to be accepted, and may listen again. -ENOTCONN also when the connection is over. */
+int sock_shutdown(struct sock *s, int how);
 
 int sock_name(struct sock *s, struct sockaddr_in *addr); /* local */
-int sock_peer(struct sock *s, struct sockaddr_in *addr); /* -ENOTCONN */
+int sock_peer(struct sock *s, struct sockaddr_in *addr); /* -ENOTCONN, also when it is over */
 int sock_take_error(struct sock *s);                     /* SO_ERROR: positive errno, cleared */
 size_t sock_inq(struct sock *s);                         /* FIONREAD */
 size_t sock_outq(struct sock *s);                        /* SIOCOUTQ */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sockets: naming, connecting, listening, closing. Each changes the stack and so runs as the holder. */
+/* Sockets: naming, connecting, closing. Each changes the stack and so runs as the holder. */
 #include "stack/impl.h"
 
 #include <arpa/inet.h>
@@ -35,14 +35,6 @@ op_release(struct stack *st, void *arg)
 	struct sock *s = arg;
 
 	table_unbind(st, s);
-	share_port(st, s->kind, s->lport);
-}
-
-static void
-op_share(struct stack *st, void *arg)
-{
-	struct sock *s = arg;
-
 	share_port(st, s->kind, s->lport);
 }
 
@@ -160,139 +152,12 @@ sock_bind(struct sock *s, const struct sockaddr_in *addr)
 	return 0;
 }
 
-static int
-bind_implicitly(struct sock *s)
+int
+sock_bind_implicitly(struct sock *s)
 {
 	struct sockaddr_in any = {.sin_family = AF_INET};
 
 	return s->links != NULL ? 0 : sock_bind(s, &any);
-}
-
-/* --- listen, accept --------------------------------------------------------------------------------------- */
-
-static void
-op_listen(struct stack *st, void *arg)
-{
-	struct request *r = arg;
-
-	tcp_sock_listen(st, r->s);
-	if (st == r->s->stack)
-		sock_all_add(st, r->s);
-}
-
-static void
-op_listener_close(struct stack *st, void *arg)
-{
-	struct sock *l = arg;
-
-	tcp_listener_close(st, l);
-	table_unbind(st, l);
-	share_port(st, SOCK_TCP, l->lport);
-	if (st == l->stack)
-		sock_all_remove(l);
-}
-
-/*
- * Connections arrive on every stack, so a listener goes to every stack. Only SO_REUSEPORT without
- * listen_shadow asks for one listener per thread and stack.
- */
-static bool
-listens_everywhere(const struct sock *s)
-{
-	return s->group->n == 1 || s->group->params.listen_shadow ||
-	       (sock_flags(s) & SF_REUSEPORT) == 0;
-}
-
-static void
-listen_on_stacks(struct sock *s)
-{
-	struct request r = {.s = s};
-
-	s->stack = stack_home(s->group);
-	for (unsigned int i = 0; i < s->group->n; i++) {
-		struct stack *st = &s->group->stacks[i];
-
-		if (!listens_everywhere(s) && st != s->stack)
-			continue;
-		stack_call(st, op_listen, &r);
-	}
-}
-
-int
-sock_listen(struct sock *s, int backlog)
-{
-	uint32_t f = sock_flags(s);
-	int rc;
-
-	if (s->kind != SOCK_TCP)
-		return -EOPNOTSUPP;
-	if (f & (SF_CONNECTED | SF_CONNECTING))
-		return -EINVAL;
-	s->backlog = backlog < 0 || backlog > 65535 ? 65535 : backlog;
-	if (f & SF_LISTEN)
-		return 0;
-	rc = bind_implicitly(s);
-	if (rc != 0)
-		return rc;
-	rc = share_claim(s);
-	if (rc != 0)
-		return rc;
-	sock_flag_set(s, SF_LISTEN);
-	listen_on_stacks(s);
-	stack_call(&s->group->stacks[0], op_share, s);
-	return 0;
-}
-
-static struct sock *
-accept_pop(struct sock *l)
-{
-	struct sock *s;
-
-	spin_lock(&l->rx_lock);
-	if (l->acc_head == NULL) {
-		struct sock *in = atomic_exchange_explicit(&l->acc_in, NULL, memory_order_acquire);
-
-		while (in != NULL) {
-			struct sock *next = in->acc_next;
-
-			in->acc_next = l->acc_head;
-			l->acc_head = in;
-			in = next;
-		}
-	}
-	s = l->acc_head;
-	if (s != NULL) {
-		l->acc_head = s->acc_next;
-		s->acc_next = NULL;
-		atomic_store_explicit(&s->accepted, true, memory_order_relaxed);
-		atomic_fetch_sub(&l->acc_n, 1);
-	}
-	spin_unlock(&l->rx_lock);
-	return s;
-}
-
-int
-sock_accept(struct sock *l, struct sock **out, struct sockaddr_in *peer)
-{
-	struct sock *s;
-
-	if ((sock_flags(l) & SF_LISTEN) == 0)
-		return -EINVAL;
-	sock_note_use(l);
-	atomic_store_explicit(&l->accept_us, stack_tsc_us(l->group), memory_order_relaxed);
-	stack_run_if_unattended(l->stack); /* a program may accept thousands in a row */
-	s = accept_pop(l);
-	if (s == NULL) {
-		if (l->group->params.mode != STACK_RUN_TO_COMPLETION || !stack_try_run(l->stack))
-			return -EAGAIN;
-		s = accept_pop(l);
-		if (s == NULL)
-			return -EAGAIN;
-	}
-	*out = s;
-	if (peer != NULL)
-		sock_peer(s, peer);
-	return 0;
 }
 
 /* --- connect ------------------------------------------------------------------------------------------------- */
@@ -336,10 +201,10 @@ connect_tcp(struct sock *s, const struct sockaddr_in *addr)
 		return -EALREADY;
 	if (f & SF_DEAD) {
 		err = sock_take_error(s);
-		return err != 0 ? -err : -ECONNABORTED;
+		return err != 0 ? -err : f & SF_CONNECTED ? -EISCONN : -ECONNABORTED;
 	}
-	if (f & SF_CONNECTED)
-		return -EISCONN;
+	if ((f & SF_CONNECTED) || atomic_load(&s->refs) > 1)
+		return -EISCONN; /* or it has listened, and what it accepted refers to it */
 	s->raddr = addr->sin_addr.s_addr == INADDR_ANY ? g->params.addr : addr->sin_addr.s_addr;
 	s->rport = addr->sin_port;
 	s->laddr = g->params.addr;
@@ -369,7 +234,7 @@ connect_udp(struct sock *s, const struct sockaddr_in *addr)
 {
 	struct sockaddr_in to = *addr;
 	void *arg[2] = {s, &to};
-	int rc = bind_implicitly(s);
+	int rc = sock_bind_implicitly(s);
 
 	if (rc != 0)
 		return rc;
@@ -398,6 +263,8 @@ sock_shutdown(struct sock *s, int how)
 
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
+	if (f & SF_LISTEN)
+		return how == SHUT_WR ? 0 : sock_listener_stop(s);
 	if ((f & (SF_CONNECTED | SF_CONNECTING)) == 0)
 		return -ENOTCONN;
 	if (how != SHUT_WR)
@@ -408,24 +275,7 @@ sock_shutdown(struct sock *s, int how)
 			stack_mark_dirty(s, SD_SHUT);
 	}
 	sock_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
-	return 0;
-}
-
-static void
-close_listener(struct sock *l)
-{
-	struct sock *s;
-
-	sock_flag_set(l, SF_DEAD);
-	for (unsigned int i = 0; i < l->group->n; i++)
-		stack_call(&l->group->stacks[i], op_listener_close, l);
-	/* What was established but never accepted is reset, like Linux's. */
-	while ((s = accept_pop(l)) != NULL) {
-		s->linger_s = 0;
-		stack_mark_dirty(s, SD_CLOSE);
-	}
-	if (atomic_fetch_sub(&l->refs, 1) == 1)
-		sock_free(l);
+	return f & SF_DEAD ? -ENOTCONN : 0;
 }
 
 void
@@ -435,7 +285,7 @@ sock_close(struct sock *s)
 
 	sock_set_fd(s, -1);
 	if (f & SF_LISTEN) {
-		close_listener(s);
+		sock_listener_close(s);
 		return;
 	}
 	if (s->kind == SOCK_UDP) {
@@ -452,13 +302,13 @@ sock_close(struct sock *s)
 	if (s->stack != NULL && (f & (SF_CONNECTED | SF_CONNECTING | SF_DEAD)) != 0)
 		stack_mark_dirty(s, SD_CLOSE);
 	else
-		sock_free(s);
+		sock_listener_put(s); /* it may have been one */
 }
 
 /* --- names ------------------------------------------------------------------------------------------------------ */
 
-static void
-fill_addr(struct sockaddr_in *a, uint32_t addr, uint16_t port)
+void
+sock_fill_addr(struct sockaddr_in *a, uint32_t addr, uint16_t port)
 {
 	memset(a, 0, sizeof(*a));
 	a->sin_family = AF_INET;
@@ -469,16 +319,18 @@ fill_addr(struct sockaddr_in *a, uint32_t addr, uint16_t port)
 int
 sock_name(struct sock *s, struct sockaddr_in *addr)
 {
-	fill_addr(addr, s->laddr, s->lport);
+	sock_fill_addr(addr, s->laddr, s->lport);
 	return 0;
 }
 
 int
 sock_peer(struct sock *s, struct sockaddr_in *addr)
 {
-	if ((sock_flags(s) & SF_CONNECTED) == 0)
+	uint32_t f = sock_flags(s);
+
+	if ((f & SF_CONNECTED) == 0 || (s->kind == SOCK_TCP && (f & SF_DEAD) != 0))
 		return -ENOTCONN;
-	fill_addr(addr, s->raddr, s->rport);
+	sock_fill_addr(addr, s->raddr, s->rport);
 	return 0;
 }
 

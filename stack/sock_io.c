@@ -127,7 +127,7 @@ recv_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 	size_t want = iov_total(iov, iovcnt);
 	ssize_t n;
 
-	if (want == 0 && (sock_flags(s) & (SF_CONNECTED | SF_CONNECTING)) != 0)
+	if (want == 0 && sock_inq(s) > 0)
 		return 0;
 	n = recv_stream(s, &c, flags, want);
 	if (n == 0)

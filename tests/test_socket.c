@@ -126,7 +126,12 @@ BOTH_MODES(peek_leaves_and_waitall_waits)
 	CU_ASSERT(now_ms() - start >= 29);
 	CU_ASSERT_EQUAL(recv(p.server, buf, 4, 0), -1);
 	CU_ASSERT_EQUAL(errno, EAGAIN);
+	CU_ASSERT_EQUAL(read(p.server, buf, 0), 0);
+	CU_ASSERT_EQUAL(recv(p.server, buf, 0, 0), -1); /* it waits until there is something */
+	CU_ASSERT_EQUAL(errno, EAGAIN);
+	CU_ASSERT_EQUAL(send(p.client, "e", 1, 0), 1);
 	CU_ASSERT_EQUAL(recv(p.server, buf, 0, 0), 0);
+	CU_ASSERT_EQUAL(recv(p.server, buf, 1, 0), 1);
 	pair_close(p);
 }
 

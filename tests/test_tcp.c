@@ -169,6 +169,51 @@ echo_and_names(void)
 	sock_close(l);
 }
 
+static struct sock *
+connect_to(uint16_t port)
+{
+	struct sockaddr_in at = sim_addr(SIM_B, port);
+	struct sock *s;
+
+	CU_ASSERT_EQUAL_FATAL(sock_open(sim_group(SIM_A), SOCK_TCP, &s), 0);
+	CU_ASSERT_EQUAL(sock_connect(s, &at), -EINPROGRESS);
+	sim_run(1000);
+	return s;
+}
+
+static void
+stopped_listener_refuses_and_may_listen_again(void)
+{
+	struct sock *a, *b, *l, *waiting, *refused, *again, *none;
+
+	sim_connect(PORT, &a, &b, &l);
+	CU_ASSERT_EQUAL(sock_shutdown(l, SHUT_WR), 0);
+	CU_ASSERT_TRUE(sock_is_listening(l));
+	waiting = connect_to(PORT);
+	CU_ASSERT_EQUAL(sock_shutdown(l, SHUT_RD), 0);
+	CU_ASSERT_TRUE((sock_events(l) & EPOLLHUP) != 0);
+	CU_ASSERT_EQUAL(sock_accept(l, &none, NULL), -EINVAL);
+	sim_run(1000);
+	CU_ASSERT_EQUAL(sock_take_error(waiting), ECONNRESET);
+	refused = connect_to(PORT);
+	CU_ASSERT_EQUAL(sock_take_error(refused), ECONNREFUSED);
+	CU_ASSERT_EQUAL(sock_listen(l, 8), 0);
+	again = connect_to(PORT);
+	CU_ASSERT_EQUAL(sock_accept(l, &none, NULL), 0);
+	sock_close(none);
+	/* What it has accepted outlives it. */
+	CU_ASSERT_EQUAL(sock_shutdown(l, SHUT_RDWR), 0);
+	sock_close(l);
+	CU_ASSERT_EQUAL(put(a, "ping", 4), 4);
+	sim_run(1000);
+	CU_ASSERT_EQUAL(sock_inq(b), 4);
+	sock_close(a);
+	sock_close(b);
+	sock_close(waiting);
+	sock_close(refused);
+	sock_close(again);
+}
+
 static void
 closed_port_refuses(void)
 {
@@ -497,6 +542,7 @@ thousand_connections_come_and_go(void)
 
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(echo_and_names),
+	CUNIT_TEST(stopped_listener_refuses_and_may_listen_again),
 	CUNIT_TEST(closed_port_refuses),
 	CUNIT_TEST(silent_peer_times_out),
 	CUNIT_TEST(lost_syn_is_sent_again_after_a_second),

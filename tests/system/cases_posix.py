@@ -51,6 +51,18 @@ def wait_probe(bed):
     compare(bed, "wait_probe", 100)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def state_probe(bed):
+    """What calls and events say of a socket in each state; messages and datagrams."""
+    compare(bed, "state_probe", 300)
+
+
+@case(modes=BOTH, kernel=False, seconds=60)
+def descriptor_probe(bed):
+    """Numbers, limits, lists, files and pipes; copies by pidfd; a child with the same memory."""
+    compare(bed, "descriptor_probe", 120)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
