@@ -147,41 +147,48 @@ void poll_end(void *arg)
 		free(c);
 }
 
-/* What the kernel is asked of this one. */
-static void ask_for(struct poll_call *c, nfds_t i)
+/* Before it is known what the kernel is asked: one of them may need the stack. */
+static void attach_if_wanted(const struct poll_call *c)
 {
-	struct file *f = c->files[i];
+	bool must_attach = false;
 
-	c->kernel[i] = c->fds[i];
-	if (f && socket_is_lazy(f))
-		socket_make_kernel(f);
-	if (f && !(f->sock.halves & HALF_KERNEL))
-		c->kernel[i].fd = -1;
-	else if (c->kernel[i].fd >= 0)
-		c->has_kernel = true;
+	for (nfds_t i = 0; i < c->n && !must_attach; i++) {
+		struct file *f = fd_get_sock(c->fds[i].fd);
+
+		must_attach = f && socket_wants_stack(f);
+		if (f)
+			file_put(f);
+	}
+	if (must_attach)
+		boot_attach();
 }
 
 static void take_files(struct poll_call *c)
 {
-	bool must_attach = false, is_idle = boot_is_idle();
-
+	if (boot_is_idle())
+		attach_if_wanted(c);
 	for (nfds_t i = 0; i < c->n; i++) {
-		struct file *f = c->files[i] = fd_get_sock(c->fds[i].fd);
+		struct pollfd ask = c->fds[i];
+		struct file *f = fd_get(ask.fd);
 
-		c->n_held++;
-		must_attach = must_attach || (is_idle && f && socket_wants_stack(f));
-	}
-	if (must_attach)
-		boot_attach();
-	for (nfds_t i = 0; i < c->n; i++) {
-		bool is_closed = c->files[i] == &fd_free;
-
-		if (is_closed)
-			c->files[i] = NULL;
-		ask_for(c, i);
 		/* INT_MAX is no descriptor: the kernel says POLLNVAL for a closed number. */
-		if (is_closed)
-			c->kernel[i].fd = INT_MAX;
+		if (f == &fd_free) {
+			f = NULL;
+			ask.fd = INT_MAX;
+		} else if (f && f->kind != FILE_SOCK) {
+			file_put(f);
+			f = NULL;
+		}
+		c->files[i] = f;
+		c->n_held = i + 1;
+		if (f) {
+			if (socket_is_lazy(f))
+				socket_make_kernel(f);
+			if (!(f->sock.halves & HALF_KERNEL))
+				ask.fd = -1;
+		}
+		c->kernel[i] = ask;
+		c->has_kernel = c->has_kernel || ask.fd >= 0;
 	}
 }
 

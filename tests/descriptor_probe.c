@@ -216,6 +216,29 @@ static void probe_pipes(void)
 	pair_close(p);
 }
 
+/* Numbers that are closed, beside one that is not. */
+static void probe_closed(void)
+{
+	struct pair p = pair_open();
+	struct pollfd list[3] = {{p.server, POLLIN | POLLOUT, 0}, {p.client, POLLOUT, 0}, {9999, POLLIN, 0}};
+	fd_set set;
+
+	title("closed numbers");
+	close(p.server);
+	SHOW(poll(list, 1, 0));
+	printf("%x\n", list[0].revents);
+	settle(p.client, POLLIN);
+	SHOW(poll(list, 3, 0));
+	printf("%x %x %x\n", list[0].revents, list[1].revents, list[2].revents);
+	SHOW(poll(list, 3, -1));
+	FD_ZERO(&set);
+	FD_SET(p.server, &set);
+	FD_SET(p.client, &set);
+	SHOW(select((p.server > p.client ? p.server : p.client) + 1, NULL, &set, NULL, NULL));
+	close(p.client);
+	close(p.listener);
+}
+
 static void probe_pidfd(void)
 {
 	struct pair p = pair_open();
@@ -330,6 +353,7 @@ int main(int argc, char **argv)
 	probe_pipes();
 	probe_numbers();
 	probe_long_lists();
+	probe_closed();
 	probe_pidfd();
 	probe_clone();
 	return 0;
