@@ -96,7 +96,7 @@ static long copy_to_socket(struct file *f, int out, int in, off64_t at, size_t n
 		ssize_t got = pread64(in, buf, want, at + sent);
 
 		if (got <= 0) {
-			r = got < 0 ? (errno == ESPIPE ? -EINVAL : -errno) : 0;
+			r = got < 0 ? -errno : 0;
 			break;
 		}
 		r = on_send(f, out, buf, got, 0);
@@ -138,10 +138,6 @@ long on_sendfile64(int out, int in, off64_t *offset, size_t n)
 	}
 	if (offset == NULL)
 		at = lseek64(in, 0, SEEK_CUR);
-	if (offset && lseek64(in, 0, SEEK_CUR) < 0 && errno == ESPIPE) {
-		call_leave(f);
-		return -ESPIPE;
-	}
 	r = at < 0 ? (offset ? -EINVAL : (errno == ESPIPE ? -EINVAL : -errno)) :
 		     copy_to_socket(f, out, in, at, n);
 	if (r > 0) {
