@@ -134,6 +134,7 @@ struct stack_group {
 	struct sleeper **sleepers; /* low_power_mode, see sleep.c; else NULL */
 	unsigned int n_sleepers;
 	uint64_t spin_tsc; /* TSC ticks of idling before a thread sleeps */
+	uint64_t crowded_tsc; /* so long it does not spin where others compute on its core */
 	unsigned int *cpus, *wakeup_cpus; /* copies of params' arrays */
 };
 
@@ -385,6 +386,7 @@ int thread_start_all(struct stack_group *g);
 void thread_stop_all(struct stack_group *g);
 void thread_hand_over(struct stack_group *g, unsigned int stack, struct ready_set *set);
 void thread_forget(struct stack_group *g, struct ready_set *set);
-void thread_pause_idle(struct stack_group *g, unsigned int idle_runs);
+/* True: somebody computes on this core; a yield has cost a time slice of his. See ready.c. */
+bool thread_pause_idle(struct stack_group *g, unsigned int idle_runs);
 
 #endif

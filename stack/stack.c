@@ -25,6 +25,7 @@
 #define SPINS_BEFORE_YIELD 256
 #define YIELDS_BEFORE_SLEEP 64
 #define UNATTENDED_US 50
+#define CROWDED_US 200000 /* then it is tried again, at the cost of a time slice */
 #define SPIN_US 50 /* before sleeping: a few times what falling asleep and waking cost */
 
 /* --- lock ---------------------------------------------------------------------------------------------- */
@@ -412,6 +413,7 @@ stack_group_create(const struct stack_params *p, struct stack_group **out)
 	g->us_per_tsc_32 = (uint64_t)(((unsigned __int128)1000000 << 32) / g->tsc_hz);
 	g->unattended_tsc = g->tsc_hz / 1000000 * UNATTENDED_US;
 	g->spin_tsc = g->tsc_hz / 1000000 * SPIN_US;
+	g->crowded_tsc = g->tsc_hz / 1000000 * CROWDED_US;
 	g->cpus = copy_cpus(p->cpus, p->n_stacks);
 	g->wakeup_cpus = copy_cpus(p->wakeup_cpus, p->n_wakeup);
 	g->params.cpus = g->cpus;

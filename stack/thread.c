@@ -29,6 +29,7 @@
 #define CARE_ASLEEP_MS 40 /* while the program sleeps, having armed the wires */
 #define IDLE_RUNS_YIELD 64     /* then let others have the core between runs */
 #define YIELD_TAKEN_US 10     /* longer: another thread had the core */
+#define YIELD_LOST_US 500     /* longer: it does not just pass packets on, it computes */
 #define WAKE_RING 1024
 
 /* Sets to wake, from one stack to its waker; both sides poll. */
@@ -52,7 +53,7 @@ sleep_us(long us)
 }
 
 /* A yield that gave the core to somebody else cost no time of ours. */
-static void
+static bool
 yield(struct stack_group *g)
 {
 	uint64_t start = stack_tsc(), took;
@@ -61,15 +62,16 @@ yield(struct stack_group *g)
 	took = stack_tsc() - start;
 	if (took < g->tsc_hz / 1000000 * YIELD_TAKEN_US)
 		atomic_fetch_add_explicit(&g->idle_tsc, took, memory_order_relaxed);
+	return took > g->tsc_hz / 1000000 * YIELD_LOST_US;
 }
 
-void
+bool
 thread_pause_idle(struct stack_group *g, unsigned int idle_runs)
 {
 	if (idle_runs > IDLE_RUNS_YIELD)
-		yield(g);
-	else
-		cpu_pause();
+		return yield(g);
+	cpu_pause();
+	return false;
 }
 
 /* --- run-to-wakeup --------------------------------------------------------------------------------------- */
@@ -97,7 +99,7 @@ stack_main(void *p)
 	struct stack_group *g = a->group;
 	struct stack *st = &g->stacks[a->index];
 	unsigned int idle = 0;
-	uint64_t worked_tsc = stack_tsc();
+	uint64_t worked_tsc = stack_tsc(), crowded_tsc = 0;
 
 	free(a);
 	edge_thread_enter();
@@ -107,10 +109,11 @@ stack_main(void *p)
 		if (stack_run_locked(st)) {
 			idle = 0;
 			worked_tsc = stack_tsc();
-		} else if (st->sleeper != NULL && stack_tsc() - worked_tsc > g->spin_tsc) {
+		} else if (st->sleeper != NULL && (stack_tsc() - worked_tsc > g->spin_tsc ||
+				stack_tsc() < crowded_tsc)) {
 			sleep_in_kernel(st->sleeper);
-		} else {
-			thread_pause_idle(g, ++idle);
+		} else if (thread_pause_idle(g, ++idle)) {
+			crowded_tsc = stack_tsc() + g->crowded_tsc;
 		}
 	}
 	stack_unlock(st);

@@ -30,6 +30,21 @@ static unsigned int n_armed, n_disarmed;
 #define SPIN_US 50       /* as in stack.c */
 #define RUNS_MAX 1000000 /* each takes time, so far fewer are needed */
 
+static uint64_t slice_us; /* how long others have the core after a yield */
+static unsigned int n_yields;
+
+/* In place of libc's. */
+int
+sched_yield(void)
+{
+	uint64_t start = rte_rdtsc();
+
+	n_yields++;
+	while (rte_rdtsc() - start < rte_get_tsc_hz() / 1000000 * slice_us)
+		;
+	return 0;
+}
+
 /* The stack's time stands still; how long a thread spins is measured with the TSC. */
 static uint64_t
 clock_us(void)
@@ -93,7 +108,7 @@ setup(void)
 		w.walk_arg = stack;
 		stack_wire(stack, &w);
 	}
-	n_armed = n_disarmed = 0;
+	n_armed = n_disarmed = n_yields = slice_us = 0;
 	arm_result = 1;
 	wire_due_us = UINT64_MAX;
 	CU_ASSERT_EQUAL_FATAL(ready_create(group, &set), 0);
@@ -258,6 +273,38 @@ work_handed_over_before_the_last_look_is_done_first(void)
 	CU_ASSERT_TRUE(ready_spins(set));
 }
 
+/* Somebody else computes on this core. A sleeper is woken by a packet, a yield ends with a time slice. */
+static void
+thread_on_a_crowded_core_sleeps_without_spinning(void)
+{
+	struct ready_watch *w;
+	struct ready_event ev;
+	struct sock *sock;
+
+	sock_open(group, SOCK_UDP, &sock);
+	CU_ASSERT_EQUAL_FATAL(ready_add(set, sock, EPOLLOUT, 0, &w), 0);
+	CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 1); /* so that it wants to spin */
+	ready_mod(w, EPOLLIN, 0);
+	CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 0);
+	slice_us = 2000;
+	for (int runs = 0; runs < RUNS_MAX && n_yields == 0; runs++)
+		ready_run(set);
+	CU_ASSERT_EQUAL(n_yields, 1);
+	for (int i = 0; i < 10; i++) {
+		CU_ASSERT_FALSE(ready_spins(set));
+		CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+		ready_sleep_end(set, &s);
+		ready_mod(w, EPOLLOUT, 0); /* something for the program */
+		CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 1);
+		ready_mod(w, EPOLLIN, 0);
+		CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 0);
+		ready_run(set);
+	}
+	CU_ASSERT_EQUAL(n_yields, 1);
+	ready_del(w);
+	sock_close(sock);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(idle_thread_spins_for_a_while_and_then_sleeps),
 	CUNIT_TEST(watch_that_is_out_of_date_keeps_nobody_awake),
@@ -267,5 +314,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(wire_with_a_backlog_forbids_sleep),
 	CUNIT_TEST(sleep_ends_when_the_wire_or_a_timer_is_due),
 	CUNIT_TEST(work_handed_over_before_the_last_look_is_done_first),
+	CUNIT_TEST(thread_on_a_crowded_core_sleeps_without_spinning), /* the last: it lasts 200 ms */
 };
 EAL_TEST_MAIN("sleep", tests, setup, teardown)
