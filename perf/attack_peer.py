@@ -8,7 +8,8 @@
     attack_peer.py unread HOST PORT SECONDS N       N clients that read nothing
     attack_peer.py raw HOST PORT SECONDS PROGRAM [ARGUMENTS ...]
                                                     PROGRAM DEVICE MAC HOST with {seconds} and {port}
-                                                    put in; HOST "nobody": to a host that is not there
+                                                    put in; HOST "nobody": to a host that is not there,
+                                                    which {nobody} and {nobody_mac} are, too
 """
 
 import json
@@ -129,7 +130,7 @@ def cmd_raw(host, port, seconds, program, *arguments):
         host = NOBODY[0]
     else:
         mac = re.search(r"lladdr (\S+)", ip("neigh", "show", host, "dev", device)).group(1)
-    rest = [a.format(seconds=seconds, port=port) for a in arguments]
+    rest = [a.format(seconds=seconds, port=port, nobody=NOBODY[0], nobody_mac=NOBODY[1]) for a in arguments]
     os.execv(program, [program, device, mac, host, *rest])
 
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * early_segments DEVICE MAC ADDRESS PORT CONNECTIONS SEGMENTS RATE SECONDS: connections from addresses of the
- * host's /24 that this program makes up, each of which sends SEGMENTS segments of one byte with a gap
- * before every one, and never what is missing; all of them again and again, RATE of them a second.
- * ARP for the addresses is answered here. Prints how many connections came about.
+ * early_segments DEVICE MAC ADDRESS PORT CONNECTIONS SEGMENTS RATE SECONDS [MAC2 ADDRESS2]: connections from
+ * addresses of the host's /24 that this program makes up, each of which sends SEGMENTS segments of one
+ * byte with a gap before every one, and never what is missing; all of them again and again, RATE of them
+ * a second. With MAC2 and ADDRESS2 these segments go there instead. ARP for the addresses is answered here.
+ * Prints how many connections came about.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +26,7 @@ static struct conn {
 	int is_open;
 } conns[CONNECTIONS_MAX];
 
-static struct raw_path path;
+static struct raw_path path, later; /* to whom: for handshakes and resets; for segments */
 static uint16_t to_port;
 static unsigned int n_conns, n_open;
 static int wire;
@@ -48,13 +49,14 @@ address_of(unsigned int i)
 static void
 send_segment(unsigned int i, uint32_t seq, uint8_t flags, const char *data, size_t len)
 {
+	struct raw_path *to = len > 0 ? &later : &path;
 	uint8_t f[RAW_FRAME_MAX];
 	struct raw_segment t = { .from_port = (uint16_t)(FIRST_PORT + i % PER_ADDRESS),
 		.to_port = to_port, .seq = seq, .ack = conns[i].ack, .flags = flags, .window = 65535,
 		.data = data, .len = len };
 
-	path.from = address_of(i);
-	while (send(wire, f, raw_tcp(f, &path, &t), 0) < 0 && (errno == ENOBUFS || errno == EINTR))
+	to->from = address_of(i);
+	while (send(wire, f, raw_tcp(f, to, &t), 0) < 0 && (errno == ENOBUFS || errno == EINTR))
 		;
 }
 
@@ -141,16 +143,18 @@ main(int argc, char **argv)
 	unsigned int segments = 0;
 	double rate = 0;
 
-	if (argc == 9) {
+	if (argc == 9 || argc == 11) {
 		to_port = (uint16_t)strtoul(argv[4], NULL, 10);
 		n_conns = (unsigned int)strtoul(argv[5], NULL, 10);
 		segments = (unsigned int)strtoul(argv[6], NULL, 10);
 		rate = strtod(argv[7], NULL);
 	}
 	if (n_conns == 0 || n_conns > CONNECTIONS_MAX || segments == 0 || rate <= 0 ||
-		!raw_parse_mac(argv[2], path.to_mac) || inet_pton(AF_INET, argv[3], &path.to) != 1) {
+		!raw_parse_mac(argv[2], path.to_mac) || inet_pton(AF_INET, argv[3], &path.to) != 1 ||
+		!raw_parse_mac(argv[argc == 11 ? 9 : 2], later.to_mac) ||
+		inet_pton(AF_INET, argv[argc == 11 ? 10 : 3], &later.to) != 1) {
 		fprintf(stderr, "usage: early_segments DEVICE MAC ADDRESS PORT CONNECTIONS SEGMENTS RATE "
-				"SECONDS (up to %d connections)\n", CONNECTIONS_MAX);
+				"SECONDS [MAC2 ADDRESS2] (up to %d connections)\n", CONNECTIONS_MAX);
 		return 2;
 	}
 	wire = raw_open(argv[1], 0);
@@ -159,6 +163,7 @@ main(int argc, char **argv)
 		return 1;
 	}
 	memcpy(path.from_mac, "\x02\x13\xea\x00\x00\x01", 6);
+	memcpy(later.from_mac, path.from_mac, 6);
 	for (unsigned int i = 0; i < n_conns; i++)
 		conns[i].seq = raw_any();
 	attack(segments, rate, strtod(argv[8], NULL));

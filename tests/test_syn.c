@@ -507,6 +507,42 @@ a_program_that_accepts_has_room_for_a_crowd(void)
 	}
 }
 
+/* Until lately it did. */
+static void
+a_program_that_stops_accepting_has_only_its_backlog(void)
+{
+	struct tcp_syn_queue *q = &sim_stack(SIM_B)->syn;
+	uint32_t seq[72];
+	struct sock *s;
+
+	listen_with(64);
+	for (uint32_t i = 0; i < 72; i++) {
+		say(syn_from(i));
+		seq[i] = raw_last()->seq;
+	}
+	CU_ASSERT_PTR_NULL(accepted());
+	sim_now_us += TCP_ACCEPT_LATELY_US + 1;
+	for (uint32_t i = 0; i < 72; i++)
+		say(ack_from(i, seq[i]));
+	CU_ASSERT_EQUAL(l->acc_n, 64 + 1);
+	CU_ASSERT_EQUAL(q->overflows, 72 - 65);
+	raw_n = 0;
+	say(syn_from(900));
+	CU_ASSERT_EQUAL(raw_n, 0);
+	CU_ASSERT_EQUAL(q->overflows, 72 - 65 + 1);
+	for (uint32_t i = 0; i < 65; i++) {
+		s = accepted();
+		CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+		reset_by_peer(s, ack_from(ntohl(s->raddr) - PEER, seq[ntohl(s->raddr) - PEER]));
+	}
+	for (uint32_t i = 0; i < 72; i++) {
+		struct raw_tcp t = ack_from(i, seq[i]);
+
+		t.flags = RAW_RST | RAW_ACK;
+		say(t);
+	}
+}
+
 /* Its SYN came twice: first answered with a cookie, then, as there was room, kept. It has seen the first. */
 static void
 a_cookie_counts_although_there_is_a_request(void)
@@ -661,6 +697,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_full_queue_answers_with_cookies),
 	CUNIT_TEST(a_cookie_is_good_for_two_minutes),
 	CUNIT_TEST(a_program_that_accepts_has_room_for_a_crowd),
+	CUNIT_TEST(a_program_that_stops_accepting_has_only_its_backlog),
 	CUNIT_TEST(a_cookie_counts_although_there_is_a_request),
 	CUNIT_TEST(the_last_ack_of_an_overflow_is_dropped_and_comes_again),
 	CUNIT_TEST(a_proven_cookie_waits_like_a_request),

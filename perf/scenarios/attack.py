@@ -6,12 +6,18 @@ import pathlib
 import sys
 import time
 
-from fastwire import ROOT, SERVER_ADDR, WireError, find_built, sh
+from fastwire import CLIENT_ADDR, ROOT, SERVER_ADDR, WireError, find_built, sh
 from scenarios.base import Scenario, ServerOnly
 
-PORT = 7000
+PORT, NEIGHBOUR_PORT = 7000, 7100
+NEIGHBOUR = "198.18.0.98"
 BEFORE_S = 2
 PEER = [sys.executable, str(ROOT / "perf" / "attack_peer.py")]
+
+
+def victim(port):
+    """A server to be attacked."""
+    return [sys.executable, str(ROOT / "tests" / "system" / "memory_peer.py"), "server", str(port)]
 
 
 class Attack(ServerOnly, Scenario):
@@ -19,20 +25,19 @@ class Attack(ServerOnly, Scenario):
 
     `share` is its rate by that of the seconds before, `connects_failed` of `connects` are new
     connections (one every 20 ms) that were not answered within a second; `control_share` is the share
-    while the same frames go to a host that is not there: what making them takes from the client's core.
+    while the same attacker does the same to somebody else: what he takes from the client's core himself.
     `kept` is the share that is left when that is taken out.
     """
 
     unit, lower_is_better = "ms", True
     ratios = {"kept": False, "connect_max_ms": True}
-    # A /16, so that there are strangers enough.
-    keys = {"low_power_mode": "1", "mask_addr": '"255.255.0.0"'}
+    # A /16, so that there are strangers enough, and a gateway to those from elsewhere.
+    keys = {"low_power_mode": "1", "mask_addr": '"255.255.0.0"', "gateway_addr": f'"{CLIENT_ADDR}"'}
     memory_mb = 128
-    attack = ()       # arguments of attack_peer.py
-    has_control = False
+    vdev = "net_af_packet0,iface={dev}"  # the rings that a user gets
 
     def server_argv(self):
-        return [sys.executable, str(ROOT / "tests" / "system" / "memory_peer.py"), "server", str(PORT)]
+        return victim(PORT)
 
     def listening(self, server):
         # Python says nothing; a process with the library is up when it has its control socket.
@@ -41,46 +46,60 @@ class Attack(ServerOnly, Scenario):
     def tune_kernel(self, hosts):
         hosts.plain_peer("client")
         sh("ip", "-n", hosts.ns["server"], "addr", "add", f"{SERVER_ADDR}/16", "dev", hosts.dev["server"])
+        sh("ip", "-n", hosts.ns["server"], "route", "add", "default", "via", CLIENT_ADDR)
 
-    def argv(self, host):
+    def attacker(self, is_control):
         """The attacker's command line."""
-        program, *rest = self.attack
-        return PEER + [program, host, str(PORT), str(self.seconds), *rest]
+        raise NotImplementedError
 
-    def under(self, start_client, host):
-        """Figures of the probe, with the attack on `host`; None: on nobody."""
+    def under(self, start_client, is_control):
+        """Figures of the probe, with the attack on the server or on somebody else."""
         probe = start_client(PEER + ["probe", SERVER_ADDR, str(PORT), str(BEFORE_S), str(self.seconds)])
         time.sleep(0.7 + BEFORE_S)
-        attacker = start_client(self.argv(host))
+        argv = PEER + self.attacker(is_control)
+        attacker = start_client(argv)
         out, code = probe.wait(self.seconds + 30)
         if code != 0:
             raise WireError(f"probe: {out}\n{probe.tail()}")
         out_attack, code = attacker.wait(30)
         if code != 0:
-            raise WireError(f"{self.attack}: {out_attack}\n{attacker.tail()}")
+            raise WireError(f"{argv}: {out_attack}\n{attacker.tail()}")
         return json.loads(out.splitlines()[-1])
 
     def measure(self, start_client, server):
-        seen = self.under(start_client, SERVER_ADDR)
+        seen, control = self.under(start_client, False), self.under(start_client, True)
         before, during = seen["before"], seen["during"]
         figures = {"value": during["pause_ms"], "pause_before_ms": before["pause_ms"],
                    "share": round(during["echoes_per_s"] / max(1, before["echoes_per_s"]), 3),
                    **{k: during[k] for k in ("connects", "connects_failed", "connect_max_ms")}}
-        if self.has_control:
-            seen = self.under(start_client, "nobody")
-            figures["control_share"] = round(seen["during"]["echoes_per_s"] /
-                                             max(1, seen["before"]["echoes_per_s"]), 3)
-        figures["kept"] = round(figures["share"] / min(1, figures.get("control_share", 1)), 3)
+        figures["control_share"] = round(control["during"]["echoes_per_s"] /
+                                         max(1, control["before"]["echoes_per_s"]), 3)
+        figures["kept"] = round(figures["share"] / min(1, figures["control_share"]), 3)
         return figures
 
 
-class AttackUnread(Attack):
+class Clients(Attack):
+    """Connections of the client's kernel; for the control run, to another server beside the first one, on
+    the kernel always."""
+
+    attack = ()  # command of attack_peer.py and its last argument
+
+    def start_neighbours(self, hosts):
+        sh("ip", "-n", hosts.ns["server"], "addr", "add", f"{NEIGHBOUR}/16", "dev", hosts.dev["server"])
+        hosts.start("server", victim(NEIGHBOUR_PORT))
+
+    def attacker(self, is_control):
+        at = (NEIGHBOUR, NEIGHBOUR_PORT) if is_control else (SERVER_ADDR, PORT)
+        return [self.attack[0], at[0], str(at[1]), str(self.seconds), self.attack[1]]
+
+
+class AttackUnread(Clients):
     """500 clients do not read the 256 KB that each is sent."""
 
     attack = ("unread", "500")
 
 
-class AttackTiny(Attack):
+class AttackTiny(Clients):
     """One client sends 60,000 segments of one byte that nobody reads."""
 
     attack = ("tiny", "60000")
@@ -89,24 +108,25 @@ class AttackTiny(Attack):
 class AttackEarly(Attack):
     """600 connections send 250 segments of one byte each, every one behind a gap."""
 
-    @property
-    def attack(self):
-        """tests/early_segments.c"""
-        return ("raw", str(find_built("early_segments", "tests", "GAZELLE_EARLY")), "{port}", "600", "250",
-                "50000", "{seconds}")
+    def attacker(self, is_control):
+        """tests/early_segments.c; for the control run the connections are there, too, and what follows
+        goes to a host that is not."""
+        return ["raw", SERVER_ADDR, str(PORT), str(self.seconds),
+                str(find_built("early_segments", "tests", "GAZELLE_EARLY")), "{port}", "600", "250", "50000",
+                "{seconds}", *(("{nobody_mac}", "{nobody}") if is_control else ())]
 
 
 class Flood(Attack):
-    """Frames of one kind from addresses that do not exist."""
+    """Frames of one kind from addresses that do not exist; for the control run to a host that is not there,
+    either."""
 
-    has_control = True
     kind, rate = "", 20000
 
-    @property
-    def attack(self):
+    def attacker(self, is_control):
         """tests/flood.c"""
-        return ("raw", str(find_built("flood", "tests", "GAZELLE_FLOOD")), str(self.rate), "{seconds}",
-                self.kind, "{port}")
+        return ["raw", "nobody" if is_control else SERVER_ADDR, str(PORT), str(self.seconds),
+                str(find_built("flood", "tests", "GAZELLE_FLOOD")), str(self.rate), "{seconds}", self.kind,
+                "{port}"]
 
 
 class AttackSyn(Flood):

@@ -51,6 +51,9 @@ class Scenario:
     def tune_kernel(self, hosts):
         """Settings of the kernel's namespaces, before the server starts."""
 
+    def start_neighbours(self, hosts):
+        """Programs on the server's host that are not measured, before the server starts."""
+
     @staticmethod
     def headline(middle):
         """More keys of the result, from the medians of both stacks."""
@@ -76,6 +79,7 @@ class Scenario:
         """Both ends on the kernel, in two namespaces on a veth pair with default offloads."""
         with Hosts(veth=True, addresses=("server", "client"), realtime=self.realtime) as hosts:
             self.tune_kernel(hosts)
+            self.start_neighbours(hosts)
             server = hosts.start("server", self.server_argv())
             time.sleep(0.5)
             return self.measure(lambda argv: hosts.start("client", argv, capture=True), server)
@@ -109,6 +113,7 @@ class ServerOnly:
             argv = self.server_argv()
             gazelle = Gazelle(hosts.scratch, self.huge, self.mode, self.keys, hosts.cpu,
                               self.memory_mb)
+            self.start_neighbours(hosts)
             conf = gazelle.write_conf("server", self.vdev.format(dev=hosts.dev["server"]))
             server = hosts.start("server", argv, gazelle.env(conf, argv))
             if self.profiler:
