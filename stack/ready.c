@@ -15,6 +15,7 @@
  */
 #include "stack/chunk.h"
 #include "stack/gather.h"
+#include "stack/idle.h"
 #include "stack/impl.h"
 
 #include <errno.h>
@@ -40,40 +41,9 @@ struct ready_set {
 	struct ready_watch *all; /* under lock */
 };
 
-/*
- * With low_power_mode a thread spins for a while before it sleeps, and yields meanwhile. Where others
- * compute on its core a yield costs it their time slices, milliseconds; who sleeps has the core as soon as
- * a packet wakes him. So once that is seen it sleeps without spinning for a time.
- */
-
-/* What this thread has found when it ran the stacks, since the last time it found something. A watch
- * that was queued before is nothing found: its socket may long be read empty, perhaps by another
- * thread, and blocking calls and poll(), which look at the sockets, collect only before they sleep. */
-static __thread struct {
-	unsigned int runs;
-	uint64_t tsc; /* spent in vain */
-	uint64_t crowded_tsc; /* until then it does not spin; 0: it does */
-} idle;
+static __thread struct idle idle;
 
 static __thread struct gather gather;
-
-static void
-found_some(void)
-{
-	idle.runs = 0;
-	idle.tsc = 0;
-}
-
-static bool
-is_crowded(void)
-{
-	if (__builtin_expect(idle.crowded_tsc == 0, 1))
-		return false;
-	if (stack_tsc() < idle.crowded_tsc)
-		return true;
-	idle.crowded_tsc = 0;
-	return false;
-}
 
 int
 ready_create(struct stack_group *g, struct ready_set **out)
@@ -391,7 +361,7 @@ ready_collect(struct ready_set *set, struct ready_event *out, int max)
 	spin_unlock(&set->lock);
 	gather_result(&gather, n);
 	if (n > 0)
-		found_some();
+		idle_end(&idle);
 	return n;
 }
 
@@ -410,7 +380,7 @@ bool
 ready_spins(const struct ready_set *set)
 {
 	return completes(set) && (set->group->n_sleepers == 0 ||
-		(idle.tsc < set->group->spin_tsc && !is_crowded()));
+		(idle.tsc < set->group->spin_tsc && !idle_is_crowded(&idle)));
 }
 
 static bool
@@ -442,12 +412,12 @@ ready_run(struct ready_set *set)
 		run_all(g);
 	}
 	if (worked || (!had_some && ready_has_some(set))) {
-		found_some();
+		idle_end(&idle);
 		return true;
 	}
 	if (g->n_sleepers == 0)
 		thread_pause_idle(g, ++idle.runs);
-	else if (!is_crowded() && thread_pause_idle(g, ++idle.runs))
+	else if (!idle_is_crowded(&idle) && thread_pause_idle(g, ++idle.runs))
 		idle.crowded_tsc = stack_tsc() + g->crowded_tsc;
 	idle.tsc += stack_tsc() - start;
 	return false;

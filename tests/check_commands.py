@@ -22,6 +22,7 @@ import sys
 NOT_COMMANDS = {
     "gazelle": {"file"},
     "perf/attack_peer.py": {"route"},
+    "perf/scenarios/attack.py": {"route"},
     "perf/report.py": {"time"},
     "perf/scenarios/web.py": {"write"},
     "tests/system/cases_bond.py": {"write"},
