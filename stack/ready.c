@@ -463,7 +463,7 @@ ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
 	edge_thread_enter();
 	if (!sleep_begin(g->sleepers[0], &s->us)) {
 		ready_disarm(set);
-		idle.tsc = 0;
+		idle.tsc = idle.crowded_tsc = 0; /* who is to empty the wire may need this core */
 		return false;
 	}
 	s->attends = true;
