@@ -33,6 +33,7 @@
 #include "preload/libc.h"
 #include "preload/low_fds.h"
 #include "preload/own_fds.h"
+#include "preload/private_libs.h"
 #include "preload/route.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
@@ -326,6 +327,11 @@ static void __attribute__((constructor)) boot_init(void)
 
 	if (!bind_is_ours())
 		return;
+	why = private_libs_load();
+	if (why) {
+		boot_say("%s; the program runs on the kernel's sockets", why);
+		return;
+	}
 	r = conf_load(NULL, &boot.conf, report, NULL);
 	if (r < 0) {
 		bool must_exit = boot.conf.on_error == CONF_ON_ERROR_EXIT;

@@ -209,3 +209,14 @@ def transfer_client(bed):
     bed.far(PEER + ["serve", "9000"])
     bed.run_near(PEER + ["upload", FAR, "9000"], 60, expect="ok")
     bed.run_near(PEER + ["download", FAR, "9000"], 60, expect="ok")
+
+
+@case(kernel=False)
+def program_with_names(bed):
+    """A program that exports names which the library's own libraries have: each keeps to its own."""
+    probe = bed.near([bed.build / "tests" / "names_probe", NEAR])
+    bed.until(bed.run_far, PEER + ["echo-many", NEAR, "7000", "1"], "ok")
+    if "tcp-to-lwip" not in bed.ctl("graph", "show", probe.pid):
+        raise Failure("no graph")
+    if "was called" in probe.output():
+        raise Failure(probe.output())
