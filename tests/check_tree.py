@@ -37,6 +37,7 @@ MAY_INCLUDE = (
     ("stack/edge_*", ("stack/",) + DPDK),
     ("stack/port/*", ("stack/",) + LWIP),
     ("stack/*", ("stack/",) + LWIP),
+    ("preload/private_libs.c", ("preload/", "libconfig.h", "cyaml/")),
     ("preload/*", ("preload/", "nodes/instance.h", "stack/sock.h", "stack/ready.h",
                     "stack/chunk.h", "stack/user.h", "conf/")),
     ("dispatcher/*", ("dispatcher/", "graph/", "nodes/", "stack/edge.h", "conf/", "ctl/") + DPDK),

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fuse.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,11 +18,14 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define FILE_BYTES (64ull << 20)
 #define NODE 2
+#define FUSE_MAJOR 10 /* Documentation/admin-guide/devices.txt */
+#define FUSE_MINOR 229
 #define REQUEST_MAX (1u << 17)
 
 static int device;
@@ -69,6 +73,23 @@ serve(void)
 	}
 }
 
+/* The device, also where nobody has made a file for it (a chroot, a container); `dir` is ours. */
+static int
+open_device(const char *dir)
+{
+	char own[PATH_MAX];
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	snprintf(own, sizeof(own), "%s/fuse", dir);
+	if (mknod(own, S_IFCHR | 0600, makedev(FUSE_MAJOR, FUSE_MINOR)) < 0)
+		return -1;
+	fd = open(own, O_RDWR | O_CLOEXEC);
+	unlink(own);
+	return fd;
+}
+
 int
 guest_fuse_open(void)
 {
@@ -76,9 +97,8 @@ guest_fuse_open(void)
 	pid_t parent = getpid();
 	int fd;
 
-	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	if (device < 0 || unshare(CLONE_NEWNS) < 0 ||
-		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mkdtemp(dir) == NULL)
+	if (mkdtemp(dir) == NULL || (device = open_device(dir)) < 0 || unshare(CLONE_NEWNS) < 0 ||
+		mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
 	if (mount("never", dir, "fuse.never", 0, options) < 0)

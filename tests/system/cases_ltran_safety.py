@@ -217,7 +217,9 @@ def ltran_hostile(bed):
         net.wait_until(lambda g=guest: "ready" in g.output() or "no " in g.output()
                        or not g.running(), f"{step}: no guest", 10)
         if "no fuse" in guest.output():
-            raise Failure(guest.output())
+            print(f"        {step} is not tried: this kernel lets nobody mount FUSE")
+            guest.stop()
+            continue
         net.tell_far_of(addr, guest)
         bed.run_far(LTRAN_PEER + ["flood-udp", addr, "9", "0.3", "3000"], expect="ok")
         if reason:

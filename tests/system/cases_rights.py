@@ -9,7 +9,7 @@ import stat
 import time
 
 from cases import COMPLETION, case
-from harness import FAR, NEAR, PEER, PYTHON, Failure, Proc, sh
+from harness import FAR, NEAR, PEER, PYTHON, Failure, Proc, Skip, sh
 
 NOBODY, SOMEBODY = 65534, 65533  # the second one is nobody's in any distribution
 SILENT = 6  # sockets where nobody answers
@@ -128,6 +128,10 @@ def rights_virtio_user(bed):
 def rights_tap(bed):
     """tap in a user namespace of an ordinary user."""
     user = Rights(bed)
+    # A kernel can forbid them to ordinary users, and does to everybody behind chroot().
+    probe = user.start(user.become() + ["unshare", "--user", "true"], False)
+    if probe.wait(10) != 0:
+        raise Skip(f"no user namespace here: {probe.output().strip()}")
     conf = user.conf(NEAR, "net_tap0", "iface=gzuser")
     script = user.dir / "in-namespace.sh"
     script.write_text(f"""

@@ -82,7 +82,10 @@ class Server:
         left = [memoryview(PATTERN)]
 
         def more(sock):
-            left[0] = left[0][sock.send(left[0]):]
+            try:
+                left[0] = left[0][sock.send(left[0]):]
+            except BlockingIOError:  # another of this round has taken the memory
+                return
             if not left[0]:
                 self.sel.unregister(sock)
                 self.unread.append(sock)
