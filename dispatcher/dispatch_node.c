@@ -82,7 +82,8 @@ send_copy(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m, rte_e
 	graph_send_one(rg, node, edge, c);
 }
 
-/* Frames for several: deep copies, because each goes another way and is finished there. */
+/* Frames for several: deep copies, because each goes another way and is finished there. An instance pays for
+ * as many as there may be. */
 static void
 send_copies(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m,
 	struct dispatch_result r)
@@ -92,6 +93,8 @@ send_copies(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m,
 	const struct map_addr *a = &map->addrs[r.group];
 	uint16_t skip = packet_is_from_member(m) ? m->port & ~MEMBER_PORT : MEMBER_NONE, i;
 
+	if (skip != MEMBER_NONE)
+		member_charge(packet_member(dw, m), (uint32_t)m->nb_segs * map->n_members);
 	if (r.copy & COPY_ALL)
 		for (i = 0; i < map->n_members; i++)
 			if (map->members[i] != NULL && i != skip)

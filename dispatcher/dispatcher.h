@@ -93,6 +93,8 @@ struct member {
 	struct policer *policer;         /* rate_limit of this address, shared by its instances; NULL: none */
 	rte_spinlock_t tx_lock[LTRAN_QUEUES_MAX]; /* several workers fill a ring */
 	struct member_stats *stats;      /* one per worker, written by it */
+	uint32_t debt;                   /* buffers, see instance_rx.c; its worker */
+	uint16_t next_queue;             /* instance-rx goes on there; its worker */
 
 	/* doorbells (bell.h) */
 	const uint32_t *asleep;          /* of its stacks, in the head of its table; NULL: no table */
@@ -231,6 +233,15 @@ static inline struct member *
 packet_member(const struct dispatch_worker *dw, const struct rte_mbuf *m)
 {
 	return dw->map->members[m->port & ~MEMBER_PORT];
+}
+
+#define MEMBER_DEBT_MAX (1u << 20) /* some ms of walks */
+
+/* `n` buffers more that its packets have taken (instance_rx.c). By its worker. */
+static inline void
+member_charge(struct member *mb, uint32_t n)
+{
+	mb->debt = RTE_MIN(mb->debt + n, MEMBER_DEBT_MAX);
 }
 
 static inline bool

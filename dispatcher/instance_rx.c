@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * instance-rx: what the instances of this core have put into their rings. Takes bursts in turn and
- * goes on where it stopped, so that nobody waits behind a busy neighbour.
+ * instance-rx: what the instances of this core have put into their rings, a turn of each per walk.
+ *
+ * A turn is at most TURN packets, whatever the number of the instance's queues. Packets cost the worker more
+ * or less: one of 64 KB takes 32 buffers, one for everybody a copy for each instance. So a turn is paid for:
+ * what it cost beyond TURN (a buffer each; dispatch-* adds the copies) is the instance's debt, and each of
+ * its next turns takes TURN of it away instead of packets. Who is alone pays in walks that cost nothing; who
+ * is not has no more of the worker than a neighbour that sends small packets. A worker does not sleep while
+ * somebody has debts: what waits in that ring has been announced already.
  *
  * Sets: port (MEMBER_PORT | index), trace handle; l2_len, l3_len, TX_* flags as vhost read them from
  * the instance. Next: guard; tx, to be dropped, for packets of a port that stands still. While
@@ -14,6 +20,8 @@
 #include "nodes/packet_record.h"
 #include "nodes/tx.h"
 
+#define TURN 32u
+
 enum edge { EDGE_GUARD, EDGE_AGAIN, EDGES };
 
 static const char *const edges[EDGES] = {
@@ -21,21 +29,43 @@ static const char *const edges[EDGES] = {
 	[EDGE_AGAIN] = NODE_TX,
 };
 
-/* Bursts of all queues of one instance, while there is room. */
+/* Up to TURN packets, of one queue or of several; goes on with the next queue at the next turn. */
 static uint16_t
-take(struct dispatch_worker *dw, struct member *mb, struct rte_mbuf **pkts, uint16_t room)
+take_packets(struct dispatch_worker *dw, struct member *mb, int vid, struct rte_mbuf **pkts)
+{
+	uint16_t q = mb->next_queue, n = 0;
+
+	for (uint16_t i = 0; i < mb->n_queues && n < TURN; i++) {
+		n += ring_take(vid, q, dw->w.pool, pkts + n, TURN - n);
+		if (++q == mb->n_queues)
+			q = 0;
+	}
+	mb->next_queue = q;
+	return n;
+}
+
+/* A turn of one instance. */
+static uint16_t
+take(struct dispatch_worker *dw, struct member *mb, struct rte_mbuf **pkts)
 {
 	int vid = atomic_load_explicit(&mb->vid, memory_order_acquire);
-	uint16_t n = 0, got;
+	uint32_t cost = 0;
+	uint16_t n;
 
 	if (vid < 0 || atomic_load_explicit(&mb->broken, memory_order_relaxed))
 		return 0;
-	for (uint16_t q = 0; q < mb->n_queues && room - n >= RING_BURST; q++) {
-		got = ring_take(vid, q, dw->w.pool, pkts + n);
-		for (uint16_t i = 0; i < got; i++)
-			pkts[n + i]->port = MEMBER_PORT | mb->index;
-		n += got;
+	if (unlikely(mb->debt > 0)) {
+		mb->debt -= RTE_MIN(mb->debt, TURN);
+		dw->moved++; /* stay awake */
+		return 0;
 	}
+	n = take_packets(dw, mb, vid, pkts);
+	for (uint16_t i = 0; i < n; i++) {
+		pkts[i]->port = MEMBER_PORT | mb->index;
+		cost += pkts[i]->nb_segs;
+	}
+	if (unlikely(cost > TURN))
+		member_charge(mb, cost - TURN);
 	if (unlikely(mb->n_false_kicks > 0) && n > 0)
 		mb->n_false_kicks = 0;
 	return n;
@@ -67,13 +97,13 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 			return 0;
 	}
 	at = dw->next_member < map->n_members ? dw->next_member : 0;
-	for (i = 0, n = 0; i < map->n_members && n + RING_BURST <= GRAPH_VECTOR_MAX; i++) {
+	for (i = 0, n = 0; i < map->n_members && n + TURN <= GRAPH_VECTOR_MAX; i++) {
 		struct member *mb = map->members[at];
 
 		if (++at == map->n_members)
 			at = 0;
 		if (mb != NULL && mb->worker == w->index)
-			n += take(dw, mb, pkts + n, GRAPH_VECTOR_MAX - n);
+			n += take(dw, mb, pkts + n);
 	}
 	dw->next_member = at;
 	if (n == 0)

@@ -19,11 +19,11 @@
 
 #define RING_BURST VHOST_RING_MIN
 
-/* Up to RING_BURST packets that the instance has sent over its pair of queues `pair`. */
+/* Up to `max` packets, and RING_BURST, that the instance has sent over its pair of queues `pair`. */
 static inline uint16_t
-ring_take(int vid, uint16_t pair, struct rte_mempool *pool, struct rte_mbuf **pkts)
+ring_take(int vid, uint16_t pair, struct rte_mempool *pool, struct rte_mbuf **pkts, uint16_t max)
 {
-	return rte_vhost_dequeue_burst(vid, 2 * pair + 1, pool, pkts, RING_BURST);
+	return rte_vhost_dequeue_burst(vid, 2 * pair + 1, pool, pkts, max < RING_BURST ? max : RING_BURST);
 }
 
 /* How many of `n` packets the instance has room for; they are copied. */

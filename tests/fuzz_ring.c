@@ -270,7 +270,7 @@ take(struct side *s, struct rte_mbuf **pkts)
 
 	if (vid < 0 || atomic_load(&s->m.broken))
 		return 0;
-	n = ring_take(vid, 0, pool, pkts);
+	n = ring_take(vid, 0, pool, pkts, RING_BURST);
 	fuzz_require(n <= RING_BURST && spent_ns() - began < BURST_NS, "a burst without end");
 	return n;
 }

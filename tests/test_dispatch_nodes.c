@@ -50,8 +50,7 @@ rte_vhost_dequeue_burst(int vid, uint16_t queue_id, struct rte_mempool *mp, stru
 	struct ring *r = &rings[vid];
 	uint16_t n = RTE_MIN(count, r->n_out);
 
-	if (queue_id != 1)
-		return 0;
+	CU_ASSERT_EQUAL(queue_id % 2, 1);
 	memcpy(pkts, r->out, n * sizeof(*pkts));
 	r->n_out -= n;
 	memmove(r->out, r->out + n, r->n_out * sizeof(*r->out));
@@ -322,6 +321,73 @@ broadcast_reaches_all_but_its_sender(void)
 	CU_ASSERT_EQUAL(n_kernel, 1);
 }
 
+/* `n` frames of instance `i` to the wire, of `segs` buffers each. */
+static void
+sends_many(unsigned int i, unsigned int n, unsigned int segs)
+{
+	while (n-- > 0) {
+		struct rte_mbuf *m = sends(i, frame_udp(pool, 8), members[i].addr, OTHER);
+
+		for (unsigned int s = 1; s < segs; s++) {
+			struct rte_mbuf *more = rte_pktmbuf_alloc(pool);
+
+			more->data_len = more->pkt_len = 100;
+			CU_ASSERT_EQUAL(rte_pktmbuf_chain(m, more), 0);
+		}
+	}
+}
+
+static void
+instance_with_many_queues_has_one_turn(void)
+{
+	members[0].n_queues = 2;
+	sends_many(0, 60, 1);
+	sends_many(1, 10, 1);
+	graph_walk(graph);
+	CU_ASSERT_EQUAL(stats[0].tx_pkts, 32);
+	CU_ASSERT_EQUAL(stats[1].tx_pkts, 10);
+	CU_ASSERT_EQUAL(members[0].next_queue, 1);
+}
+
+static void
+large_packets_are_paid_for_with_turns(void)
+{
+	sends_many(0, 2, 48);
+	graph_walk(graph);
+	CU_ASSERT_EQUAL(stats[0].tx_pkts, 2);
+	sends_many(0, 1, 1);
+	for (int i = 0; i < 2; i++) { /* 96 buffers are three turns */
+		uint64_t moved = dw.moved;
+
+		sends_many(1, 3, 1);
+		graph_walk(graph);
+		CU_ASSERT_EQUAL(stats[0].tx_pkts, 2);
+		CU_ASSERT_EQUAL(stats[1].tx_pkts, 3u * (i + 1));
+		CU_ASSERT(dw.moved > moved + 3); /* its worker does not sleep */
+	}
+	graph_walk(graph);
+	CU_ASSERT_EQUAL(stats[0].tx_pkts, 3);
+}
+
+static void
+copies_for_everybody_are_paid_for_with_turns(void)
+{
+	for (int i = 0; i < 22; i++) {
+		struct rte_mbuf *m = sends(0, frame_udp(pool, 8), ADDR_A, 0xffffffff);
+
+		memset(&rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->dst_addr, 0xff, 6);
+	}
+	graph_walk(graph);
+	CU_ASSERT_EQUAL(members[0].debt, 22 * 3);
+	sends_many(0, 1, 1);
+	for (int i = 0; i < 3; i++)
+		graph_walk(graph);
+	CU_ASSERT_EQUAL(stats[0].tx_pkts, 22);
+	graph_walk(graph);
+	CU_ASSERT_EQUAL(stats[0].tx_pkts, 23);
+	CU_ASSERT_EQUAL(members[0].debt, 0);
+}
+
 static void
 copies_fail_one_by_one_without_memory(void)
 {
@@ -435,6 +501,9 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(unconnected_and_broken_rings_are_left_alone),
 	CUNIT_TEST(broadcast_reaches_all_but_its_sender),
 	CUNIT_TEST(copies_fail_one_by_one_without_memory),
+	CUNIT_TEST(instance_with_many_queues_has_one_turn),
+	CUNIT_TEST(large_packets_are_paid_for_with_turns),
+	CUNIT_TEST(copies_for_everybody_are_paid_for_with_turns),
 	CUNIT_TEST(nothing_is_taken_from_rings_while_the_wire_is_full),
 	CUNIT_TEST(every_instance_gets_its_turn),
 	CUNIT_TEST(vectors_beyond_the_usual_length_are_taken_in_parts),
