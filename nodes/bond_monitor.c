@@ -31,7 +31,10 @@
 
 #include <rte_cycles.h>
 
+#include "common/say.h"
 #include "nodes/bond_private.h"
+#include "nodes/eal_args.h"
+#include "nodes/eal_memory.h"
 
 /* A link that is back is relied on after so long, if there are others: the switch behind it may not
  * forward yet. */
@@ -152,12 +155,12 @@ say_change(struct bond_slave *s, bool present, bool up)
 	if (up && s->said != BOND_SAID_UP) {
 		if (s->said == BOND_SAID_GONE && rte_eth_macaddr_get(s->port, &mac) == 0)
 			other = !rte_is_same_ether_addr(&mac, &s->mac);
-		fprintf(stderr, "gazelle: %s is %s%s\n", name,
+		say("%s is %s%s", name,
 			s->said == BOND_SAID_GONE ? "back" : "up",
 			other ? ", with another MAC address; the old one stays in use" : "");
 		s->said = BOND_SAID_UP;
 	} else if (!up && s->said == BOND_SAID_UP) {
-		fprintf(stderr, "gazelle: %s %s\n", name, present ? "is down" : "has gone");
+		say("%s %s", name, present ? "is down" : "has gone");
 		s->said = present ? BOND_SAID_DOWN : BOND_SAID_GONE;
 	} else if (!present) {
 		s->said = BOND_SAID_GONE;
@@ -222,6 +225,19 @@ is_quiet(const struct bond *b)
 	return true;
 }
 
+/*
+ * The rings were made while the process might lock any amount of memory. If it has given up that right since
+ * (user 0 and CAP_IPC_LOCK), large ones cannot be made again.
+ */
+static void
+choose_rings(struct bond_slave *s)
+{
+	if (memory_may_lock(true) || !args_drop_framecnt(s->devargs))
+		return;
+	say("%s: this process may not lock much memory any more (ulimit -l, CAP_IPC_LOCK), so the device gets "
+		"small rings", s->if_name);
+}
+
 /* The device of a vanished slave is there again, perhaps: open it. */
 static void
 take_back(struct bond *b, unsigned int i)
@@ -238,6 +254,7 @@ take_back(struct bond *b, unsigned int i)
 		s->is_open = false;
 		rte_eal_hotplug_remove("vdev", s->name);
 	}
+	choose_rings(s);
 	if (rte_eal_hotplug_add("vdev", s->name, s->devargs) < 0 ||
 		rte_eth_dev_get_port_by_name(s->name, &s->port) < 0 ||
 		bond_open_slave(b, i, &got, err, sizeof(err)) < 0)

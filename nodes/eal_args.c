@@ -167,6 +167,24 @@ add_vdev(struct args *a, const struct args_seen *seen, const char *option, const
 		n > ARGS_AF_PACKET_LEAST ? n : ARGS_AF_PACKET_LEAST);
 }
 
+bool
+args_drop_framecnt(char *devargs)
+{
+	char *at = devargs, *end;
+
+	while ((at = strstr(at, "framecnt=")) != NULL && at != devargs && at[-1] != ',')
+		at++;
+	if (at == NULL)
+		return false;
+	end = at + strcspn(at, ",");
+	if (*end == ',')
+		end++; /* the next argument takes its place */
+	else if (at != devargs)
+		at--; /* it was the last one */
+	memmove(at, end, strlen(end) + 1);
+	return true;
+}
+
 unsigned int
 args_copy(struct args *a, const struct args_seen *seen, const char *const *v, unsigned int n)
 {

@@ -38,5 +38,8 @@ void args_add(struct args *a, const char *format, ...) __attribute__((format(pri
  * are there. Returns how many more than one were consumed. */
 unsigned int args_copy(struct args *a, const struct args_seen *seen, const char *const *v,
 	unsigned int n);
+/* Takes "framecnt=N" out of the arguments of a device, so that its rings have the driver's own size. False:
+ * it is not there. */
+bool args_drop_framecnt(char *devargs);
 
 #endif

@@ -150,7 +150,26 @@ too_many_arguments_are_noticed(void)
 	free(strings[1]);
 }
 
+static void
+rings_get_the_drivers_own_size_again(void)
+{
+	static const char *const pairs[][2] = {
+		{"iface=e,framecnt=8192", "iface=e"}, {"framecnt=8192,iface=e", "iface=e"},
+		{"iface=e,framecnt=8192,framesz=2048", "iface=e,framesz=2048"}, {"framecnt=1", ""},
+		{"iface=xframecnt=3", "iface=xframecnt=3"}, {"iface=e", "iface=e"},
+	};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		char args[64];
+
+		strcpy(args, pairs[i][0]);
+		CU_ASSERT_EQUAL(args_drop_framecnt(args), i < 4);
+		CU_ASSERT_STRING_EQUAL(args, pairs[i][1]);
+	}
+}
+
 static const struct cunit_test tests[] = {
+	CUNIT_TEST(rings_get_the_drivers_own_size_again),
 	CUNIT_TEST(options_are_seen_in_every_spelling),
 	CUNIT_TEST(values_are_not_taken_for_options),
 	CUNIT_TEST(virtio_user_is_noticed),
