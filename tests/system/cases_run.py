@@ -75,6 +75,14 @@ def janitor_of(server):
     raise Failure("no janitor")
 
 
+def conf_of(server):
+    """Its configuration, a file in runs/."""
+    for entry in pathlib.Path(f"/proc/{server.pid}/environ").read_bytes().split(b"\0"):
+        if entry.startswith(b"LSTACK_CONF_PATH="):
+            return pathlib.Path(entry.partition(b"=")[2].decode())
+    raise Failure("no configuration")
+
+
 def states():
     return list(pathlib.Path("/var/run/gazelle/devices").glob("*-*"))
 
@@ -128,6 +136,7 @@ def run_killed(bed):
     for victim in ("program", "janitor and program"):
         server = bed.near(PEER + ["serve", "7000"])
         bed.until(bed.run_far, PEER + ["upload", NEAR, "7000", "1000"], "ok", seconds=10)
+        left = conf_of(server)
         if victim != "program":
             os.killpg(os.getpgid(janitor_of(server)), signal.SIGKILL)
         server.popen.kill()
@@ -140,12 +149,18 @@ def run_killed(bed):
     server = bed.near(PEER + ["serve", "7000"])
     bed.until(bed.run_far, PEER + ["upload", NEAR, "7000", "1000"], "ok", seconds=10)
     expect_changed(bed, "after a killed run")
+    if left.exists():
+        raise Failure(f"{left} of the killed run is there after the next run's start")
+    left = conf_of(server)
     os.killpg(os.getpgid(janitor_of(server)), signal.SIGKILL)
     sh(GAZELLE, "restore")
     server.stop()
     sh(GAZELLE, "restore")
     expect_state(bed, before, "after gazelle restore")
-    if [s for s in states() if f"dev {bed.near_dev}\n" in s.read_text()]:
+    if left.exists():
+        raise Failure(f"gazelle restore leaves {left}")
+    inode = in_near(bed, "stat", "-L", "-c", "%i", "/proc/self/ns/net").strip()
+    if [s for s in states() if s.name.startswith(f"{inode}-")]:
         raise Failure("a state file stays")
 
 
