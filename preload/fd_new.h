@@ -52,7 +52,8 @@ void fd_new_messages(const struct mmsghdr *msgs, int n, const void *caller);
 bool fd_new_can_retry(int err, const void *caller);
 void fd_new_retried(void);
 /* Before a call of the library that only tells of missing numbers by what it leaves out (recvmsg).
- * True: fd_new_retried() is to follow it. */
+ * A message must be there already, for nobody else can lift the limit meanwhile. True: fd_new_retried() is
+ * to follow it. */
 bool fd_new_lift_for(const void *caller);
 /* Before a call that cannot be repeated. */
 void fd_new_make_room(void);

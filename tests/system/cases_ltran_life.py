@@ -3,6 +3,7 @@
 
 import os
 import re
+import resource
 import signal
 import time
 
@@ -146,6 +147,26 @@ def ltran_restart(bed):
     seen = answers_by_worker(bed, THREE, 40)
     if set(seen) != set(children(server.pid)):
         raise Failure(f"answers by worker: {seen}")
+
+
+@ltran_case()
+def ltran_restart_without_numbers(bed):
+    """A program that has taken every descriptor it may have: its connections go on after ltran's restart."""
+    net = Ltran(bed)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limits = {ONE: ("512", "512", "0"), TWO: ("512", hard, "0"), THREE: ("512", "512", "1")}
+    servers = {addr: net.instance(LTRAN_PEER + ["full-echo", "7000", "5", *limits[addr]], addr) for addr in limits}
+    clients = [bed.far(LTRAN_PEER + ["hold-many", addr, "7000", "5", "9", "8"]) for addr in limits]
+    for addr, client in zip(limits, clients):
+        wait_for(client, "open", 15)
+        wait_for(servers[addr], "EMFILE")
+    for _ in range(2):
+        net.kill()
+        net.start()
+        net.wait_members(len(limits), 10)
+        time.sleep(0.5)
+    for client in clients:
+        bed.finish(client, 20, expect="ok")
 
 
 @ltran_case()

@@ -9,6 +9,7 @@ A client ends with "ok" and exit code 0, or says what went wrong.
 
 import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -88,6 +89,33 @@ def cmd_hold_many(host, port, count, seconds, longest_s):
     print(f"longest {longest:.3f}")
     if longest > float(longest_s):
         raise ValueError(f"an answer took {longest:.2f} s")
+
+
+def cmd_full_echo(port, count, soft, hard, spare):
+    """Echo for so many connections, then all descriptors that there are are taken, but for some."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(soft), int(hard)))
+    server = peer.listen(int(port))
+    poll = select.epoll()
+    conns = {}
+    while len(conns) < int(count):
+        conn, _ = server.accept()
+        conn.setblocking(False)
+        conns[conn.fileno()] = conn
+        poll.register(conn, select.EPOLLIN)
+    taken = []
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError as error:
+        for fd in taken[len(taken) - int(spare):]:
+            os.close(fd)
+        print(f"full after {len(taken)}: {errno.errorcode[error.errno]}", flush=True)
+    while True:
+        for fd, _ in poll.poll():
+            data = conns[fd].recv(65536)
+            if not data:
+                return
+            conns[fd].sendall(data)
 
 
 def cmd_listen_late(host, port, local, local_port):
