@@ -5,14 +5,16 @@
  * Between them is a pair of SOCK_SEQPACKET sockets: one request, one answer, of fixed size, with at
  * most one descriptor in the answer. Requests of several threads take turns. The helper keeps the
  * capabilities that its requests need, has a filter of system calls, and ends when ltran's end is closed,
- * however ltran ended. An answer that takes longer than ANSWER_S is not waited for.
+ * however ltran ended. An answer that takes longer than ANSWER_MS is not waited for.
  */
 #include "dispatcher/helper.h"
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -30,12 +32,15 @@
 	(CONFINE_BIT(CAP_NET_RAW) | CONFINE_BIT(CAP_NET_ADMIN) | CONFINE_BIT(CAP_DAC_OVERRIDE) |   \
 		CONFINE_BIT(CAP_CHOWN) | CONFINE_BIT(CAP_SYS_PTRACE))
 
-#define ANSWER_S 1  /* then a request has failed, and so have the next ones until the answer comes */
-#define END_MS 500  /* the helper may take to end */
+#define ANSWER_MS 1000 /* then a request has failed, and so have the next ones until the answer comes ... */
+#define HURRY_MS 100   /* ... at the end */
+#define SLICE_MS 10    /* so soon who waits finds out that it is the end */
+#define END_MS 200     /* the helper may take to end */
 
 static struct {
 	pthread_mutex_t lock;
 	unsigned int n_late; /* answers that nobody waits for any more */
+	_Atomic bool is_end; /* helper_hurry() */
 	int fd; /* -1: there is none, requests are done in place */
 	pid_t pid;
 	struct helper_place place; /* in place */
@@ -100,6 +105,11 @@ serve(int from)
 			_exit(0);
 		fd = helper_work(&place, &q, &a);
 		is_sent = send_answer(from, &a, fd);
+		/* Too many descriptors of our user are on their way; see registry_answer.c. */
+		if (!is_sent && errno == ETOOMANYREFS) {
+			a.ret = -ETOOMANYREFS;
+			is_sent = send_answer(from, &a, -1);
+		}
 		if (fd >= 0)
 			close(fd);
 		if (!is_sent)
@@ -137,7 +147,6 @@ become_helper(int fd, int argc, char **argv)
 int
 helper_start(int argc, char **argv)
 {
-	const struct timeval wait = {.tv_sec = ANSWER_S};
 	int pair[2], ret;
 	pid_t pid;
 
@@ -150,8 +159,6 @@ helper_start(int argc, char **argv)
 		become_helper(pair[1], argc, argv);
 	}
 	close(pair[1]);
-	if (ret == 0 && setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) < 0)
-		ret = -errno;
 	if (ret < 0) {
 		close(pair[0]);
 		return ret;
@@ -181,9 +188,26 @@ helper_stop(void)
 
 /* --- ltran's side ----------------------------------------------------------------------------------- */
 
-/* Waits as long as `flags` and the socket say. */
+void
+helper_hurry(void)
+{
+	atomic_store(&helper.is_end, true);
+}
+
+/* Until there is an answer, or nobody shall wait for it any more. */
+static void
+wait_for_answer(int from)
+{
+	struct pollfd p = {.fd = from, .events = POLLIN};
+
+	for (int ms = 0; ms < (atomic_load(&helper.is_end) ? HURRY_MS : ANSWER_MS); ms += SLICE_MS)
+		if (poll(&p, 1, SLICE_MS) > 0)
+			return;
+}
+
+/* The answer that is there, or -ETIMEDOUT in it. */
 static int
-receive_answer(int from, struct helper_answer *a, int flags)
+receive_answer(int from, struct helper_answer *a)
 {
 	union fd_message control;
 	struct iovec iov = {a, sizeof(*a)};
@@ -194,7 +218,7 @@ receive_answer(int from, struct helper_answer *a, int flags)
 	int fd = -1;
 
 	do {
-		n = recvmsg(from, &m, MSG_CMSG_CLOEXEC | flags);
+		n = recvmsg(from, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN) {
 		a->ret = -ETIMEDOUT;
@@ -215,7 +239,7 @@ forget_late(void)
 	struct helper_answer a;
 
 	for (; helper.n_late > 0; helper.n_late--) {
-		int fd = receive_answer(helper.fd, &a, MSG_DONTWAIT);
+		int fd = receive_answer(helper.fd, &a);
 
 		if (a.ret == -ETIMEDOUT)
 			return false;
@@ -238,7 +262,8 @@ ask(const struct helper_request *q, struct helper_answer *a)
 	else if (!forget_late())
 		a->ret = -ETIMEDOUT;
 	else if (send(helper.fd, q, sizeof(*q), MSG_NOSIGNAL) == (ssize_t)sizeof(*q)) {
-		fd = receive_answer(helper.fd, a, 0);
+		wait_for_answer(helper.fd);
+		fd = receive_answer(helper.fd, a);
 		helper.n_late += a->ret == -ETIMEDOUT;
 	}
 	pthread_mutex_unlock(&helper.lock);

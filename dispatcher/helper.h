@@ -23,6 +23,8 @@
 /* Fork it; before any thread. `argv`: main()'s, where the helper writes its name. 0 or -errno. */
 int helper_start(int argc, char **argv);
 bool helper_is_there(void);
+/* ltran ends: from now on an answer is waited for a tenth of a second, by those who wait already, too. */
+void helper_hurry(void);
 /* It ends; also without having been started. */
 void helper_stop(void);
 

@@ -85,7 +85,8 @@ reap_clients(struct registry *r)
 		drop_waiting(c);
 		/* Whoever has a copy of the descriptor would keep it in the set. */
 		epoll_ctl(r->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
-		closer_hang_up(c->fd);
+		if (!registry_hold_unread(r, c))
+			closer_hang_up(c->fd);
 		free(c);
 	}
 }
@@ -293,13 +294,15 @@ run_clock(struct registry *r)
 	is_soon |= farewells_run(r->farewells, now_us);
 	is_soon |= run_strangers(r, now_us) || r->is_unsettled;
 	is_soon |= run_held(r, now_us);
+	is_soon |= registry_answer_again(r, now_us);
 	if (must_check) {
+		registry_drop_unread(r, false);
 		registry_forget_gone(r, now_us);
 		r->check_us = now_us + CHECK_US;
 	}
 	if (is_soon)
 		return SOON_MS;
-	return r->clients != NULL || r->n_gone > 0 ? CHECK_US / 1000 : -1;
+	return r->clients != NULL || r->n_gone > 0 || r->unread != NULL ? CHECK_US / 1000 : -1;
 }
 
 static void *
@@ -344,6 +347,7 @@ free_registry(struct registry *r)
 	}
 	registry_free_members(r);
 	reap_clients(r);
+	registry_drop_unread(r, true);
 	farewells_free(r->farewells);
 	registry_unlisten(r);
 	if (r->epoll_fd >= 0)

@@ -44,6 +44,15 @@ struct registry_waiting {
 	int table_fd;
 };
 
+/* An answer with descriptors that may still be on its way; see registry_answer.c. */
+struct registry_unread {
+	unsigned int n_fds; /* 0: it is not */
+	/* the connection has been closed otherwise */
+	struct registry_unread *next;
+	int fd;
+	struct registry_peer peer;
+};
+
 struct registry_client {
 	struct registry_client *next, *next_closed;
 	int fd;
@@ -52,6 +61,8 @@ struct registry_client {
 	uint64_t deadline_us;     /* to register */
 	struct member *m;         /* NULL: not registered */
 	struct registry_waiting *waiting;
+	uint64_t answer_until_us; /* not 0: our answer has to wait */
+	struct registry_unread unread;
 	struct registry_grant grants[REGISTRY_GRANTS];
 	unsigned int next_grant;
 };
@@ -86,6 +97,7 @@ struct registry {
 	/* control thread */
 	struct registry_client *clients, *closed;
 	unsigned int n_clients;
+	struct registry_unread *unread; /* of connections that have been closed */
 	uint32_t counter; /* in names of rings */
 	unsigned int per_s; /* REGISTRY_PER_S; tests have other ones */
 	struct registry_user users[REGISTRY_USERS];
@@ -128,6 +140,19 @@ bool registry_handle(struct registry *r, struct registry_client *c, union regist
 /* Checks, admits and answers. Takes `table_fd`. */
 void registry_register(struct registry *r, struct registry_client *c, const struct ltran_register *q,
 	int table_fd);
+
+/* --- registry_answer.c ---------------------------------------------------------------------------- */
+
+/* A refusal (`status` < 0) ends the connection. */
+void registry_answer(struct registry *r, struct registry_client *c, int status, const char *text);
+/* Answers that had to wait. True: some still have to. */
+bool registry_answer_again(struct registry *r, uint64_t now_us);
+/* Has the process, or its user, too many answers unread? 0 or -EBUSY. */
+int registry_check_unread(struct registry *r, const struct registry_peer *peer, char *text);
+/* Takes the descriptor of a closed client whose answer is unread; false: it is not. */
+bool registry_hold_unread(struct registry *r, struct registry_client *c);
+/* Closes those that have been read by now, or all. */
+void registry_drop_unread(struct registry *r, bool all);
 
 /* --- registry_socket.c ------------------------------------------------------------------------------ */
 

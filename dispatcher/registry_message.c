@@ -15,34 +15,6 @@
 #include "dispatcher/log.h"
 #include "dispatcher/registry.h"
 
-static void
-answer_registration(struct registry *r, struct registry_client *c, int status, const char *text)
-{
-	struct ltran_registered a = {.header = {.magic = LTRAN_MAGIC, .version = LTRAN_VERSION,
-		.type = LTRAN_REGISTER, .status = status}};
-
-	const int *fds = NULL;
-	unsigned int n_fds = 0;
-	bool is_sent;
-
-	snprintf(a.text, sizeof(a.text), "%s", text);
-	if (c->m != NULL) {
-		fds = c->m->bell_fds;
-		n_fds = c->m->n_bell_fds;
-		a.worker = c->m->worker;
-		memcpy(a.mac, r->lt->mac.addr_bytes, sizeof(a.mac));
-		a.mtu = r->lt->mtu;
-		a.queue_size = REGISTRY_QUEUE_SIZE;
-		memcpy(a.blocks, c->m->blocks, sizeof(a.blocks));
-		memcpy(a.path, c->m->path, sizeof(a.path));
-	}
-	is_sent = registry_send(c->fd, &a, sizeof(a), fds, n_fds);
-	if (c->m != NULL)
-		registry_close_bells(c->m);
-	if (!is_sent || status < 0)
-		registry_close_client(r, c, "it does not take our answer");
-}
-
 /* An instance may find out sooner than we that its connection has ended. */
 static bool
 supersede(struct registry *r, const char *path)
@@ -69,6 +41,8 @@ registry_register(struct registry *r, struct registry_client *c, const struct lt
 
 	if (status == 0)
 		status = registry_check_user(r, c->peer.uid, registry_now_us(), text);
+	if (status == 0)
+		status = registry_check_unread(r, &c->peer, text);
 	if (status == 0 && q->resumes) {
 		status = registry_check_ring(r, q, &c->peer, text);
 		if (status == 0 && !supersede(r, q->path))
@@ -86,7 +60,7 @@ registry_register(struct registry *r, struct registry_client *c, const struct lt
 		r->n_refused++;
 		log_info("process %d is refused: %s", (int)c->peer.pid, text);
 	}
-	answer_registration(r, c, status, text);
+	registry_answer(r, c, status, text);
 	r->check_us = 0;
 }
 
@@ -142,7 +116,7 @@ registry_handle(struct registry *r, struct registry_client *c, union registry_me
 	if (*fd >= 0 && q->header.type != LTRAN_REGISTER)
 		return false; /* a descriptor where there is none */
 	if (q->header.version != LTRAN_VERSION && !is_known && c->waiting == NULL) {
-		answer_registration(r, c, -EPROTO, "ltran and the instance are of different "
+		registry_answer(r, c, -EPROTO, "ltran and the instance are of different "
 			"versions");
 		return true;
 	}

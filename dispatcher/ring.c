@@ -304,8 +304,12 @@ serve(struct ring *r, bool has_hung_up, uint64_t now_us)
 
 	if (r->m == NULL || r->link.vhost_fd < 0)
 		return;
+	if (has_hung_up && r->link.unsent_us != 0) {
+		close_link(r);
+		return;
+	}
 	is_spent = share_is_spent(r->m->uid, now_us) && !has_hung_up;
-	hold(r, is_spent);
+	hold(r, is_spent || r->link.unsent_us != 0);
 	switch (hand_on(r, !is_spent, now_us, why)) {
 	case RING_LINK_OPEN:
 		return;

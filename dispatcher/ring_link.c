@@ -27,6 +27,7 @@
 #define MESSAGES_PER_CALL 64 /* then others have their turn */
 #define MESSAGES_BURST 8192  /* a start with 64 queue pairs takes about 1500 */
 #define MESSAGES_PER_S 500
+#define UNSENT_US 5000000
 #define FDS_PER_MESSAGE 253  /* the kernel's bound (SCM_MAX_FD): none is closed by it in our place */
 
 static void
@@ -87,6 +88,7 @@ ring_link_close(struct ring_link *l)
 		close(l->vhost_fd);
 	l->instance_fd = l->vhost_fd = -1;
 	l->is_waiting = false;
+	l->unsent_us = 0;
 }
 
 /* --- from the instance ------------------------------------------------------------------------------ */
@@ -149,11 +151,33 @@ send_message(struct ring_link *l)
 	return sendmsg(l->vhost_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)iov.iov_len;
 }
 
+/*
+ * The kernel counts the descriptors that are on their way by user, and we have no capability to pass its
+ * bound (registry_answer.c): what cannot be sent for that is tried again for a while.
+ */
 static enum ring_link_state
-hand_on(struct ring_link *l, const struct ring_link_ops *ops, void *arg, char *why)
+transmit(struct ring_link *l, uint64_t now_us, char *why)
 {
-	bool is_sent;
+	bool is_sent = send_message(l);
 
+	if (!is_sent && errno == ETOOMANYREFS) {
+		if (l->unsent_us == 0)
+			l->unsent_us = now_us;
+		if (now_us - l->unsent_us < UNSENT_US)
+			return RING_LINK_OPEN;
+		snprintf(why, VHOST_WHY_MAX, "too many descriptors of ltran's user are on their way");
+		return RING_LINK_REFUSED;
+	}
+	drop_fds(l);
+	l->n_in = 0;
+	l->unsent_us = 0;
+	l->is_waiting = is_sent;
+	return is_sent ? RING_LINK_OPEN : RING_LINK_ENDED;
+}
+
+static enum ring_link_state
+hand_on(struct ring_link *l, const struct ring_link_ops *ops, void *arg, uint64_t now_us, char *why)
+{
 	l->wants_answer = (l->in.flags & VHOST_FLAG_NEED_REPLY) || vhost_message_is_answered(&l->in);
 	if (vhost_rules_check(&l->rules, &l->in, l->fds, l->n_fds, why) < 0)
 		return RING_LINK_REFUSED;
@@ -161,16 +185,7 @@ hand_on(struct ring_link *l, const struct ring_link_ops *ops, void *arg, char *w
 		l->in.flags |= VHOST_FLAG_NEED_REPLY;
 	if (!vhost_message_is_question(&l->in))
 		ops->pause(arg);
-	is_sent = send_message(l);
-	/* The kernel counts those in all sockets by user, and we have no capability to pass its bound. */
-	if (!is_sent && errno == ETOOMANYREFS) {
-		snprintf(why, VHOST_WHY_MAX, "too many descriptors of its user are on their way");
-		return RING_LINK_REFUSED;
-	}
-	drop_fds(l);
-	l->n_in = 0;
-	l->is_waiting = is_sent;
-	return is_sent ? RING_LINK_OPEN : RING_LINK_ENDED;
+	return transmit(l, now_us, why);
 }
 
 static enum ring_link_state
@@ -225,8 +240,12 @@ ring_link_serve(struct ring_link *l, const struct ring_link_ops *ops, void *arg,
 				return state;
 			continue;
 		}
-		if (!may_read)
+		if (l->unsent_us != 0)
+			state = transmit(l, now_us, why);
+		if (!may_read || l->unsent_us != 0 || state != RING_LINK_OPEN)
 			return state;
+		if (l->is_waiting)
+			continue;
 		if (!closer_may_read(l->instance_fd, true, l->uid)) {
 			snprintf(why, VHOST_WHY_MAX, CLOSER_FULL_TEXT);
 			return RING_LINK_REFUSED;
@@ -245,7 +264,7 @@ ring_link_serve(struct ring_link *l, const struct ring_link_ops *ops, void *arg,
 			return RING_LINK_REFUSED;
 		}
 		l->n_taken++;
-		state = hand_on(l, ops, arg, why);
+		state = hand_on(l, ops, arg, now_us, why);
 	}
 	return state;
 }

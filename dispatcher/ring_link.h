@@ -18,6 +18,7 @@ struct ring_link {
 	int fds[VHOST_REGIONS_MAX];
 	unsigned int n_fds;
 	bool is_waiting;           /* librte_vhost has a message and has not said what came of it */
+	uint64_t unsent_us;        /* not 0: `in` could not be sent since then, for want of descriptors */
 	bool wants_answer;         /* and the instance wants to hear it */
 	uint64_t since_us, n_messages; /* of the bound on their rate */
 	unsigned int n_taken;          /* messages so far */

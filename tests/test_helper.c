@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dispatcher/helper_work.h"
@@ -252,6 +253,52 @@ helper_answers_and_ends_with_ltran(void)
 	CU_ASSERT_FALSE(helper_is_there());
 }
 
+static uint64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static pid_t
+only_child(void)
+{
+	char text[64] = "";
+	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+/* Last: from then on it is the end. */
+static void
+stopped_helper_does_not_hold_up_the_end(void)
+{
+	char name[] = "test-of-helper";
+	char *argv[] = {name, NULL};
+	uint64_t dev, ino, start;
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(helper_start(1, argv), 0);
+	CU_ASSERT_EQUAL(helper_program_of(getpid(), &dev, &ino), 0);
+	pid = only_child();
+	CU_ASSERT_FATAL(pid > 0);
+	kill(pid, SIGSTOP);
+	start = now_ms();
+	helper_hurry();
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT_EQUAL(helper_program_of(getpid(), &dev, &ino), -ETIMEDOUT);
+	helper_stop();
+	CU_ASSERT(now_ms() - start < 700);
+	kill(pid, SIGKILL);
+	while (wait(NULL) > 0)
+		continue;
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(rings_are_checked_connected_and_removed),
 	CUNIT_TEST(other_names_are_nobodys_ring),
@@ -259,6 +306,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(what_is_mounted_in_a_room_is_not_entered),
 	CUNIT_TEST(requests_are_checked),
 	CUNIT_TEST(helper_answers_and_ends_with_ltran),
+	CUNIT_TEST(stopped_helper_does_not_hold_up_the_end),
 };
 
 CUNIT_MAIN("helper", tests, setup, teardown)
