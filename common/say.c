@@ -14,6 +14,13 @@ enum { LINE_MAX_BYTES = 512 };
 
 static _Atomic unsigned long known_device, known_inode; /* both 0: there is no standard error */
 
+static _Atomic(say_writer *) writer;
+
+void say_write_by(say_writer *w)
+{
+	atomic_store(&writer, w);
+}
+
 static bool identify(unsigned long *device, unsigned long *inode)
 {
 	struct stat st;
@@ -48,20 +55,29 @@ bool say_is_heard(void)
 		inode == atomic_load(&known_inode);
 }
 
+static void write_out(const char *text, size_t n)
+{
+	say_writer *w = atomic_load(&writer);
+
+	if (w)
+		w(text, n);
+	else if (write(STDERR_FILENO, text, n) < 0)
+		return; /* there is nobody else to tell */
+}
+
 void vsay(const char *format, va_list ap)
 {
 	char line[LINE_MAX_BYTES];
 	int n;
 
-	if (!say_is_heard())
+	if (!atomic_load(&writer) && !say_is_heard())
 		return;
 	n = snprintf(line, sizeof(line), "gazelle: ");
 	n += vsnprintf(line + n, sizeof(line) - n - 1, format, ap);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) < 0)
-		return;
+	write_out(line, n);
 }
 
 void say(const char *format, ...)
@@ -75,8 +91,8 @@ void say(const char *format, ...)
 
 static ssize_t stream_write(void *cookie, const char *buf, size_t n)
 {
-	if (say_is_heard() && write(STDERR_FILENO, buf, n) < 0)
-		return (ssize_t)n; /* there is nobody else to tell */
+	if (atomic_load(&writer) || say_is_heard())
+		write_out(buf, n);
 	return (ssize_t)n;
 }
 

@@ -25,6 +25,10 @@ void say_adopt(void);
 /* Is descriptor 2 still that? */
 bool say_is_heard(void);
 
+/* Lines, those of say_stream() too, go to `w` instead, with their newline. NULL: to standard error again. */
+typedef void say_writer(const char *text, size_t n);
+void say_write_by(say_writer *w);
+
 /* A stream whose lines are written under the same condition, for DPDK's log. NULL without memory. */
 FILE *say_stream(void);
 

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Log lines: whole lines in one write, so that threads do not mix them. */
+/*
+ * Log lines: whole lines in one write, so that threads do not mix them.
+ *
+ * Whoever reads standard error (a pipe, the journal's socket) or syslog's socket may have stopped to do so,
+ * and a write waits then. So between log_start() and log_stop() a thread of its own does nothing but write: the
+ * others put their lines into a queue, and a line that finds it full is left out and counted. Before and after
+ * that lines are written by whoever has them.
+ */
 #include "dispatcher/log.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -12,6 +21,14 @@
 #include <unistd.h>
 
 #define LINE_BYTES_MAX 512
+#define QUEUE_LINES 256
+#define START "ltran: "
+
+struct line {
+	enum log_level level;
+	unsigned int at, n; /* bytes before the text proper, all bytes with the end of line */
+	char text[LINE_BYTES_MAX];
+};
 
 static const struct {
 	const char *name;
@@ -36,6 +53,15 @@ static const struct {
 
 static _Atomic int limit = LOG_LEVEL_INFO;
 static _Atomic bool to_syslog;
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t thread;
+	bool is_open, is_writing; /* lines go into the queue; the thread has one of them */
+	unsigned int first, n, n_lost;
+	struct line lines[QUEUE_LINES];
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 bool
 log_use_syslog(const char *facility)
@@ -90,34 +116,175 @@ log_is_too_much(enum log_level level, time_t now_s, unsigned int *n_left_out)
 	return true;
 }
 
+/* May wait. */
+static void
+write_line(const struct line *l)
+{
+	if (atomic_load(&to_syslog)) {
+		syslog(levels[l->level].priority, "%.*s", (int)(l->n - l->at), l->text + l->at);
+		return;
+	}
+	if (write(STDERR_FILENO, l->text, l->n) < 0)
+		return; /* nobody to tell */
+}
+
+static void
+put(const struct line *l)
+{
+	bool is_open;
+
+	pthread_mutex_lock(&queue.lock);
+	is_open = queue.is_open;
+	if (is_open && queue.n < QUEUE_LINES) {
+		queue.lines[(queue.first + queue.n++) % QUEUE_LINES] = *l;
+		pthread_cond_broadcast(&queue.changed);
+	} else if (is_open) {
+		queue.n_lost++;
+	}
+	pthread_mutex_unlock(&queue.lock);
+	if (!is_open)
+		write_line(l);
+}
+
+static void __attribute__((format(printf, 2, 0)))
+make_line(struct line *l, const char *format, va_list ap)
+{
+	const size_t at = sizeof(START) - 1, room = sizeof(l->text) - 1 - at; /* one for the end of line */
+	int len;
+
+	memcpy(l->text, START, at);
+	l->at = at;
+	len = vsnprintf(l->text + at, room, format, ap);
+	if (len < 0)
+		len = 0;
+	l->n = at + ((size_t)len < room ? (size_t)len : room - 1);
+	l->text[l->n++] = '\n';
+}
+
+static void
+say(enum log_level level, const char *format, ...)
+{
+	struct line l = {.level = level};
+	va_list ap;
+
+	va_start(ap, format);
+	make_line(&l, format, ap);
+	va_end(ap);
+	put(&l);
+}
+
+static void
+say_left_out(unsigned int n)
+{
+	say(LOG_LEVEL_INFO, "%u lines were left out: too many a second", n);
+}
+
 void
 log_line(enum log_level level, const char *format, ...)
 {
-	static const char start[] = "ltran: ";
-	char line[LINE_BYTES_MAX];
-	size_t n = sizeof(start) - 1, room = sizeof(line) - 1 - n; /* one for the end of line */
+	struct line l = {.level = level};
 	unsigned int n_left_out;
 	struct timespec now;
 	va_list ap;
-	int len;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	if (level > log_level() || log_is_too_much(level, now.tv_sec, &n_left_out))
 		return;
 	if (n_left_out > 0)
-		log_line(LOG_LEVEL_INFO, "%u lines were left out: too many a second", n_left_out);
-	memcpy(line, start, n);
+		say_left_out(n_left_out);
 	va_start(ap, format);
-	len = vsnprintf(line + n, room, format, ap);
+	make_line(&l, format, ap);
 	va_end(ap);
-	if (len < 0)
+	put(&l);
+}
+
+void
+log_text(const char *text, size_t n)
+{
+	struct line l = {.level = LOG_LEVEL_INFO, .n = n < LINE_BYTES_MAX ? (unsigned int)n : LINE_BYTES_MAX};
+	unsigned int n_left_out;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if (log_is_too_much(l.level, now.tv_sec, &n_left_out))
 		return;
-	if (atomic_load(&to_syslog)) {
-		syslog(levels[level].priority, "%s", line + n);
-		return;
+	if (n_left_out > 0)
+		say_left_out(n_left_out);
+	memcpy(l.text, text, l.n);
+	put(&l);
+}
+
+/* --- the thread ------------------------------------------------------------------------------------ */
+
+static void *
+write_lines(void *arg)
+{
+	struct line l;
+	unsigned int n_lost;
+
+	pthread_mutex_lock(&queue.lock);
+	while (queue.is_open || queue.n > 0) {
+		if (queue.n == 0) {
+			pthread_cond_wait(&queue.changed, &queue.lock);
+			continue;
+		}
+		l = queue.lines[queue.first];
+		queue.first = (queue.first + 1) % QUEUE_LINES;
+		queue.n--;
+		n_lost = queue.n_lost;
+		queue.n_lost = 0;
+		queue.is_writing = true;
+		pthread_mutex_unlock(&queue.lock);
+		write_line(&l);
+		if (n_lost > 0)
+			say(LOG_LEVEL_INFO, "%u lines were left out: nobody read them", n_lost);
+		pthread_mutex_lock(&queue.lock);
+		queue.is_writing = false;
+		pthread_cond_broadcast(&queue.changed);
 	}
-	n += (size_t)len < room ? (size_t)len : room - 1;
-	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) < 0)
-		return; /* nobody to tell */
+	pthread_mutex_unlock(&queue.lock);
+	return NULL;
+}
+
+int
+log_start(void)
+{
+	sigset_t all, before;
+	int ret;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGSYS); /* confine.c */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	queue.is_open = true;
+	ret = pthread_create(&queue.thread, NULL, write_lines, NULL);
+	if (ret != 0)
+		queue.is_open = false;
+	else
+		pthread_setname_np(queue.thread, "ltran-log");
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -ret;
+}
+
+bool
+log_stop(unsigned int ms)
+{
+	struct timespec until;
+	bool is_done;
+	int ret = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&queue.lock);
+	while ((queue.n > 0 || queue.is_writing) && ret == 0)
+		ret = pthread_cond_timedwait(&queue.changed, &queue.lock, &until);
+	is_done = queue.n == 0 && !queue.is_writing;
+	queue.is_open = !is_done; /* where nobody reads, nobody shall write */
+	pthread_cond_broadcast(&queue.changed);
+	pthread_mutex_unlock(&queue.lock);
+	if (is_done)
+		pthread_join(queue.thread, NULL);
+	return is_done;
 }

@@ -7,6 +7,7 @@
 #define DISPATCHER_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <time.h>
 
 enum log_level {
@@ -19,6 +20,11 @@ enum log_level {
 /* `facility` is a name such as "daemon". False: there is none of that name. */
 bool log_use_syslog(const char *facility);
 
+/* From here on nobody waits for whoever reads the lines (log.c): they are written by a thread. 0 or -errno. */
+int log_start(void);
+/* Gives the thread `ms` to write what there is. False: nobody reads; it goes on as it was. */
+bool log_stop(unsigned int ms);
+
 /* Lines above `level` are not written. INFO at start. */
 void log_set_level(enum log_level level);
 enum log_level log_level(void);
@@ -28,6 +34,9 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* A line that is complete already, of a library: say_writer of common/say.h. */
+void log_text(const char *text, size_t n);
 
 #define LOG_LINES_PER_S 50 /* of one level; log_line() says how many it has left out */
 

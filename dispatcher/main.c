@@ -19,6 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "conf/ltran_conf.h"
 #include "dispatcher/closer.h"
 #include "dispatcher/dispatcher.h"
@@ -27,6 +28,7 @@
 
 #define EXIT_USAGE 2
 #define WHY_MAX 256
+#define LOG_END_MS 200 /* for the last lines, where nobody reads them */
 
 static void
 usage(FILE *out)
@@ -183,6 +185,7 @@ serve(const struct ltran_conf *conf, const sigset_t *ending)
 	if (ret == 0) {
 		notify("READY=1");
 		sigwait(ending, &number);
+		helper_hurry();
 		log_info("ending: %s", strsignal(number));
 		notify("STOPPING=1");
 	} else {
@@ -213,10 +216,15 @@ main(int argc, char **argv)
 		fprintf(stderr, "ltran: helper: %s\n", strerror(-ret));
 		return EXIT_FAILURE;
 	}
+	ret = log_start();
+	if (ret < 0)
+		fprintf(stderr, "ltran: log: %s\n", strerror(-ret));
+	say_write_by(log_text);
 	ret = EXIT_FAILURE;
 	if (ltran_conf_load(path, &conf, report, NULL) == 0 && choose_log(&conf))
 		ret = serve(&conf, &ending);
 	ltran_conf_free(&conf);
 	helper_stop();
+	log_stop(LOG_END_MS);
 	return ret;
 }

@@ -15,6 +15,8 @@
  *	drip:S          a message of which a byte comes every millisecond
  *	fds:N           N messages with 253 descriptors each, on the ring's connection
  *	fuse-fds:N      the same on the registration, of a file whose close() waits for ever
+ *	unread:N        registers N times, leaves each time and reads no answer, but keeps the sockets
+ *	fly:N,S         N descriptors are on their way between sockets of its own, for S seconds
  *	punch           takes its memory's pages away
  */
 #include "tests/ltran_guest_hostile.h"
@@ -22,6 +24,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +118,51 @@ squat(struct guest *g, unsigned int n)
 		got++;
 	}
 	printf("squatted %u\n", got);
+}
+
+static void
+unread(struct guest *g, unsigned int n)
+{
+	struct ltran_register r = g->request;
+	unsigned int sent = 0;
+
+	r.addr = htonl(ntohl(r.addr) + 1);
+	for (unsigned int i = 0; i < n; i++) {
+		int fd = ltran_client_connect(g->dir, g->prefix), table = ltran_client_table(1, 1024);
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		if (fd < 0 || table < 0 || ltran_client_send(fd, &r, sizeof(r), table) < 0)
+			break;
+		close(table);
+		sent += poll(&p, 1, ACCEPT_MS) == 1;
+		shutdown(fd, SHUT_WR);
+	}
+	printf("unread %u\n", sent);
+}
+
+static void
+fly(unsigned int n, double seconds)
+{
+	int fds[GUEST_FDS_MAX], pairs[64][2], n_pairs = 0;
+	struct guest_device d = { 0 };
+	unsigned int sent = 0;
+	uint32_t state[2] = { 0 };
+
+	for (unsigned int i = 0; i < GUEST_FDS_MAX; i++)
+		fds[i] = STDOUT_FILENO;
+	while (sent < n && n_pairs < 64 &&
+		socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[n_pairs]) == 0) {
+		d.peer_fd = pairs[n_pairs++][0];
+		if (guest_device_say(&d, SET_VRING_ENABLE, state, sizeof(state), fds, GUEST_FDS_MAX) == 0)
+			sent += GUEST_FDS_MAX;
+	}
+	printf("flying %u\n", sent);
+	usleep((useconds_t)(seconds * 1e6));
+	while (n_pairs-- > 0) {
+		close(pairs[n_pairs][0]);
+		close(pairs[n_pairs][1]);
+	}
+	printf("landed\n");
 }
 
 static bool
@@ -415,6 +463,10 @@ guest_take_hostile_step(struct guest *g, const char *step, const char *text)
 		send_fds(g, (unsigned int)seconds);
 	else if (strcmp(step, "fuse-fds") == 0)
 		send_fuse_fds(g, (unsigned int)seconds);
+	else if (strcmp(step, "unread") == 0)
+		unread(g, (unsigned int)seconds);
+	else if (strcmp(step, "fly") == 0)
+		fly((unsigned int)seconds, rate_of(text));
 	else if (strcmp(step, "punch") == 0)
 		printf("punch %s\n", fallocate(g->device.memory_fd, FALLOC_FL_PUNCH_HOLE |
 			FALLOC_FL_KEEP_SIZE, 0, (off_t)g->device.memory_bytes) == 0 ? "ok" : strerror(errno));

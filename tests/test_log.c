@@ -2,6 +2,7 @@
 /* Log lines of ltran: what is written, and what is not. */
 #include "tests/cunit_main.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -91,6 +92,35 @@ levels_have_the_names_of_gazellectl(void)
 	CU_ASSERT_STRING_EQUAL(log_level_name(LOG_LEVEL_DEBUG), "debug");
 }
 
+static void
+full_pipe_holds_up_nobody(void)
+{
+	int pipes[2], saved = dup(STDERR_FILENO), n = 0;
+	char page[4096] = "", text[1 << 17];
+
+	CU_ASSERT_EQUAL_FATAL(pipe2(pipes, O_NONBLOCK), 0);
+	while (write(pipes[1], page, sizeof(page)) > 0)
+		n++;
+	fcntl(pipes[1], F_SETFL, 0);
+	dup2(pipes[1], STDERR_FILENO);
+	alarm(10); /* it would wait for ever */
+	CU_ASSERT_EQUAL_FATAL(log_start(), 0);
+	one_of_each();
+	one_of_each();
+	CU_ASSERT_FALSE(log_stop(20));
+	while (n > 0) /* somebody reads again */
+		n -= (int)(read(pipes[0], page, sizeof(page)) / (ssize_t)sizeof(page));
+	CU_ASSERT_TRUE(log_stop(5000));
+	alarm(0);
+	n = (int)read(pipes[0], text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	CU_ASSERT_STRING_EQUAL(text, "ltran: lost 1\nltran: came\nltran: lost 1\nltran: came\n");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 /* Last: there is no way back. */
 static void
 syslog_takes_known_facilities_only(void)
@@ -106,6 +136,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(lines_above_the_level_are_left_out),
 	CUNIT_TEST(long_lines_are_cut_and_still_end),
 	CUNIT_TEST(levels_have_the_names_of_gazellectl),
+	CUNIT_TEST(full_pipe_holds_up_nobody),
 	CUNIT_TEST(syslog_takes_known_facilities_only),
 	CUNIT_TEST(lines_a_second_are_bounded_and_errors_still_come),
 };

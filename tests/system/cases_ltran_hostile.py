@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Behind ltran: what a hostile instance can think of costs itself its port, and nobody else anything."""
 
+import contextlib
+import os
+import pathlib
 import re
 import signal
 import statistics
@@ -151,3 +154,73 @@ def ltran_neighbour_keeps_rate(bed):
         if beside < least * without:
             raise Failure(f"{step}: {beside:.0f} requests a second instead of {without:.0f}")
     stop_in_time(net)
+
+
+@ltran_case()
+def ltran_descriptors_on_their_way(bed):
+    """Who reads no answers, or fills the kernel's count of descriptors on their way, has nobody else refused."""
+    net = Ltran(bed, limits=["--nofile=1024:1024"])
+    client = bystander(bed, net)
+    files = net.open_files()
+    hog = net.guest(instance_addr(20), "unread:600", "stall:9")
+    net.wait_until(lambda: "unread" in hog.output(), "the hog hangs", 20)
+    net.run_guest(instance_addr(5), f"udp:count=10,dip={FAR}", expect="sent 10")
+    if net.open_files() > files + 40:
+        raise Failure(f"{net.open_files()} descriptors, {files} before")
+    hog.stop()
+    net.wait_until(lambda: net.open_files() <= files + 2, "connections are kept", 5)
+    hog = net.guest(instance_addr(20), "fly:2000,2", "stall:9")
+    net.wait_until(lambda: "flying 2" in hog.output(), "nothing flies", 10)
+    net.run_guest(instance_addr(5), f"udp:count=10,dip={FAR}", expect="sent 10")
+    if "landed" not in hog.output():
+        raise Failure("the kernel did not count them")
+    net.alive()
+    unharmed(client)
+    stop_in_time(net)
+
+
+def fill(pipe):
+    """Nobody reads it, and it has no room any more."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x" * 4096)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x")
+
+
+def helper_of(pid):
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        if pathlib.Path(f"/proc/{child}/comm").read_text().strip() == "ltran-helper":
+            return int(child)
+    raise Failure("no helper")
+
+
+def end_beside(bed, steps):
+    """SIGTERM for an ltran with a guest for each step, a stopped helper, and a log that nobody reads."""
+    log = bed.scratch / f"log-{len(bed.procs)}"
+    os.mkfifo(log)
+    pipe = os.open(log, os.O_RDWR | os.O_NONBLOCK)
+    net = Ltran(bed, limits=["--nofile=4096:4096"], stderr=log)
+    for number, step in enumerate(steps):
+        net.guest(instance_addr(20 + number), re.sub(r":0\.5\b", ":9", step), "stall:9")
+    time.sleep(1)
+    fill(pipe)
+    time.sleep(0.3)
+    os.kill(helper_of(net.proc.pid), signal.SIGSTOP)
+    time.sleep(0.1)
+    stop_in_time(net)
+    os.close(pipe)
+    for proc in bed.procs[1:]:
+        proc.popen.kill()
+        proc.popen.wait()
+    bed.procs.clear()
+
+
+@ltran_case(seconds=600 if FULL else 60)
+def ltran_ends_beside_hostile_instances(bed):
+    """Within a second: hostile instances of every kind at once; long form: 20 of each kind, too."""
+    kinds = [step for step, _ in BEHAVIOURS] + [*BUSY, "unread:100", "fly:2000,9"]
+    end_beside(bed, kinds)
+    for step in kinds if FULL else []:
+        end_beside(bed, [step] * 20)

@@ -35,8 +35,10 @@ def value(text):
 class Ltran:
     """One ltran, and what is started behind it. Its processes belong to the bed."""
 
-    def __init__(self, bed, start=True, dev=None, memory_mb=MEMORY_MB, **keys):
+    def __init__(self, bed, start=True, dev=None, memory_mb=MEMORY_MB, limits=(), stderr=None, **keys):
         self.bed = bed
+        self.limits = limits  # what prlimit(1) shall set for ltran
+        self.stderr = stderr  # in place of the bed's log
         self.space = bed.near_ns
         self.prefix = keys.get("unix_prefix", bed.prefix + "-")
         self.proc = None
@@ -57,7 +59,10 @@ class Ltran:
     def start(self, wait=True):
         """Starts ltran, again after a kill or stop."""
         self.conf.write_text("".join(f"{k}={value(v)}\n" for k, v in self.keys.items()))
-        argv = ["ip", "netns", "exec", self.space, str(self.bed.build / "dispatcher" / "ltran"),
+        argv = ["prlimit", *self.limits] if self.limits else []
+        if self.stderr:
+            argv += ["sh", "-c", 'exec "$@" 2>"$0"', self.stderr]
+        argv += ["ip", "netns", "exec", self.space, str(self.bed.build / "dispatcher" / "ltran"),
                 "--config-file", str(self.conf)]
         self.proc = Proc(argv, self.bed.logs / f"{len(self.bed.procs):02d}-ltran.log", True)
         # Stopped last, whatever has been started before it.
