@@ -229,6 +229,9 @@ answer_show(void *arg, const void *request, void *answer, char *err, size_t err_
 
 /* --- ltran show -i ------------------------------------------------------------------------------ */
 
+#define SLOTS_PER_PAGE (4096 / sizeof(struct ltran_slot))
+#define PAGES_COUNTED (1u << 16) /* 16 million sockets */
+
 static const char *const reasons[MEMBER_DROPS] = {
 	[MEMBER_RING_FULL] = "ring-full",
 	[MEMBER_NO_RING] = "no-ring",
@@ -243,6 +246,7 @@ struct list {
 	const struct ltran *lt;
 	struct ctl_instances *all;
 	uint64_t now_us;
+	unsigned int pages_left; /* of tables, that may still be looked at */
 	int ret;
 };
 
@@ -263,20 +267,40 @@ format_blocks(char *buf, size_t len, const uint64_t *blocks)
 	}
 }
 
-static void
-count_sockets(const struct member *m, struct ctl_instance *to)
+/* The first slot from `i` on that has memory: looking at one that has none would make some. */
+static uint64_t
+skip_hole(const struct member *m, uint64_t i, uint64_t n)
 {
-	uint64_t n = m->tables != NULL ? (uint64_t)m->n_slots * m->n_queues : 0;
+	off_t data = lseek(m->table_fd, LTRAN_TABLE_OFFSET + (off_t)(i * sizeof(m->tables[0])), SEEK_DATA);
 
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t key = __atomic_load_n(&m->tables[i].key, __ATOMIC_RELAXED);
+	return data < 0 ? n : (uint64_t)(data - LTRAN_TABLE_OFFSET) / sizeof(m->tables[0]);
+}
 
-		if (key <= LTRAN_SLOT_FREED)
-			continue;
-		if (key >> 16 != 0)
-			to->conns++;
-		else
-			to->listeners++;
+static void
+count_socket(const struct ltran_slot *s, struct ctl_instance *to)
+{
+	uint64_t key = __atomic_load_n(&s->key, __ATOMIC_RELAXED);
+
+	if (key <= LTRAN_SLOT_FREED)
+		return;
+	if (key >> 16 != 0)
+		to->conns++;
+	else
+		to->listeners++;
+}
+
+/* Nobody can come or go meanwhile, and an instance has made its table as large as it likes: what there is
+ * beyond PAGES_COUNTED, of all together, is left out. */
+static void
+count_sockets(struct list *list, const struct member *m, struct ctl_instance *to)
+{
+	uint64_t n = m->tables != NULL ? (uint64_t)m->n_slots * m->n_queues : 0, i = 0;
+
+	while (i < n && (i = skip_hole(m, i, n)) < n && list->pages_left > 0) {
+		list->pages_left--;
+		do
+			count_socket(&m->tables[i++], to);
+		while (i < n && i % SLOTS_PER_PAGE != 0);
 	}
 }
 
@@ -320,7 +344,7 @@ add_instance(void *arg, const struct member *m)
 		atomic_load(&m->broken) ? "BROKEN" :
 		atomic_load(&m->vid) >= 0 ? "NORMAL" : "CONNECTING");
 	format_blocks(to->ports, sizeof(to->ports), m->blocks);
-	count_sockets(m, to);
+	count_sockets(list, m, to);
 	to->drops = calloc(MEMBER_DROPS, sizeof(*to->drops));
 	if (to->drops == NULL) {
 		list->ret = -ENOMEM;
@@ -344,7 +368,7 @@ static int
 answer_instances(void *arg, const void *request, void *answer, char *err, size_t err_len)
 {
 	struct timespec ts;
-	struct list list = {.lt = arg, .all = answer};
+	struct list list = {.lt = arg, .all = answer, .pages_left = PAGES_COUNTED};
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	list.now_us = (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;

@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -26,6 +28,7 @@ FEED_TARGET(NODE_DISPATCH_IN)
 FEED_SINK(drop, NODE_DROP)
 
 #define N_WORKERS 2
+#define N_SLOTS 1024 /* of each of two socket tables */
 
 static const char *const in_edges[] = {NODE_DROP};
 static const struct graph_error in_rows[] = {{"no-instance", GRAPH_NORMAL, "nobody's"}};
@@ -275,11 +278,20 @@ instances_tell_their_state_and_every_drop(void)
 {
 	static struct ltran_slot slots[8] = {{1}, {80}, {0xc612000200010050ull}, {0},
 		{0xc612000200020050ull}, {0}, {0}, {53}};
+	const off_t bytes = LTRAN_TABLE_OFFSET + 2 * N_SLOTS * (off_t)sizeof(slots[0]);
 	struct ctl_instances *all;
-	char *err;
+	struct stat st;
+	char *err, *map;
 
-	members[0].tables = slots;
-	members[0].n_slots = 8;
+	/* The second of two tables has no memory, and gets none. */
+	members[0].n_queues = 2;
+	members[0].n_slots = N_SLOTS;
+	members[0].table_fd = memfd_create("table", MFD_CLOEXEC);
+	CU_ASSERT_EQUAL(ftruncate(members[0].table_fd, bytes), 0);
+	CU_ASSERT_EQUAL(pwrite(members[0].table_fd, slots, sizeof(slots), LTRAN_TABLE_OFFSET), sizeof(slots));
+	map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, members[0].table_fd, 0);
+	CU_ASSERT_PTR_NOT_EQUAL_FATAL(map, MAP_FAILED);
+	members[0].tables = (const struct ltran_slot *)(map + LTRAN_TABLE_OFFSET);
 	members[0].blocks[0] = 0xb; /* 0, 1, 3 */
 	members[0].blocks[1] = 1ull << 63;
 	members[1].broken = true;
@@ -302,6 +314,8 @@ instances_tell_their_state_and_every_drop(void)
 	CU_ASSERT_EQUAL(all->instances[0].tx_pkts, 22);
 	CU_ASSERT_EQUAL(all->instances[0].conns, 2);
 	CU_ASSERT_EQUAL(all->instances[0].listeners, 2);
+	CU_ASSERT_EQUAL(fstat(members[0].table_fd, &st), 0);
+	CU_ASSERT(st.st_blocks * 512 <= 8192);
 	CU_ASSERT_STRING_EQUAL(all->instances[0].ports, "32768-33279, 33536-33791, 65280-65535");
 	CU_ASSERT(all->instances[0].age_s >= 4 && all->instances[0].age_s < 60);
 	CU_ASSERT_EQUAL_FATAL(all->instances[0].drops_count, MEMBER_DROPS);
@@ -315,6 +329,9 @@ instances_tell_their_state_and_every_drop(void)
 	CU_ASSERT_STRING_EQUAL(all->instances[1].state, "CONNECTING");
 	CU_ASSERT_STRING_EQUAL(all->instances[1].ports, "");
 	done(CTL_LTRAN_INSTANCES, all);
+	members[0].tables = NULL;
+	munmap(map, (size_t)bytes);
+	close(members[0].table_fd);
 }
 
 /* --- measurements --------------------------------------------------------------------------------- */
