@@ -145,6 +145,7 @@ struct dispatch_worker {
 	struct ltran *lt;
 	const struct map *map; /* of the walk that runs now; NULL between two walks */
 	uint16_t next_member;  /* instance-rx goes on there */
+	struct rte_mempool *turn_pool; /* turn_pool.h */
 	uint64_t moved;        /* packets that passed dispatch-in or -out */
 	uint64_t walks, idle_walks, sleeps;
 	uint64_t seen[SEEN_KINDS]; /* packets the NIC brought, for `ltran show` */

@@ -16,6 +16,7 @@
  */
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/ring_burst.h"
+#include "dispatcher/turn_pool.h"
 #include "nodes/nodes.h"
 #include "nodes/packet_record.h"
 #include "nodes/tx.h"
@@ -36,7 +37,7 @@ take_packets(struct dispatch_worker *dw, struct member *mb, int vid, struct rte_
 	uint16_t q = mb->next_queue, n = 0;
 
 	for (uint16_t i = 0; i < mb->n_queues && n < TURN; i++) {
-		n += ring_take(vid, q, dw->w.pool, pkts + n, TURN - n);
+		n += ring_take(vid, q, dw->turn_pool, pkts + n, TURN - n);
 		if (++q == mb->n_queues)
 			q = 0;
 	}
@@ -59,11 +60,14 @@ take(struct dispatch_worker *dw, struct member *mb, struct rte_mbuf **pkts)
 		dw->moved++; /* stay awake */
 		return 0;
 	}
+	turn_pool_begin(dw->turn_pool);
 	n = take_packets(dw, mb, vid, pkts);
 	for (uint16_t i = 0; i < n; i++) {
 		pkts[i]->port = MEMBER_PORT | mb->index;
 		cost += pkts[i]->nb_segs;
 	}
+	if (unlikely(turn_pool_is_spent(dw->turn_pool)))
+		cost += TURN_BUFFERS; /* copied for nothing */
 	if (unlikely(cost > TURN))
 		member_charge(mb, cost - TURN);
 	if (unlikely(mb->n_false_kicks > 0) && n > 0)

@@ -24,6 +24,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/kernel_path.h"
 #include "dispatcher/log.h"
+#include "dispatcher/turn_pool.h"
 #include "dispatcher/wire.h"
 #include "dispatcher/measure.h"
 #include "graph/graph.h"
@@ -156,6 +157,9 @@ create_workers(struct ltran *lt, const struct port_info *info, const int *cpus)
 			.tx_offloads = info->tx_offloads, .pool = lt->pool, .kernel_fd = -1,
 			.lcore = LCORE_ID_ANY,
 		};
+		dw->turn_pool = turn_pool_create(lt->pool, i);
+		if (dw->turn_pool == NULL)
+			return -ENOMEM;
 		if (lt->n_workers > info->n_txq)
 			dw->w.tx_lock = &lt->tx_lock[dw->w.txq];
 		if (lt->conf->low_power_mode)
@@ -257,8 +261,11 @@ ltran_free(struct ltran *lt)
 	wire_close(lt);
 	policer_free_all(lt);
 	map_free((struct map *)atomic_load(&lt->map));
-	for (unsigned int i = 0; i < lt->n_workers; i++)
+	for (unsigned int i = 0; i < lt->n_workers; i++) {
+		if (lt->workers[i] != NULL)
+			turn_pool_free(lt->workers[i]->turn_pool);
 		free(lt->workers[i]);
+	}
 	bells_stop(lt);
 	rte_ring_free(lt->control);
 	rte_ring_free(lt->heard);

@@ -22,6 +22,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/police.h"
+#include "dispatcher/turn_pool.h"
 #include "nodes/ltran_table.h"
 #include "nodes/nodes.h"
 #include "nodes/reass.h"
@@ -179,6 +180,8 @@ make_world(void)
 			.tables = tables[i], .n_slots = SLOTS, .pid = 100 + i};
 	fuzz_members[0].policer = policer_create(&rate, fuzz_now_us);
 	dw.lt = &lt;
+	dw.turn_pool = turn_pool_create(pool, 0);
+	fuzz_require(dw.turn_pool != NULL, "no memory");
 	dw.w = (struct worker){.n_workers = 1, .port = 0, .rxq = 0, .burst = 32, .mtu = FUZZ_MTU, .pool = pool,
 		.kernel_fd = ends[0], .mac = fuzz_mac};
 	fuzz_require(graph_reroute(NODE_IP4_REASS, NODE_CLASSIFY, NODE_DISPATCH_IN) == 0 &&

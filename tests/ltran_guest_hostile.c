@@ -17,6 +17,7 @@
  *	fuse-fds:N      the same on the registration, of a file whose close() waits for ever
  *	unread:N        registers N times, leaves each time and reads no answer, but keeps the sockets
  *	fly:N,S         N descriptors are on their way between sockets of its own, for S seconds
+ *	giant:S         sends packets of all the bytes that its memory has, as many as its ring holds
  *	punch           takes its memory's pages away
  */
 #include "tests/ltran_guest_hostile.h"
@@ -138,6 +139,25 @@ unread(struct guest *g, unsigned int n)
 		shutdown(fd, SHUT_WR);
 	}
 	printf("unread %u\n", sent);
+}
+
+static void
+giant(struct guest *g, double seconds)
+{
+	struct guest_ring *r = &g->device.rings[1];
+	double end = now() + seconds;
+
+	for (unsigned int i = 0; i < r->vring.num; i++) {
+		r->vring.desc[i].addr = GUEST_ADDRESS;
+		r->vring.desc[i].len = (uint32_t)g->device.memory_bytes;
+	}
+	while (now() < end) {
+		r->used = __atomic_load_n(&r->vring.used->idx, __ATOMIC_ACQUIRE);
+		if ((uint16_t)(r->avail - r->used) < r->vring.num)
+			__atomic_store_n(&r->vring.avail->idx, ++r->avail, __ATOMIC_RELEASE);
+		guest_ring_kick(r);
+	}
+	printf("giants %u\n", r->used);
 }
 
 static void
@@ -465,6 +485,8 @@ guest_take_hostile_step(struct guest *g, const char *step, const char *text)
 		send_fuse_fds(g, (unsigned int)seconds);
 	else if (strcmp(step, "unread") == 0)
 		unread(g, (unsigned int)seconds);
+	else if (strcmp(step, "giant") == 0)
+		giant(g, seconds);
 	else if (strcmp(step, "fly") == 0)
 		fly((unsigned int)seconds, rate_of(text));
 	else if (strcmp(step, "punch") == 0)

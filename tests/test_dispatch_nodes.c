@@ -14,6 +14,7 @@
 #include <rte_vhost.h>
 
 #include "dispatcher/dispatch.h"
+#include "dispatcher/turn_pool.h"
 #include "nodes/nodes.h"
 #include "nodes/tx.h"
 
@@ -167,6 +168,7 @@ setup(void)
 	lt.heard = rte_ring_create("heard", 16, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	dw.lt = &lt;
 	dw.map = map;
+	dw.turn_pool = turn_pool_create(pool, 0);
 	dw.w = (struct worker){.n_workers = 1, .port = 0, .pool = pool, .kernel_fd = -1,
 		.mac = frame_our_mac};
 	port_stands_still = false;
@@ -180,6 +182,7 @@ static void
 teardown(void)
 {
 	graph_destroy(graph);
+	turn_pool_free(dw.turn_pool);
 	rte_pktmbuf_free_bulk(wire, n_wire);
 	for (unsigned int i = 0; i < 3; i++)
 		rte_pktmbuf_free_bulk(rings[i].out, rings[i].n_out);

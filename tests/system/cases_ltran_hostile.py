@@ -135,7 +135,7 @@ def rate_beside(bed, net, step):
     return rate
 
 
-BUSY = ("connects:9", "asks:9", "reconnects:9", "enables:9", "tables:9", "again:9,1000", "kicks:9", "drip:9")
+BUSY = ("connects:9", "giant:9", "reconnects:9", "enables:9", "asks:9", "tables:9", "again:9,1000", "kicks:9", "drip:9")
 
 
 @ltran_case(seconds=300 if FULL else 60)
