@@ -121,7 +121,7 @@ static void
 write_line(const struct line *l)
 {
 	if (atomic_load(&to_syslog)) {
-		syslog(levels[l->level].priority, "%.*s", (int)(l->n - l->at), l->text + l->at);
+		syslog(levels[l->level].priority, "%.*s", (int)(l->n - l->at - 1), l->text + l->at);
 		return;
 	}
 	if (write(STDERR_FILENO, l->text, l->n) < 0)
@@ -269,7 +269,7 @@ bool
 log_stop(unsigned int ms)
 {
 	struct timespec until;
-	bool is_done;
+	bool is_done, had_thread;
 	int ret = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
@@ -281,10 +281,11 @@ log_stop(unsigned int ms)
 	while ((queue.n > 0 || queue.is_writing) && ret == 0)
 		ret = pthread_cond_timedwait(&queue.changed, &queue.lock, &until);
 	is_done = queue.n == 0 && !queue.is_writing;
-	queue.is_open = !is_done; /* where nobody reads, nobody shall write */
+	had_thread = queue.is_open;
+	queue.is_open = had_thread && !is_done; /* where nobody reads, nobody shall write */
 	pthread_cond_broadcast(&queue.changed);
 	pthread_mutex_unlock(&queue.lock);
-	if (is_done)
+	if (is_done && had_thread)
 		pthread_join(queue.thread, NULL);
 	return is_done;
 }
