@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 
 #include <rte_arp.h>
+#include <rte_cycles.h>
 #include <rte_ip.h>
 #include <rte_prefetch.h>
 #include <rte_ring.h>
@@ -24,6 +25,8 @@
 #include "nodes/packet_record.h"
 
 #define PREFETCH_AHEAD 4
+#define SPREAD_PER_S 10000 /* frames of an instance that others here get a copy of; more than that ... */
+#define SPREAD_BURST 1000  /* ... would leave them time for nothing else */
 
 static const char *const in_edges[DISPATCH_EDGES] = {
 	[DISPATCH_DROP] = NODE_DROP,
@@ -82,8 +85,21 @@ send_copy(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m, rte_e
 	graph_send_one(rg, node, edge, c);
 }
 
-/* Frames for several: deep copies, because each goes another way and is finished there. An instance pays for
- * as many as there may be. */
+/* A frame of an instance for several: it pays for as many copies as there may be. False: there were too many
+ * such frames, the others here do not get this one. */
+static bool
+may_spread(struct dispatch_worker *dw, struct rte_mbuf *m)
+{
+	struct member *mb = packet_member(dw, m);
+
+	member_charge(mb, (uint32_t)m->nb_segs * dw->map->n_members);
+	if (token_bucket_take(&mb->spread, SPREAD_PER_S, SPREAD_BURST, rte_rdtsc(), rte_get_tsc_hz()))
+		return true;
+	mb->stats[dw->w.index].drops[MEMBER_RATE]++;
+	return false;
+}
+
+/* Frames for several: deep copies, because each goes another way and is finished there. */
 static void
 send_copies(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m,
 	struct dispatch_result r)
@@ -93,8 +109,8 @@ send_copies(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m,
 	const struct map_addr *a = &map->addrs[r.group];
 	uint16_t skip = packet_is_from_member(m) ? m->port & ~MEMBER_PORT : MEMBER_NONE, i;
 
-	if (skip != MEMBER_NONE)
-		member_charge(packet_member(dw, m), (uint32_t)m->nb_segs * map->n_members);
+	if (skip != MEMBER_NONE && !may_spread(dw, m))
+		return;
 	if (r.copy & COPY_ALL)
 		for (i = 0; i < map->n_members; i++)
 			if (map->members[i] != NULL && i != skip)

@@ -35,6 +35,7 @@
 #include "conf/ltran_conf.h"
 #include "nodes/eal.h"
 #include "nodes/ltran_abi.h"
+#include "nodes/token_bucket.h"
 #include "nodes/worker.h"
 
 struct bond;
@@ -69,7 +70,7 @@ enum member_drop {
 	MEMBER_SPOOFED_IP,
 	MEMBER_SPOOFED_ARP,
 	MEMBER_BAD_FRAME,   /* too short, or neither IPv4 nor ARP */
-	MEMBER_RATE,        /* above rate_limit */
+	MEMBER_RATE,        /* above rate_limit, or too many frames for everybody */
 	MEMBER_DROPS
 };
 
@@ -87,7 +88,8 @@ struct member {
 	uint16_t n_queues;
 	uint16_t worker;      /* polls its rings */
 	uint32_t addr;        /* network order */
-	_Atomic bool broken;  /* its ring or memory is corrupt: never touched again */
+	_Atomic bool broken;  /* its ring or memory is corrupt: never touched again ... */
+	_Atomic bool sends_giants; /* ... because of packets that no IP packet can be */
 	const struct ltran_slot *tables; /* n_queues tables, read only mapping; NULL: none */
 	uint32_t n_slots;
 	struct policer *policer;         /* rate_limit of this address, shared by its instances; NULL: none */
@@ -95,6 +97,7 @@ struct member {
 	struct member_stats *stats;      /* one per worker, written by it */
 	uint32_t debt;                   /* buffers, see instance_rx.c; its worker */
 	uint16_t next_queue;             /* instance-rx goes on there; its worker */
+	struct token_bucket spread;      /* frames for everybody, see dispatch_node.c; its worker */
 
 	/* doorbells (bell.h) */
 	const uint32_t *asleep;          /* of its stacks, in the head of its table; NULL: no table */

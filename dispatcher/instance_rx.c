@@ -66,8 +66,10 @@ take(struct dispatch_worker *dw, struct member *mb, struct rte_mbuf **pkts)
 		pkts[i]->port = MEMBER_PORT | mb->index;
 		cost += pkts[i]->nb_segs;
 	}
-	if (unlikely(turn_pool_is_spent(dw->turn_pool)))
-		cost += TURN_BUFFERS; /* copied for nothing */
+	if (unlikely(turn_pool_is_spent(dw->turn_pool))) {
+		atomic_store(&mb->sends_giants, true);
+		atomic_store(&mb->broken, true); /* registry.c cuts it off */
+	}
 	if (unlikely(cost > TURN))
 		member_charge(mb, cost - TURN);
 	if (unlikely(mb->n_false_kicks > 0) && n > 0)

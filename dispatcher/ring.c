@@ -473,6 +473,7 @@ ring_is_broken(struct member *m, char why[RING_TEXT_MAX])
 
 	if (atomic_load(&m->broken)) {
 		snprintf(why, RING_TEXT_MAX, "%s", r->why[0] != '\0' ? r->why :
+			atomic_load(&m->sends_giants) ? "it sends packets larger than IP's largest" :
 			"its memory has gone");
 		return true;
 	}

@@ -5,8 +5,8 @@
  * A descriptor may say that its packet has as many bytes as the instance has memory, and librte_vhost copies
  * until no buffer is left: tens of milliseconds in which nobody else has a turn, and no buffers for other
  * workers. So it gets a pool without buffers of its own, which takes them from the real one and stops at
- * TURN_BUFFERS: as many as a turn of the largest honest packets needs. The packet that wants more is
- * lost, by librte_vhost. Buffers name the real pool and return to it.
+ * TURN_BUFFERS: as many as a turn of the largest IP packets needs. librte_vhost loses the packet that
+ * wants more, and the instance its port. Buffers name the real pool and return to it.
  */
 #include "dispatcher/turn_pool.h"
 

@@ -433,6 +433,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (pool == NULL)
 		make_world();
+	for (unsigned int i = 0; i < FUZZ_MEMBERS; i++)
+		fuzz_members[i].spread = (struct token_bucket){0}; /* full */
 	begin();
 	for (; size >= OP_BYTES; data += OP_BYTES, size -= OP_BYTES)
 		step(data);

@@ -392,6 +392,24 @@ copies_for_everybody_are_paid_for_with_turns(void)
 }
 
 static void
+frames_for_everybody_are_bounded(void)
+{
+	rings[1].room = 10000;
+	for (int i = 0; i < 5000; i++) {
+		struct rte_mbuf *m = sends(0, frame_udp(pool, 8), ADDR_A, 0xffffffff);
+
+		memset(&rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->dst_addr, 0xff, 6);
+		members[0].debt = 0;
+		graph_walk(graph);
+		rte_pktmbuf_free_bulk(wire, n_wire);
+		CU_ASSERT_EQUAL(n_wire, 1); /* the wire gets them all */
+		n_wire = 0;
+	}
+	CU_ASSERT(rings[1].n_in >= 1000 && rings[1].n_in < 5000); /* it takes less than 0.4 s */
+	CU_ASSERT_EQUAL(stats[0].drops[MEMBER_RATE], 5000 - rings[1].n_in);
+}
+
+static void
 copies_fail_one_by_one_without_memory(void)
 {
 	struct rte_mbuf *all[511], *m = frame_udp(pool, 8);
@@ -507,6 +525,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(instance_with_many_queues_has_one_turn),
 	CUNIT_TEST(large_packets_are_paid_for_with_turns),
 	CUNIT_TEST(copies_for_everybody_are_paid_for_with_turns),
+	CUNIT_TEST(frames_for_everybody_are_bounded),
 	CUNIT_TEST(nothing_is_taken_from_rings_while_the_wire_is_full),
 	CUNIT_TEST(every_instance_gets_its_turn),
 	CUNIT_TEST(vectors_beyond_the_usual_length_are_taken_in_parts),

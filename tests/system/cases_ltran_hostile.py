@@ -37,6 +37,7 @@ BEHAVIOURS = (
     ("drip:0.5", None),
     # The second where the user is ltran's, too, and the first of them are not read yet.
     ("fds:100", "descriptors where there are none|too many descriptors of its user"),
+    ("giant:2", "packets larger than IP's largest"),
     ("punch", None),
 )
 
