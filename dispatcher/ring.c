@@ -300,27 +300,22 @@ static void
 serve(struct ring *r, bool has_hung_up, uint64_t now_us)
 {
 	char why[VHOST_WHY_MAX] = "";
+	enum ring_link_state state;
 	bool is_spent;
 
 	if (r->m == NULL || r->link.vhost_fd < 0)
 		return;
-	if (has_hung_up && r->link.unsent_us != 0) {
-		close_link(r);
-		return;
-	}
+	if (has_hung_up && r->link.unsent_us != 0)
+		return close_link(r);
 	is_spent = share_is_spent(r->m->uid, now_us) && !has_hung_up;
 	hold(r, is_spent || r->link.unsent_us != 0);
-	switch (hand_on(r, !is_spent, now_us, why)) {
-	case RING_LINK_OPEN:
-		return;
-	case RING_LINK_REFUSED:
+	state = hand_on(r, !is_spent, now_us, why);
+	if (state == RING_LINK_REFUSED) {
 		snprintf(r->why, sizeof(r->why), "%s", why);
 		atomic_store(&r->m->broken, true);
-		/* fallthrough */
-	case RING_LINK_ENDED:
-		close_link(r); /* librte_vhost sees the end, and destroy_connection() follows */
-		return;
 	}
+	if (state != RING_LINK_OPEN)
+		close_link(r); /* librte_vhost sees the end, and destroy_connection() follows */
 }
 
 int

@@ -358,9 +358,8 @@ enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_
 		if (!said)
 			say("waiting for ltran at %s%s%s%s", l->path[0],
 				l->n_paths > 1 ? " or " : "", l->path[1],
-				ret == -EACCES ? " (permission denied)" :
-				ret == -ETOOMANYREFS ? " (too many descriptors of this user are on "
-					"their way between processes)" : "");
+				ret == -EACCES ? " (permission denied)" : ret == -ETOOMANYREFS ?
+				" (too many descriptors of this user are on their way)" : "");
 		said = true;
 		ltran_io_wait(-1, 0, -1, ltran_io_now_ms() + LTRAN_RETRY_MS, NULL);
 		if (signal_ends_wait(signals)) {

@@ -162,7 +162,7 @@ rings_get_the_drivers_own_size_again(void)
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		char args[64];
 
-		strcpy(args, pairs[i][0]);
+		snprintf(args, sizeof(args), "%s", pairs[i][0]);
 		CU_ASSERT_EQUAL(args_drop_framecnt(args), i < 4);
 		CU_ASSERT_STRING_EQUAL(args, pairs[i][1]);
 	}

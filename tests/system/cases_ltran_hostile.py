@@ -36,7 +36,7 @@ BEHAVIOURS = (
     ("squat:40", None),
     ("drip:0.5", None),
     # The second where the user is ltran's, too, and the first of them are not read yet.
-    ("fds:100", "descriptors where there are none|too many descriptors of its user"),
+    ("fds:100", "descriptors where there are none|descriptors of ltran's user"),
     ("giant:2", "packets larger than IP's largest"),
     ("punch", None),
 )
@@ -63,7 +63,7 @@ def ltran_hostile_front_ends(bed):
         guest = net.guest_ready(addr, f"udp:count=10,dip={FAR}", step, f"udp:count=100,dip={FAR}", "stall:9")
         bed.run_far(LTRAN_PEER + ["flood-udp", addr, "9", "0.1", "3000"], expect="ok")
         if reason:
-            net.wait_until(lambda r=reason: re.search(r, net.proc.output()), f"{step}: not cut off", 5)
+            net.wait_until(lambda r=reason: re.search(r, net.proc.output()), f"{step}: not cut off", 8)
         else:
             net.wait_until(lambda g=guest: "sent 100" in g.output() or not g.running(), f"{step}: hangs", 10)
         net.alive()
