@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
@@ -73,24 +72,25 @@ static const struct rte_mempool_ops ops = {
 };
 RTE_MEMPOOL_REGISTER_OPS(ops);
 
+/* Its state lies behind the private data that every pool of packets has. */
 struct rte_mempool *
 turn_pool_create(struct rte_mempool *pool, unsigned int worker)
 {
-	struct turn *t = calloc(1, sizeof(*t));
-	struct rte_mempool *mp = NULL;
+	const unsigned int at = RTE_ALIGN(pool->private_data_size, RTE_CACHE_LINE_SIZE);
 	char name[RTE_MEMPOOL_NAMESIZE];
+	struct rte_mempool *mp;
+	struct turn *t;
 
 	snprintf(name, sizeof(name), "ltran_turn%u", worker);
-	if (t != NULL)
-		mp = rte_mempool_create_empty(name, TURN_BUFFERS, pool->elt_size, 0, pool->private_data_size,
-			pool->socket_id, 0);
+	mp = rte_mempool_create_empty(name, TURN_BUFFERS, pool->elt_size, 0, at + sizeof(*t),
+		pool->socket_id, 0);
 	if (mp == NULL || rte_mempool_set_ops_byname(mp, OPS_NAME, NULL) < 0) {
 		rte_mempool_free(mp);
-		free(t);
 		return NULL;
 	}
 	rte_pktmbuf_pool_init(mp, rte_mempool_get_priv(pool));
-	t->pool = pool;
+	t = (struct turn *)((char *)rte_mempool_get_priv(mp) + at);
+	*t = (struct turn){.pool = pool};
 	mp->pool_data = t;
 	return mp;
 }
@@ -98,9 +98,6 @@ turn_pool_create(struct rte_mempool *pool, unsigned int worker)
 void
 turn_pool_free(struct rte_mempool *mp)
 {
-	if (mp == NULL)
-		return;
-	free(turn_of(mp));
 	rte_mempool_free(mp);
 }
 
