@@ -16,13 +16,6 @@
 #include "stack/impl.h"
 #include "tests/eal.h"
 
-/* Virtual time waits for nobody: on a busy machine each yield of an idle stack would take milliseconds. */
-int
-sched_yield(void)
-{
-	return 0;
-}
-
 #define WIRE_MAX 8192
 #define STEP_US 100
 
