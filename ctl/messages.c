@@ -239,21 +239,10 @@ ctl_message_find(uint16_t command)
 	return NULL;
 }
 
-/* The program's malloc(), whichever libcyaml itself has: callers free what it gives with free(). */
-static void *
-allocate(void *ctx, void *p, size_t size)
-{
-	(void)ctx;
-	if (size > 0)
-		return realloc(p, size);
-	free(p);
-	return NULL;
-}
-
 /* A newer side may send fields this one does not know. Aliases would let a small document describe a
  * huge one. */
 static const cyaml_config_t config = {
-	.mem_fn = allocate,
+	.mem_fn = cyaml_mem,
 	.flags = CYAML_CFG_IGNORE_UNKNOWN_KEYS | CYAML_CFG_NO_ALIAS | CYAML_CFG_STYLE_BLOCK,
 };
 

@@ -4,15 +4,11 @@
  *
  * The loader resolves a name in the program first, then in its libraries. A program that exports a
  * config_init() of its own (lighttpd does) would be called by us, and by libconfig itself. So neither
- * library is linked: dlopen() loads them where nobody else sees their names (RTLD_LOCAL), and they see
- * their own before the program's (RTLD_DEEPBIND, which the sanitizers do not allow). Our code calls
- * the functions below, which liblstack.so does not export.
- *
- * Such a library has libc's malloc(), whatever the program's is: what it allocates it must free, or get
- * from functions that we give it (cyaml_config_t.mem_fn).
+ * library is linked: they are loaded where nobody else sees their names, and call themselves
+ * (self_bound.h). Our code calls the functions below, which liblstack.so does not export.
  */
 #include "preload/private_libs.h"
-#include "preload/libc.h"
+#include "preload/self_bound.h"
 
 #include <cyaml/cyaml.h>
 #include <dlfcn.h>
@@ -20,17 +16,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MODE (RTLD_NOW | RTLD_LOCAL)
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define MODE (RTLD_NOW | RTLD_LOCAL)
-#endif
-#endif
-#ifndef MODE
-#define MODE (RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND)
-#endif
 
 #define CALLS(CALL)                                                                                \
 	CALL(CONFIG, int, config_read_string, (config_t * c, const char *text), (c, text))         \
@@ -51,6 +36,7 @@
 	CALL(CONFIG, int, config_setting_lookup_string,                                            \
 		(const config_setting_t *s, const char *name, const char **value),                 \
 		(s, name, value))                                                                  \
+	CALL(CYAML, void *, cyaml_mem, (void *ctx, void *p, size_t n), (ctx, p, n))                \
 	CALL(CYAML, cyaml_err_t, cyaml_load_data,                                                  \
 		(const uint8_t *text, size_t n, const cyaml_config_t *c,                           \
 			const cyaml_schema_value_t *schema, cyaml_data_t **data, unsigned *count), \
@@ -84,7 +70,7 @@ static void load(void)
 	void *libs[LIBS];
 
 	for (int i = 0; i < LIBS; i++) {
-		libs[i] = libc.dlopen(files[i], MODE);
+		libs[i] = self_bound_load(files[i]);
 		if (libs[i] == NULL) {
 			snprintf(reason, sizeof(reason), "%s", dlerror());
 			return;
