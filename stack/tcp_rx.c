@@ -172,6 +172,18 @@ note_ack(const struct sock *s, const struct pbuf *pb, const struct tcp_gate_segm
 		tcp_sack_parse(&a->sack, (const uint8_t *)(h + 1), header - sizeof(*h), g->ack);
 }
 
+/* RFC 9293 3.10.7.4 takes the window also of a segment whose numbers are those that the last window came
+ * with, lwIP only where it is larger. A window of 0 is obeyed too, as Linux does
+ * (tcp_may_update_window()): the peer asks for silence. */
+static void
+obey_closed_window(struct tcp_pcb *pcb, const struct pbuf *pb, const struct tcp_gate_segment *g)
+{
+	const struct tcp_hdr *h = pb->payload;
+
+	if (__builtin_expect(h->wnd == 0, 0) && g->seq == pcb->snd_wl1 && g->ack == pcb->lastack)
+		pcb->snd_wnd = 0;
+}
+
 static void
 rx_segment(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	const struct tcp_gate_segment *g)
@@ -180,8 +192,10 @@ rx_segment(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	bool synchronized = pcb->state >= ESTABLISHED, after;
 	struct tcp_loss_ack a;
 
-	if (synchronized)
+	if (synchronized) {
 		note_ack(s, pb, g, &a);
+		obey_closed_window(pcb, pb, g);
+	}
 	pcb->dupacks = 0; /* lwIP must not come to three */
 	if (synchronized && g->len >= 2u * pcb->mss)
 		tcp_set_flags(pcb, TF_ACK_DELAY); /* as if one had come before: lwIP answers now */

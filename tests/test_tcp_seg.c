@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Segments larger than the MSS on a simulated wire: what leaves, what is repaired, what answers. */
 #include "tests/cunit_main.h"
+#include "tests/raw_tcp.h"
 #include "tests/sim.h"
 
 #include "stack/impl.h"
+#include "stack/lwip_image.h"
 #include "stack/tcp_loss.h"
 
 #include <errno.h>
@@ -264,6 +266,71 @@ closed_window_stops_and_reopens(void)
 	end();
 }
 
+/* To side B, in the name of side A, with what B expects but for the offsets. */
+static void
+announce(uint16_t wnd, int32_t seq_offset, int32_t ack_offset)
+{
+	const struct tcp_pcb *pcb = b->pcb;
+
+	raw_send(&(struct raw_tcp){.sport = pcb->remote_port, .dport = pcb->local_port,
+		.seq = pcb->rcv_nxt + seq_offset, .ack = pcb->lastack + ack_offset,
+		.flags = RAW_ACK, .wnd = wnd});
+	sim_run(1000);
+}
+
+static void
+put_on_b(size_t len)
+{
+	struct iovec iov = {.iov_base = sent, .iov_len = len};
+
+	CU_ASSERT_EQUAL(sock_send(b, &iov, 1, 0, NULL), (ssize_t)len);
+	sim_run(100000);
+}
+
+/* As in Linux (tcp_may_update_window()), a window that closes is obeyed although neither the sequence
+ * number nor the ACK is new; one that only shrinks is not. */
+static void
+window_may_be_closed_by_a_segment_without_news(void)
+{
+	uint32_t open;
+
+	begin(0);
+	put_on_b(1000);
+	CU_ASSERT_EQUAL(sock_inq(a), 1000);
+	open = b->pcb->snd_wnd;
+	announce(100, 0, 0);
+	CU_ASSERT_EQUAL(b->pcb->snd_wnd, open);
+	announce(0, -1, 0); /* older than what the window is from */
+	announce(0, 0, -1);
+	CU_ASSERT_EQUAL(b->pcb->snd_wnd, open);
+	announce(0, 0, 0);
+	CU_ASSERT_EQUAL(b->pcb->snd_wnd, 0);
+	put_on_b(1000);
+	CU_ASSERT_EQUAL(sock_inq(a), 1000);
+	sim_run(3000000); /* the probe's answer says how large the window really is */
+	CU_ASSERT_EQUAL(sock_inq(a), 2000);
+	CU_ASSERT_TRUE(b->pcb->snd_wnd > 1000);
+	end();
+}
+
+/* What is in flight stays in flight, and its loss is repaired once the window is open again. */
+static void
+window_may_close_over_what_is_in_flight(void)
+{
+	begin(0);
+	put_on_b(1000);
+	sim_wire.cut = 1;
+	put_on_b(1000);
+	announce(0, 0, 0);
+	CU_ASSERT_EQUAL(b->pcb->snd_wnd, 0);
+	CU_ASSERT_PTR_NOT_NULL(b->pcb->unacked);
+	put_on_b(1000);
+	sim_wire.cut = 0;
+	sim_run(10000000);
+	CU_ASSERT_EQUAL(sock_inq(a), 3000);
+	end();
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(without_tso_no_packet_is_longer_than_the_mtu),
 	CUNIT_TEST(bulk_leaves_in_packets_of_many_mss),
@@ -276,5 +343,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(large_segments_survive_loss_and_reordering),
 	CUNIT_TEST(lost_aggregates_are_repaired),
 	CUNIT_TEST(closed_window_stops_and_reopens),
+	CUNIT_TEST(window_may_be_closed_by_a_segment_without_news),
+	CUNIT_TEST(window_may_close_over_what_is_in_flight),
 };
 CUNIT_MAIN("tcp_seg", tests, sim_setup, sim_teardown)
