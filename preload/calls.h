@@ -23,6 +23,9 @@ struct file;
 long on_fcntl(int fd, int cmd, void *arg, const void *caller);
 long on_ioctl(int fd, unsigned long request, void *arg);
 FILE *on_fdopen(int fd, const char *mode);
+/* freopen() and freopen64(); `reopen` is libc's. NULL and errno: the stream has been closed. */
+FILE *on_freopen(FILE *(*reopen)(const char *, const char *, FILE *), const char *path,
+	const char *mode, FILE *stream);
 /* As vdprintf(): bytes, or -1 and errno. `flag` as __vdprintf_chk() has it; 0: not fortified. */
 int on_vdprintf(int fd, int flag, const char *format, va_list ap)
 	__attribute__((format(printf, 3, 0)));

@@ -327,6 +327,14 @@ static ssize_t stream_write(void *cookie, const char *buf, size_t n)
 	return r < 0 ? 0 : r; /* the convention of fopencookie(3) */
 }
 
+/* A socket has no position: fseek(), ftell() and a stream that turns from reading to writing with
+ * something unread fail as they do over the kernel's sockets. */
+static int stream_seek(void *cookie, off64_t *offset, int whence)
+{
+	errno = ESPIPE;
+	return -1;
+}
+
 static int stream_close(void *cookie)
 {
 	long r = on_close((int)(intptr_t)cookie, NULL);
@@ -373,6 +381,7 @@ FILE *on_fdopen(int fd, const char *mode)
 	static const cookie_io_functions_t calls = {
 		.read = stream_read,
 		.write = stream_write,
+		.seek = stream_seek,
 		.close = stream_close,
 	};
 	FILE *stream;
@@ -384,7 +393,57 @@ FILE *on_fdopen(int fd, const char *mode)
 	if (!fd_is_sock(fd))
 		return libc.fdopen(fd, mode);
 	stream = fopencookie((void *)(intptr_t)fd, mode, calls);
-	if (stream)
-		stream->_fileno = fd; /* for fileno(3) */
+	if (stream) {
+		stream->_fileno = fd;       /* for fileno(3) */
+		stream->_wide_data = NULL; /* for freopen(3), see there */
+	}
 	return stream;
+}
+
+/* A stream that cannot be opened again is closed. */
+static FILE *not_reopened(FILE *stream, int err)
+{
+	on_close(stream->_fileno, NULL);
+	stream->_fileno = -1; /* a later fclose(3) gives back the memory alone */
+	errno = err;
+	return NULL;
+}
+
+/*
+ * libc makes a stream of any kind one of its own, opens the file and puts it on the stream's number.
+ * It does so with system calls of its own, so the table follows afterwards.
+ *
+ * What is for wide characters, libc looks for behind _wide_data, which fopencookie() leaves invalid and
+ * fdopen() above NULL, which freopen() knows. Such a stream stays one of bytes: the functions for wide
+ * characters fail on it.
+ */
+FILE *on_freopen(FILE *(*reopen)(const char *, const char *, FILE *), const char *path,
+	const char *mode, FILE *stream)
+{
+	int fd = stream->_fileno;
+	struct file *f = fd_is_sock(fd) ? fd_peek(fd) : NULL;
+	bool has_bytes_only = stream->_wide_data == NULL;
+	FILE *r;
+
+	if (f)
+		fflush(stream);
+	if (f && path == NULL) /* the same file in another mode, which the kernel has for no socket */
+		return not_reopened(stream, ENXIO);
+	if (f && has_bytes_only && strstr(mode, ",ccs="))
+		return not_reopened(stream, EINVAL);
+	if (f && fd_is_own(fd)) { /* the kernel's files cannot have such a number */
+		on_close(fd, NULL);
+		stream->_fileno = -1;
+		f = NULL;
+	}
+	r = reopen(path, mode, stream);
+	if (r && has_bytes_only)
+		r->_mode = -1;
+	if (r == NULL && f) { /* libc has closed the number, which may be another file's by now */
+		int err = errno;
+
+		fd_leave(fd, f);
+		errno = err;
+	}
+	return r;
 }

@@ -286,12 +286,12 @@ static FILE *reopened(FILE *f)
 
 FILE *wrap_freopen(const char *path, const char *mode, FILE *stream)
 {
-	return reopened(libc.freopen(path, mode, stream));
+	return reopened(on_freopen(libc.freopen, path, mode, stream));
 }
 
 FILE *wrap_freopen64(const char *path, const char *mode, FILE *stream)
 {
-	return reopened(libc.freopen64(path, mode, stream));
+	return reopened(on_freopen(libc.freopen64, path, mode, stream));
 }
 
 int wrap_openpty(int *master, int *slave, char *name, const void *termios, const void *size)
