@@ -307,3 +307,32 @@ def run_names_unreachable(bed):
         named = (why or "kernel's sockets") in done.stderr
         if done.returncode or named != (why is not None):
             raise Failure(f"{argv}: {done}")
+
+
+@case(modes=(COMPLETION,), kernel=False)
+def run_says_what_is_wrong(bed):
+    """Options that cannot be followed are named, and nothing is changed for them."""
+    copy = bed.scratch / "gazelle"
+    shutil.copy(GAZELLE, copy)
+    bed.scratch.chmod(0o711)
+    copy.chmod(0o755)
+    in_near(bed, "ip", "link", "set", "lo", "up")
+    before = in_near(bed, "ethtool", "-k", "lo")
+    wire = ["--netns", bed.near_ns, "--device", bed.near_dev, "--addr", SECOND + "/24"]
+    loopback = [*wire[:2], "--device", "lo", *wire[4:]]
+    user = ["setpriv", "--reuid", str(SOMEBODY), "--clear-groups", str(copy)]
+    for run, options, message in (
+            ([GAZELLE], [*wire, "--set", "=1"], "--set =1: KEY=VALUE expected"),
+            ([GAZELLE], [*wire, "--set", "="], "--set =: KEY=VALUE expected"),
+            ([GAZELLE], [*wire, "--set", "@=1"], "--set @=1: KEY=VALUE expected"),
+            ([GAZELLE], [*wire, "--set", "mtu"], "--set mtu: KEY=VALUE expected"),
+            ([GAZELLE], loopback, "lo is the loopback device"),
+            ([GAZELLE], [*wire[:2], "--device", "no", *wire[4:]],
+             "no network device no in namespace"),
+            (user, wire, f"--netns {bed.near_ns}: the namespace cannot be entered")):
+        done = subprocess.run([*run, "run", *options, "--", "true"], capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 1 or message not in done.stderr or done.stderr.count("\n") != 1:
+            raise Failure(f"{options}: {done}")
+    if in_near(bed, "ethtool", "-k", "lo") != before:
+        raise Failure("the loopback device has been changed")
