@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The SIGBUS handler. It runs in whatever thread touched the memory: a worker that copies packets, the
+ * The handler of SIGBUS and SIGSEGV. It runs in whatever thread touched the memory: a worker that copies packets, the
  * control thread, DPDK's vhost thread. It only reads a table of atomics and calls mmap().
  *
  * A slot is changed while no one touches its memory: the writer clears `bytes` of each region first,
@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "dispatcher/vhost_memory.h"
 
 struct region {
 	_Atomic uintptr_t start;
@@ -46,6 +48,32 @@ owner_of(uintptr_t addr)
 	return expected;
 }
 
+/* Whose area behind a region it is; *guard receives where that begins. */
+static _Atomic bool *
+owner_of_guard(uintptr_t addr, uintptr_t *guard)
+{
+	for (unsigned int i = 0; i < SIGBUS_SLOTS; i++) {
+		for (unsigned int k = 0; k < SIGBUS_REGIONS; k++) {
+			struct region *r = &slots[i].regions[k];
+			size_t bytes = atomic_load_explicit(&r->bytes, memory_order_acquire);
+
+			if (bytes == 0)
+				break;
+			*guard = atomic_load(&r->start) + bytes;
+			if (addr - *guard < VHOST_GUARD_BYTES)
+				return atomic_load(&slots[i].broken);
+		}
+	}
+	return NULL;
+}
+
+static bool
+replace_guard(uintptr_t guard)
+{
+	return mmap((void *)guard, VHOST_GUARD_BYTES, PROT_READ | PROT_WRITE,
+		MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == (void *)guard;
+}
+
 static bool
 replace_page(uintptr_t addr)
 {
@@ -60,25 +88,44 @@ replace_page(uintptr_t addr)
 }
 
 static void
-on_sigbus(int signal_number, siginfo_t *info, void *context)
+on_fault(int number, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
-	uintptr_t addr = (uintptr_t)info->si_addr;
-	_Atomic bool *broken = info->si_code == BUS_ADRERR ? owner_of(addr) : NULL;
+	uintptr_t addr = (uintptr_t)info->si_addr, guard;
+	_Atomic bool *broken = NULL;
+	bool is_replaced = false;
 
-	if (broken != NULL && replace_page(addr))
+	if (number == SIGBUS && info->si_code == BUS_ADRERR) {
+		broken = owner_of(addr);
+		is_replaced = broken != NULL && replace_page(addr);
+	} else if (number == SIGSEGV && info->si_code == SEGV_ACCERR) {
+		broken = owner_of_guard(addr, &guard);
+		is_replaced = broken != NULL && replace_guard(guard);
+	}
+	if (is_replaced) {
 		atomic_store(broken, true);
-	else
-		signal(SIGBUS, SIG_DFL); /* a fault of our own: it comes again, and ends us */
+	} else {
+		signal(number, SIG_DFL); /* a fault of our own: it comes again, and ends us */
+		if (info->si_code <= 0)
+			raise(number); /* somebody has sent it */
+	}
 	errno = saved_errno;
 }
 
 int
 sigbus_install(void)
 {
-	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_RESTART};
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_RESTART};
 
-	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+	if (sigaction(SIGBUS, &action, NULL) < 0)
+		return -errno;
+	return sigaction(SIGSEGV, &action, NULL) < 0 ? -errno : 0;
+}
+
+bool
+sigbus_expects(void)
+{
+	return expected != NULL;
 }
 
 void

@@ -2,7 +2,8 @@
 /*
  * Memory of instances that ltran has mapped can be taken away by its owner: it cuts the file short,
  * and the next access raises SIGBUS. Then anonymous pages take its place, the instance is marked
- * as broken, and ltran goes on.
+ * as broken, and ltran goes on. The same where an access goes on behind a region (vhost_memory.h):
+ * SIGSEGV.
  */
 #ifndef DISPATCHER_SIGBUS_H
 #define DISPATCHER_SIGBUS_H
@@ -27,6 +28,9 @@ int sigbus_install(void);
 void sigbus_watch(unsigned int slot, const struct sigbus_region *regions, unsigned int n,
 	_Atomic bool *broken);
 void sigbus_forget(unsigned int slot);
+
+/* The calling thread has said so, see below. */
+bool sigbus_expects(void);
 
 /* The calling thread is about to touch memory of an instance whose regions are not known yet; NULL:
  * it has finished. */

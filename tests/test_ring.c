@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/helper.h"
 #include "dispatcher/ring.h"
+#include "dispatcher/sigbus.h"
 #include "tests/eal.h"
 #include "tests/open_files.h"
 
@@ -398,6 +400,38 @@ nothing_is_left_of_a_ring(void)
 	}
 }
 
+/* librte_vhost goes on behind a buffer that ends with the instance's memory. */
+static void
+what_lies_behind_memory_is_nobodys(void)
+{
+	enum { BYTES = 3 * 4096, TOO_FAR = 70000, SLOT = SIGBUS_SLOTS - 1 };
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+	_Atomic bool broken = false, other = false;
+	char *mine, *area;
+
+	CU_ASSERT_EQUAL_FATAL(ftruncate(fd, BYTES), 0);
+	sigbus_expect(&broken);
+	area = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	sigbus_expect(NULL);
+	mine = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); /* nobody's is guarded */
+	CU_ASSERT_FATAL(area != MAP_FAILED && mine != MAP_FAILED);
+	sigbus_watch(SLOT - 1, &(struct sigbus_region){mine, BYTES}, 1, &other);
+	sigbus_watch(SLOT, &(struct sigbus_region){area, BYTES}, 1, &broken);
+	memset(area, 1, BYTES);
+	CU_ASSERT_FALSE(broken);
+	memset(area + BYTES - 4, 2, TOO_FAR);
+	CU_ASSERT_TRUE(broken);
+	CU_ASSERT_FALSE(other);
+	CU_ASSERT_EQUAL(mine[BYTES - 1], 2);
+	sigbus_forget(SLOT - 1);
+	sigbus_forget(SLOT);
+	munmap(mine, BYTES);
+	munmap(area, BYTES);
+	CU_ASSERT_EQUAL(msync(area, 4096, MS_ASYNC), -1); /* ENOMEM: nothing is mapped there, */
+	CU_ASSERT_EQUAL(msync(area + BYTES + TOO_FAR / 4096 * 4096, 4096, MS_ASYNC), -1); /* nor behind */
+	close(fd);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(ring_connects_when_the_instance_listens),
 	CUNIT_TEST(packets_pass_both_ways_on_every_queue),
@@ -411,6 +445,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(index_beyond_the_ring_is_found),
 	CUNIT_TEST(memory_taken_back_breaks_its_ring_only),
 	CUNIT_TEST(nothing_is_left_of_a_ring),
+	CUNIT_TEST(what_lies_behind_memory_is_nobodys),
 };
 
 int
