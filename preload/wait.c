@@ -22,6 +22,7 @@
 enum {
 	CHECKS_PER_CLOCK = 8, /* looks at the counters per look at the clock while spinning */
 	NUDGE_AFTER = 3,      /* empty-handed calls in a row before the stack is run for them */
+	LOOK_NS = 1000000,    /* a sleep that nothing but a signal ends */
 };
 
 uint64_t clock_kernel_ticks;
@@ -172,6 +173,22 @@ static void abandon_nap(void *arg)
 		nap->holds.undo(nap->holds.arg);
 }
 
+/* As ppoll(). The kernel takes no list that is longer than RLIMIT_NOFILE, but a program that can open
+ * nothing more still waits for what it has: then it is a short sleep, after which the caller looks. */
+static int sleep_in_kernel(struct pollfd *fds, nfds_t n, const struct timespec *timeout)
+{
+	const struct timespec shortly = {.tv_nsec = LOOK_NS};
+	int n_ready = libc.ppoll(fds, n, timeout, NULL);
+
+	if (n_ready >= 0 || errno != EINVAL)
+		return n_ready;
+	for (nfds_t i = 0; i < n; i++)
+		fds[i].revents = 0;
+	if (timeout == NULL || timeout->tv_sec > 0 || timeout->tv_nsec > LOOK_NS)
+		timeout = &shortly;
+	return libc.ppoll(NULL, 0, timeout, NULL);
+}
+
 int wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t n)
 {
 	struct nap *nap = &naps[n_naps];
@@ -192,7 +209,7 @@ int wait_sleep(struct wait *w, struct ready_set *set, struct pollfd *fds, nfds_t
 	is_first = call_is_first_note();
 	note = call_open(&(struct call_holds){w->holds.file, abandon_nap, nap});
 	if (!is_interrupted(w))
-		n_ready = libc.ppoll(fds, n, timeout, NULL);
+		n_ready = sleep_in_kernel(fds, n, timeout);
 	is_broken = n_ready < 0 && errno == EINTR;
 	if (!call_close(note)) /* the sleep itself has been ended, see abandon_nap() */
 		return regain(w, is_first) ? 0 : -EBADF;

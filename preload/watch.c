@@ -28,6 +28,10 @@ int watch_attach(struct watch *w)
 		r = ready_create(boot_group(), &ready);
 		if (r < 0)
 			return r;
+		if (w->epoll && ready_fd(ready) < 0) { /* in another epoll, nothing would end its sleep */
+			ready_destroy(ready);
+			return -EMFILE;
+		}
 		atomic_store(&w->set->ready, ready);
 	}
 	r = ready_add(ready, atomic_load(&w->file->sock.sock), w->events, w->data, &w->ready);

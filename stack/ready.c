@@ -37,13 +37,25 @@ struct ready_set {
 	struct ready_watch *fifo, **fifo_tail;
 	_Atomic bool armed;   /* a thread sleeps, or is about to */
 	_Atomic bool in_wakes; /* on a stack's wake list */
-	int eventfd;
+	_Atomic int eventfd;   /* -1: there was no number for one; changes once */
 	struct ready_watch *all; /* under lock */
 };
 
 static __thread struct idle idle;
 
 static __thread struct gather gather;
+
+#define LOOK_US 1000 /* a sleep that nothing can end is no longer */
+
+/* Under a low RLIMIT_NOFILE there may be no number; later there may. */
+static void
+make_eventfd(struct ready_set *set)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), none = -1;
+
+	if (fd >= 0 && !atomic_compare_exchange_strong(&set->eventfd, &none, fd))
+		close(fd);
+}
 
 int
 ready_create(struct stack_group *g, struct ready_set **out)
@@ -52,11 +64,8 @@ ready_create(struct stack_group *g, struct ready_set **out)
 
 	if (set == NULL)
 		return -ENOMEM;
-	set->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (set->eventfd < 0) {
-		free(set);
-		return -errno;
-	}
+	set->eventfd = -1;
+	make_eventfd(set);
 	set->group = g;
 	set->fifo_tail = &set->fifo;
 	*out = set;
@@ -112,8 +121,9 @@ void
 ready_wake(struct ready_set *set)
 {
 	uint64_t one = 1;
+	int fd = atomic_load(&set->eventfd);
 
-	if (write(set->eventfd, &one, sizeof(one)) < 0) {
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0) {
 		/* the counter is full: readable already */
 	}
 }
@@ -302,7 +312,8 @@ ready_destroy(struct ready_set *set)
 			stack_call(&set->group->stacks[i], op_nothing, NULL);
 	}
 	thread_forget(set->group, set);
-	close(set->eventfd);
+	if (set->eventfd >= 0)
+		close(set->eventfd);
 	free(set);
 }
 
@@ -443,9 +454,10 @@ void
 ready_disarm(struct ready_set *set)
 {
 	uint64_t n;
+	int fd = atomic_load(&set->eventfd);
 
 	atomic_store(&set->armed, false);
-	if (read(set->eventfd, &n, sizeof(n)) < 0) {
+	if (fd >= 0 && read(fd, &n, sizeof(n)) < 0) {
 		/* nothing was written */
 	}
 }
@@ -454,8 +466,12 @@ bool
 ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
 {
 	struct stack_group *g = set->group;
+	uint64_t most;
 
-	*s = (struct ready_sleep){.fd = -1, .us = UINT64_MAX};
+	if (__builtin_expect(set->eventfd < 0, 0))
+		make_eventfd(set);
+	most = set->eventfd < 0 ? LOOK_US : UINT64_MAX;
+	*s = (struct ready_sleep){.fd = -1, .us = most};
 	if (!ready_arm(set))
 		return false;
 	if (!completes(set) || !sleep_take(g->sleepers[0]))
@@ -466,6 +482,8 @@ ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
 		idle.tsc = idle.crowded_tsc = 0; /* who is to empty the wire may need this core */
 		return false;
 	}
+	if (s->us > most)
+		s->us = most;
 	s->attends = true;
 	s->fd = sleep_fd(g->sleepers[0]);
 	return true;

@@ -61,7 +61,8 @@ bool ready_spins(const struct ready_set *set);
  * events moved. Yields the CPU when idle for long. Does nothing in run-to-wakeup. */
 bool ready_run(struct ready_set *set);
 
-/* An eventfd, level-triggered readable once a watch is ready and the set was armed. */
+/* An eventfd, level-triggered readable once a watch is ready and the set was armed. -1 where the
+ * process may have no more descriptors (RLIMIT_NOFILE): then sleeps are short (ready_sleep.us). */
 int ready_fd(const struct ready_set *set);
 bool ready_arm(struct ready_set *set);
 void ready_disarm(struct ready_set *set); /* drains the eventfd */

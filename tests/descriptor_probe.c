@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sockios.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -345,6 +346,78 @@ static void probe_clone(void)
 	pair_close(p);
 }
 
+static void *say_slowly(void *client)
+{
+	const struct timespec nap = {.tv_nsec = 60000000};
+
+	for (int i = 0; i < 3; i++) {
+		nanosleep(&nap, NULL);
+		if (write(*(int *)client, "x", 1) != 1)
+			break;
+	}
+	shutdown(*(int *)client, SHUT_WR);
+	return NULL;
+}
+
+static void note_alarm(int sig)
+{
+	hits = sig;
+}
+
+static struct pair busy, quiet;
+
+/* A thread that has waited for nothing before. */
+static void *wait_locked_in(void *arg)
+{
+	struct itimerval soon = {.it_value.tv_usec = 20000};
+	struct timeval limit = {.tv_usec = 20000};
+	struct pollfd list = {.fd = busy.server, .events = POLLIN};
+
+	SHOW(recv(busy.server, buf, 8, 0));
+	SHOW(recv(busy.server, buf, 8, 0));
+	SHOW(poll(&list, 1, 0));
+	SHOW(poll(NULL, 0, 1));
+	SHOW(recv(busy.server, buf, 8, 0));
+	SHOW(recv(busy.server, buf, 8, 0));
+	setsockopt(quiet.server, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	SHOW(recv(quiet.server, buf, 8, 0));
+	limit.tv_usec = 0;
+	setsockopt(quiet.server, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setitimer(ITIMER_REAL, &soon, NULL);
+	SHOW(recv(quiet.server, buf, 8, 0));
+	printf("alarm %d\n", hits == SIGALRM);
+	return arg;
+}
+
+/* What a program does that locks itself in: it opens nothing more, but waits for what it has. The last
+ * probe, for the limit does not rise again. */
+static void probe_locked_in(void)
+{
+	struct sigaction sa = {.sa_handler = note_alarm};
+	struct rlimit none = {0, 0};
+	pthread_t peer, waiter;
+	sigset_t alarm_only;
+
+	title("no number is allowed any more");
+	busy = pair_open();
+	quiet = pair_open();
+	hits = 0;
+	sigaction(SIGALRM, &sa, NULL);
+	SHOW(setrlimit(RLIMIT_NOFILE, &none));
+	SHOW(dup(busy.client));
+	pthread_create(&waiter, NULL, wait_locked_in, NULL);
+	sigemptyset(&alarm_only);
+	sigaddset(&alarm_only, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm_only, NULL);
+	pthread_create(&peer, NULL, say_slowly, &busy.client);
+	pthread_join(peer, NULL);
+	pthread_join(waiter, NULL);
+	SHOW(getrlimit(RLIMIT_NOFILE, &none));
+	printf("limit %ld\n", (long)none.rlim_cur);
+	pair_close(busy);
+	pair_close(quiet);
+}
+
 int main(int argc, char **argv)
 {
 	probe_begin(argc, argv);
@@ -356,5 +429,6 @@ int main(int argc, char **argv)
 	probe_closed();
 	probe_pidfd();
 	probe_clone();
+	probe_locked_in();
 	return 0;
 }

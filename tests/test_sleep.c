@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -219,6 +220,34 @@ second_sleeper_does_not_attend(void)
 	CU_ASSERT_EQUAL(n_disarmed, 1);
 }
 
+/* Without a descriptor nothing can wake a sleeper, so it looks again soon; later it may get one. */
+static void
+sleep_is_short_where_no_descriptor_is_left(void)
+{
+	struct ready_set *poor, *poorer;
+	struct rlimit was, none;
+
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){0, was.rlim_max};
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CU_ASSERT_EQUAL_FATAL(ready_create(group, &poor), 0);
+	CU_ASSERT_EQUAL_FATAL(ready_create(group, &poorer), 0);
+	CU_ASSERT_EQUAL(ready_fd(poor), -1);
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(poor, &s));
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(poorer, &s2));
+	CU_ASSERT_TRUE(s.attends && !s2.attends);
+	CU_ASSERT_TRUE(s.us <= 1000 && s2.us <= 1000);
+	ready_sleep_end(poorer, &s2);
+	ready_sleep_end(poor, &s);
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &was), 0);
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(poor, &s));
+	CU_ASSERT_TRUE(ready_fd(poor) >= 0);
+	CU_ASSERT_EQUAL(s.us, UINT64_MAX);
+	ready_sleep_end(poor, &s);
+	ready_destroy(poorer);
+	ready_destroy(poor);
+}
+
 static void
 wire_with_a_backlog_forbids_sleep(void)
 {
@@ -311,6 +340,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(packet_wakes_only_while_the_wire_is_armed),
 	CUNIT_TEST(kick_wakes_once),
 	CUNIT_TEST(second_sleeper_does_not_attend),
+	CUNIT_TEST(sleep_is_short_where_no_descriptor_is_left),
 	CUNIT_TEST(wire_with_a_backlog_forbids_sleep),
 	CUNIT_TEST(sleep_ends_when_the_wire_or_a_timer_is_due),
 	CUNIT_TEST(work_handed_over_before_the_last_look_is_done_first),
