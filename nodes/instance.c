@@ -2,8 +2,8 @@
 /*
  * Composition root: from settings to a running data path, and back.
  *
- * Order of start, each step standing on the ones before: ltran (use_ltran), EAL, pools, port, stacks, workers with
- * their graphs, control socket, threads. instance_stop() undoes it in reverse; a start that fails
+ * Order of start, each step standing on the ones before: ltran (use_ltran), claims to kernel devices,
+ * EAL, pools, port, stacks, workers with their graphs, control socket, threads. instance_stop() undoes it in reverse; a start that fails
  * half-way calls it too, so every *_stop() copes with a part that never began. During both all
  * signals are blocked in the calling thread: what DPDK, the stacks and the control server create
  * inherits that, and no handler of the program ever runs on our threads.
@@ -24,6 +24,7 @@
 
 #include "graph/graph.h"
 #include "nodes/bond.h"
+#include "nodes/instance_claim.h"
 #include "nodes/instance_private.h"
 #include "nodes/kernel.h"
 #include "nodes/nodes.h"
@@ -294,9 +295,24 @@ start_threads(struct instance *in, char *err, size_t err_len)
 	return ret;
 }
 
+/* Before DPDK touches a device that another program has. Behind ltran there is none. */
+static int
+claim_devices(struct instance *in, char *err, size_t err_len)
+{
+	const struct claim_params p = {
+		.args = (const char *const *)in->conf->dpdk_args,
+		.n_args = in->conf->n_dpdk_args,
+		.addr = in->conf->host_addr,
+		.signals = &in->signals,
+		.wait_ms = CLAIM_WAIT_MS,
+	};
+
+	return in->ltran != NULL ? 0 : claims_take(&p, &in->claims, err, err_len);
+}
+
 static int (*const steps[])(struct instance *in, char *err, size_t err_len) = {
-	instance_ltran_start, instance_eal_start, instance_pool_start, instance_port_start,
-	start_stacks, start_workers, start_threads,
+	instance_ltran_start, claim_devices, instance_eal_start, instance_pool_start,
+	instance_port_start, start_stacks, start_workers, start_threads,
 };
 
 static void
@@ -351,6 +367,24 @@ instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_grou
 	return 0;
 }
 
+void
+instance_before_fork(struct instance *in)
+{
+	claims_note_fork();
+	if (in != NULL)
+		instance_ltran_before_fork(in);
+}
+
+void
+instance_after_fork(struct instance *in, bool is_child)
+{
+	if (in == NULL)
+		return;
+	instance_ltran_after_fork(in, is_child);
+	if (is_child)
+		claims_leave_to_parent(in->claims);
+}
+
 struct stack_group *
 instance_stacks(struct instance *in)
 {
@@ -373,6 +407,7 @@ instance_stop(struct instance *in)
 	instance_port_stop(in);
 	instance_pool_stop(in);
 	instance_eal_stop(in);
+	claims_release(in->claims);
 	instance_ltran_stop(in);
 	restore_signals(&old);
 	free(in);

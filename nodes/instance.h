@@ -27,7 +27,7 @@ struct stack_group;
 int instance_start(const struct conf *c, void (*opened)(void *arg, struct stack_group *stacks),
 	void *arg, struct instance **out, char *err, size_t err_len);
 struct stack_group *instance_stacks(struct instance *in);
-/* Around fork(), after a successful start; NULL allowed. The child has no instance afterwards. */
+/* Around fork(), before a start (NULL) and after a successful one. The child has no instance afterwards. */
 void instance_before_fork(struct instance *in);
 void instance_after_fork(struct instance *in, bool is_child);
 /* Stop threads, reset connections, close ports, remove the files made. Called at exit. */

@@ -265,15 +265,15 @@ instance_ltran_stop(struct instance *in)
 }
 
 void
-instance_before_fork(struct instance *in)
+instance_ltran_before_fork(struct instance *in)
 {
-	if (in != NULL && in->ltran != NULL && in->ltran->link != NULL)
+	if (in->ltran != NULL && in->ltran->link != NULL)
 		ltran_link_before_fork(in->ltran->link);
 }
 
 void
-instance_after_fork(struct instance *in, bool is_child)
+instance_ltran_after_fork(struct instance *in, bool is_child)
 {
-	if (in != NULL && in->ltran != NULL && in->ltran->link != NULL)
+	if (in->ltran != NULL && in->ltran->link != NULL)
 		ltran_link_after_fork(in->ltran->link, is_child);
 }

@@ -31,6 +31,7 @@
 #include "ctl/path.h"
 #include "nodes/instance_ltran_bells.h"
 #include "nodes/instance_ltran_io.h"
+#include "nodes/instance_wait.h"
 
 struct ltran_link {
 	char path[2][PATH_MAX];         /* of ltran's socket: our user's ltran, root's */
@@ -311,30 +312,6 @@ ltran_link_ports(const struct ltran_link *l)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
-/*
- * Let the signals in that have come meanwhile. Those that end the program end it here; where the
- * program has a handler instead, and it was a request to end, the program wants its thread back.
- */
-static bool
-signal_ends_wait(const sigset_t *mask)
-{
-	bool ends = false, any = false;
-	sigset_t pending, all;
-
-	sigpending(&pending);
-	for (int sig = 1; sig < NSIG; sig++) {
-		if (sigismember(&pending, sig) != 1 || sigismember(mask, sig) != 0)
-			continue;
-		any = true;
-		ends |= sig == SIGTERM || sig == SIGINT || sig == SIGQUIT;
-	}
-	if (any) {
-		pthread_sigmask(SIG_SETMASK, mask, &all);
-		pthread_sigmask(SIG_SETMASK, &all, NULL);
-	}
-	return ends;
-}
-
 static int
 enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_t err_len)
 {
@@ -362,7 +339,7 @@ enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_
 				" (too many descriptors of this user are on their way)" : "");
 		said = true;
 		ltran_io_wait(-1, 0, -1, ltran_io_now_ms() + LTRAN_RETRY_MS, NULL);
-		if (signal_ends_wait(signals)) {
+		if (instance_signal_ends_wait(signals)) {
 			snprintf(err, err_len, "a signal came while waiting for ltran");
 			return -EINTR;
 		}

@@ -19,6 +19,7 @@
 #include "stack/stack.h"
 
 struct bond;
+struct claims;
 struct ctl_server;
 struct instance_ltran;
 
@@ -33,6 +34,8 @@ struct instance {
 	struct instance_ltran *ltran; /* NULL: a port of our own */
 	char *ltran_vdev;             /* EAL argument, owned; or NULL */
 	uint16_t mtu;                 /* bytes of IP packet: ours, or ltran's if that is smaller */
+
+	struct claims *claims; /* to kernel devices; NULL: none. instance_claim.h */
 
 	/* instance_eal.c */
 	const char *extra_args[INSTANCE_EXTRA_ARGS_MAX]; /* behind dpdk_args; not owned */
@@ -69,6 +72,8 @@ struct instance {
 /* Each: 0, or -errno with one line for people in `err`; undone by its pair, also half-done. */
 int instance_ltran_start(struct instance *in, char *err, size_t err_len);
 void instance_ltran_stop(struct instance *in);
+void instance_ltran_before_fork(struct instance *in);
+void instance_ltran_after_fork(struct instance *in, bool is_child);
 /* How `w` and ltran wake each other. */
 void instance_ltran_bells(const struct instance *in, struct worker *w);
 const struct stack_sharing *instance_ltran_sharing(const struct instance *in); /* NULL: no ltran */

@@ -3,10 +3,13 @@
 
 GAZELLE_FULL=1: taps and peers in both modes."""
 
+import os
 import re
+import signal
 import time
 
 from cases import BOTH, COMPLETION, case
+from cases_run import SECOND
 from harness import FAR, NEAR, PEER, PYTHON, ROOT, WAKEUP, Failure, cpu_seconds, sh
 from ltran_bed import FULL
 
@@ -78,6 +81,63 @@ def threads_wait(bed):
     for client in clients:
         bed.finish(client, 30)
     expect_idle(server, "clients have gone")
+
+
+@case(modes=BOTH if FULL else (COMPLETION,), kernel=False, seconds=60)
+def device_has_one_program(bed):
+    """A second program with the device and the address is refused and says who has it, the first notices
+    nothing; with another address it runs. After SIGKILL of the first the next start works."""
+    first = bed.near(PEER + ["serve", "7000"])
+    bed.until(bed.run_far, PEER + ["upload", NEAR, "7000", "1000"], "ok")
+    second = bed.near(PEER + ["serve", "7001"], "--set", 'on_error="exit"')
+    while second.running():
+        bed.run_far(PEER + ["upload", NEAR, "7000", "1000"], timeout=5, expect="ok")
+    said = rf"cannot start: process {first.pid} \(.+\) has device {bed.near_dev} with address {NEAR},.*ltran"
+    if second.wait(0) != 2 or not re.search(said, second.output()):
+        raise Failure(f"ended with {second.wait(0)}: {second.output()!r}")
+    third = bed.near(PEER + ["serve", "7001"], "--addr", SECOND + "/24")
+    bed.until(bed.run_far, PEER + ["upload", SECOND, "7001", "1000"], "ok")
+    bed.run_far(PEER + ["upload", NEAR, "7000", "1000"], timeout=5, expect="ok")
+    third.stop()
+    first.popen.kill()
+    bed.near(PEER + ["serve", "7001"])
+    bed.until(bed.run_far, PEER + ["upload", NEAR, "7001", "1000"], "ok")
+
+
+# Two workers, each a child of fork() that first needs packets itself.
+WORKERS = """
+import os, socket, sys
+listener = socket.create_server((sys.argv[1], 7000))
+for _ in range(2):
+    if os.fork() == 0:
+        while True:
+            client, _ = listener.accept()
+            client.sendall(b"%d" % os.getpid())
+            client.close()
+os.wait()
+os.wait()
+"""
+ASK = ("import socket, sys; s = socket.create_connection((sys.argv[1], 7000), 3); s.settimeout(3); "
+       "print('worker', int(s.recv(16)))")
+
+
+def worker_that_answers(bed):
+    said = bed.until(bed.run_far, [PYTHON, "-c", ASK, NEAR], r"worker \d+", seconds=30)
+    return int(re.search(r"worker (\d+)", said)[1])
+
+
+@case(modes=(COMPLETION,), kernel=False, seconds=60)
+def device_waits_for_worker(bed):
+    """Of two workers of one master, one serves; the other says that it waits, and takes over."""
+    master = bed.near([PYTHON, "-c", WORKERS, NEAR])
+    first = worker_that_answers(bed)
+    said(master, f"gazelle: waiting for process {first} (", 1)
+    for _ in range(5):
+        if worker_that_answers(bed) != first:
+            raise Failure("both workers answer")
+    os.kill(first, signal.SIGKILL)
+    if worker_that_answers(bed) == first:
+        raise Failure("the killed worker answers")
 
 
 @case(modes=BOTH, kernel=False, seconds=100)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a start that waits for others does about signals. */
+#ifndef NODES_INSTANCE_WAIT_H
+#define NODES_INSTANCE_WAIT_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+/*
+ * Let the signals in that have come meanwhile; the calling thread blocks all, `mask` is the program's. Those
+ * that end the program end it here; where the program has a handler instead, and it was a request to end,
+ * the program wants its thread back: true.
+ */
+bool instance_signal_ends_wait(const sigset_t *mask);
+
+#endif
