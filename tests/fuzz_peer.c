@@ -216,6 +216,9 @@ note_segment(struct fuzz_peer *p, const struct fuzz_parts *t, const struct fuzz_
 		is_before(end, at_end) || is_before(end, t->at) ||
 		is_before(at_end, nxt - v->rcv_wnd - 1)) /* one octet before the window asks for an ACK */
 		return false;
+	/* Without a request the ACK is one of a cookie, which knows the SYN's number by the segment's. */
+	if (!p->is_proven && !p->is_active && !v->is_there && t->at != 0)
+		return false;
 	if (!p->is_proven && t->ack == p->host_iss + 1)
 		p->is_proven = true;
 	note_told(p, t);
