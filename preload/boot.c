@@ -131,15 +131,18 @@ static void attach_sockets(void *arg, struct stack_group *stacks)
 {
 	struct file *f;
 	size_t pos = 0;
+	bool may_go_on = true;
 
 	fd_lock();
 	atomic_store(&boot.group, stacks);
 	while ((f = file_next(&pos)) != NULL) {
 		if (f->kind == FILE_SOCK && socket_wants_stack(f))
-			socket_materialise_late(f);
+			may_go_on = socket_materialise_late(f) && may_go_on;
 		file_put(f);
 	}
 	fd_unlock();
+	if (!may_go_on)
+		boot_cannot_go_on();
 }
 
 /* False: the kernel cannot serve all of them. */

@@ -81,7 +81,7 @@ int socket_materialise(struct file *f)
 	return 0;
 }
 
-void socket_materialise_late(struct file *f)
+bool socket_materialise_late(struct file *f)
 {
 	int r = socket_materialise(f);
 
@@ -89,24 +89,26 @@ void socket_materialise_late(struct file *f)
 		boot_say("descriptor %d: no socket on %s:%u in the stack: %s", f->fd,
 			inet_ntoa(f->sock.local.sin_addr), ntohs(f->sock.local.sin_port),
 			strerror(-r));
-	if (r == -EADDRINUSE && boot_conf()->use_ltran &&
-		boot_conf()->on_error == CONF_ON_ERROR_EXIT) {
-		boot_say("the program ends (on_error = \"exit\")");
-		boot_cannot_go_on();
-	}
+	if (r != -EADDRINUSE || !boot_conf()->use_ltran || boot_conf()->on_error != CONF_ON_ERROR_EXIT)
+		return true;
+	boot_say("the program ends (on_error = \"exit\")");
+	return false;
 }
 
 struct sock *socket_stack(struct file *f)
 {
 	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_acquire);
+	bool may_go_on = true;
 
 	if (s || !(f->sock.halves & HALF_STACK) || f->sock.is_dead || !boot_attach())
 		return s;
 	fd_lock();
 	if (f->sock.halves & HALF_STACK)
-		socket_materialise_late(f);
+		may_go_on = socket_materialise_late(f);
 	s = atomic_load(&f->sock.sock);
 	fd_unlock();
+	if (!may_go_on)
+		boot_cannot_go_on(); /* waits for threads that want the lock */
 	return s;
 }
 

@@ -44,8 +44,9 @@ static inline bool socket_is_lazy(const struct file *f)
 bool socket_wants_stack(const struct file *f);
 /* Make the stack half and repeat what the program has done so far. 0 or -errno. */
 int socket_materialise(struct file *f);
-/* The same where the call that asked for it has returned long ago: a failure is only said. */
-void socket_materialise_late(struct file *f);
+/* The same where the call that asked for it has returned long ago: a failure is only said. False:
+ * on_error = "exit" wants the program to end: boot_cannot_go_on(), without fd_lock. */
+bool socket_materialise_late(struct file *f);
 /* Before its stack half `s` is bound: where the address is shared, others see whose it is. */
 void socket_identify(const struct file *f, struct sock *s);
 /* 0, or -errno where the kernel cannot serve what the program has bound; that is said. */

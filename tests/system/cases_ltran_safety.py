@@ -111,6 +111,28 @@ def ltran_port_taken_late(bed):
         bed.finish(late, expect="EADDRINUSE")
 
 
+BOUND_TWICE = """
+import socket, sys
+first = socket.socket()
+first.bind((sys.argv[2], 5000))
+first.connect((sys.argv[1], 7000))
+second = socket.socket()
+second.bind(("", 5000))
+second.connect((sys.argv[1], 7000))
+"""
+
+
+@ltran_case()
+def ltran_port_taken_ends(bed):
+    """on_error="exit" ends a process that is an instance already."""
+    net = Ltran(bed)
+    bed.far(PEER + ["echo", "7000"])
+    late = net.instance([PEER[0], "-c", BOUND_TWICE, FAR, ONE], ONE)
+    if late.wait(15) != 2 or "already in use" not in late.output():
+        raise Failure(f"{late.popen.poll()}: {late.output()}")
+    net.wait_members(0, 5)
+
+
 @ltran_case()
 def ltran_malformed(bed):
     """Registrations that are wrong in one way each are refused, and cost nothing."""
