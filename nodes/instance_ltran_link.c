@@ -312,6 +312,17 @@ ltran_link_ports(const struct ltran_link *l)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
+static void
+say_waits(const struct ltran_link *l, int why)
+{
+	if (why == -ECONNREFUSED)
+		say("waiting: ltran says \"%s\"", l->grant.text);
+	else
+		say("waiting for ltran at %s%s%s%s", l->path[0], l->n_paths > 1 ? " or " : "", l->path[1],
+			why == -EACCES ? " (permission denied)" : why == -ETOOMANYREFS ?
+			" (too many descriptors of this user are on their way)" : "");
+}
+
 static int
 enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_t err_len)
 {
@@ -322,7 +333,8 @@ enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_
 		ret = enter(l, &l->grant);
 		if (ret == 0)
 			return 0;
-		if (ret == -ECONNREFUSED) {
+		/* EBUSY: other programs of this user ask too much just now; that passes. */
+		if (ret == -ECONNREFUSED && l->grant.header.status != -EBUSY) {
 			snprintf(err, err_len, "ltran: %s", l->grant.text[0] != '\0' ?
 				l->grant.text : strerror(-l->grant.header.status));
 			return l->grant.header.status;
@@ -333,10 +345,7 @@ enter_when_there(struct ltran_link *l, const sigset_t *signals, char *err, size_
 			return ret;
 		}
 		if (!said)
-			say("waiting for ltran at %s%s%s%s", l->path[0],
-				l->n_paths > 1 ? " or " : "", l->path[1],
-				ret == -EACCES ? " (permission denied)" : ret == -ETOOMANYREFS ?
-				" (too many descriptors of this user are on their way)" : "");
+			say_waits(l, ret);
 		said = true;
 		ltran_io_wait(-1, 0, -1, ltran_io_now_ms() + LTRAN_RETRY_MS, NULL);
 		if (instance_signal_ends_wait(signals)) {

@@ -35,7 +35,8 @@ struct ltran_link_params {
 };
 
 /*
- * Register; waits for ltran without limit, with a line on stderr. All signals are blocked in the
+ * Register; waits without limit, with a line on stderr, for ltran and while ltran answers EBUSY (the
+ * user's other programs ask too much just now). All signals are blocked in the
  * calling thread. 0 or -errno with one line for people: ltran's refusal; -EINTR: SIGTERM, SIGINT or
  * SIGQUIT came, and the program has a handler for it, which has run.
  */

@@ -321,6 +321,29 @@ refusal_ends_the_start_with_its_reason(void)
 	CU_ASSERT_PTR_NULL(l);
 }
 
+static void *
+busy_then_good(void *arg)
+{
+	ltran.answer.header.status = -EBUSY;
+	register_one(NULL);
+	ltran.answer.header.status = 0;
+	register_one(NULL);
+	return NULL;
+}
+
+static void
+start_waits_while_ltran_has_too_much_of_the_user(void)
+{
+	struct ltran_link *l = NULL;
+	char err[256] = "";
+
+	snprintf(ltran.answer.text, sizeof(ltran.answer.text), "user 0 registers too often");
+	pthread_create(&ltran.thread, NULL, busy_then_good, NULL);
+	CU_ASSERT_EQUAL(open_link(&l, err), 0);
+	pthread_join(ltran.thread, NULL);
+	ltran_link_close(l);
+}
+
 static void
 answers_that_are_none_end_the_start(void)
 {
@@ -629,6 +652,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(request_to_end_ends_the_wait),
 	CUNIT_TEST(signal_without_handler_ends_the_program),
 	CUNIT_TEST(refusal_ends_the_start_with_its_reason),
+	CUNIT_TEST(start_waits_while_ltran_has_too_much_of_the_user),
 	CUNIT_TEST(answers_that_are_none_end_the_start),
 	CUNIT_TEST(mangled_answers_do_no_harm),
 	CUNIT_TEST(comes_back_with_the_same_ring_and_ports),
