@@ -31,40 +31,25 @@ static __thread _Atomic bool *expected;
 /* Pages of files may be huge ones, and a mapping is only split between them. */
 static const size_t page_bytes[] = {(size_t)4 << 10, (size_t)2 << 20, (size_t)1 << 30};
 
+/* Whose region `addr` is in, or in the area without rights behind it; *end receives where that begins. */
 static _Atomic bool *
-owner_of(uintptr_t addr)
+owner_of(uintptr_t addr, uintptr_t *end)
 {
 	for (unsigned int i = 0; i < SIGBUS_SLOTS; i++) {
 		for (unsigned int k = 0; k < SIGBUS_REGIONS; k++) {
 			struct region *r = &slots[i].regions[k];
 			size_t bytes = atomic_load_explicit(&r->bytes, memory_order_acquire);
+			uintptr_t start = atomic_load(&r->start);
 
 			if (bytes == 0)
 				break;
-			if (addr - atomic_load(&r->start) < bytes)
+			*end = start + bytes;
+			if (addr - start < bytes + VHOST_GUARD_BYTES)
 				return atomic_load(&slots[i].broken);
 		}
 	}
+	*end = UINTPTR_MAX;
 	return expected;
-}
-
-/* Whose area behind a region it is; *guard receives where that begins. */
-static _Atomic bool *
-owner_of_guard(uintptr_t addr, uintptr_t *guard)
-{
-	for (unsigned int i = 0; i < SIGBUS_SLOTS; i++) {
-		for (unsigned int k = 0; k < SIGBUS_REGIONS; k++) {
-			struct region *r = &slots[i].regions[k];
-			size_t bytes = atomic_load_explicit(&r->bytes, memory_order_acquire);
-
-			if (bytes == 0)
-				break;
-			*guard = atomic_load(&r->start) + bytes;
-			if (addr - *guard < VHOST_GUARD_BYTES)
-				return atomic_load(&slots[i].broken);
-		}
-	}
-	return NULL;
 }
 
 static bool
@@ -91,17 +76,14 @@ static void
 on_fault(int number, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
-	uintptr_t addr = (uintptr_t)info->si_addr, guard;
-	_Atomic bool *broken = NULL;
+	uintptr_t addr = (uintptr_t)info->si_addr, end;
+	_Atomic bool *broken = owner_of(addr, &end);
 	bool is_replaced = false;
 
-	if (number == SIGBUS && info->si_code == BUS_ADRERR) {
-		broken = owner_of(addr);
-		is_replaced = broken != NULL && replace_page(addr);
-	} else if (number == SIGSEGV && info->si_code == SEGV_ACCERR) {
-		broken = owner_of_guard(addr, &guard);
-		is_replaced = broken != NULL && replace_guard(guard);
-	}
+	if (broken != NULL && number == SIGBUS && info->si_code == BUS_ADRERR)
+		is_replaced = replace_page(addr);
+	else if (broken != NULL && number == SIGSEGV && info->si_code == SEGV_ACCERR && addr >= end)
+		is_replaced = replace_guard(end);
 	if (is_replaced) {
 		atomic_store(broken, true);
 	} else {

@@ -15,18 +15,6 @@ op_listen(struct stack *st, void *arg)
 		sock_all_add(st, s);
 }
 
-static void
-op_listener_close(struct stack *st, void *arg)
-{
-	struct sock *l = arg;
-
-	tcp_listener_close(st, l);
-	table_unbind(st, l);
-	share_port(st, SOCK_TCP, l->lport);
-	if (st == l->stack)
-		sock_all_remove(l);
-}
-
 /*
  * Connections arrive on every stack, so a listener goes to every stack. Only SO_REUSEPORT without
  * listen_shadow asks for one listener per thread and stack.
@@ -151,23 +139,31 @@ drop_waiting(struct sock *l)
 }
 
 static void
-op_listener_stop(struct stack *st, void *arg)
+op_end(struct stack *st, void *arg)
 {
 	struct sock *l = arg;
 
 	tcp_listener_close(st, l);
+	if (sock_flags(l) & SF_DEAD) /* else it keeps its port */
+		table_unbind(st, l);
 	share_port(st, SOCK_TCP, l->lport);
 	if (st == l->stack)
 		sock_all_remove(l);
+}
+
+static void
+end_on_stacks(struct sock *l)
+{
+	for (unsigned int i = 0; i < l->group->n; i++)
+		stack_call(&l->group->stacks[i], op_end, l);
+	drop_waiting(l);
 }
 
 int
 sock_listener_stop(struct sock *l)
 {
 	sock_flag_clear(l, SF_LISTEN);
-	for (unsigned int i = 0; i < l->group->n; i++)
-		stack_call(&l->group->stacks[i], op_listener_stop, l);
-	drop_waiting(l);
+	end_on_stacks(l);
 	sock_notify(l, EPOLLIN | EPOLLOUT | EPOLLHUP);
 	return 0;
 }
@@ -184,8 +180,6 @@ void
 sock_listener_close(struct sock *l)
 {
 	sock_flag_set(l, SF_DEAD);
-	for (unsigned int i = 0; i < l->group->n; i++)
-		stack_call(&l->group->stacks[i], op_listener_close, l);
-	drop_waiting(l);
+	end_on_stacks(l);
 	sock_listener_put(l);
 }

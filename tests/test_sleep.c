@@ -155,19 +155,29 @@ idle_thread_spins_for_a_while_and_then_sleeps(void)
 	CU_ASSERT_TRUE(ready_spins(set)); /* what has woken it is looked for */
 }
 
+/* It has been collected, and is queued still. */
+static struct ready_watch *
+watch_that_was_true(struct sock **sock)
+{
+	struct ready_watch *w;
+	struct ready_event ev;
+
+	sock_open(group, SOCK_UDP, sock);
+	CU_ASSERT_EQUAL_FATAL(ready_add(set, *sock, EPOLLOUT, 0, &w), 0);
+	CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 1);
+	ready_mod(w, EPOLLIN, 0);
+	return w;
+}
+
 /* As in a blocking call or poll(), which look at the socket and do not collect: what the set says may
  * have been read long ago, by this thread or another one. */
 static void
 watch_that_is_out_of_date_keeps_nobody_awake(void)
 {
-	struct ready_watch *w;
 	struct ready_event ev;
 	struct sock *sock;
+	struct ready_watch *w = watch_that_was_true(&sock);
 
-	sock_open(group, SOCK_UDP, &sock);
-	CU_ASSERT_EQUAL_FATAL(ready_add(set, sock, EPOLLOUT, 0, &w), 0);
-	CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 1);
-	ready_mod(w, EPOLLIN, 0);
 	CU_ASSERT_TRUE(ready_has_some(set));
 	CU_ASSERT_TRUE(spins_for_a_while());
 	CU_ASSERT_FALSE(ready_sleep_begin(set, &s)); /* it may be true again */
@@ -306,14 +316,10 @@ work_handed_over_before_the_last_look_is_done_first(void)
 static void
 thread_on_a_crowded_core_sleeps_without_spinning(void)
 {
-	struct ready_watch *w;
 	struct ready_event ev;
 	struct sock *sock;
+	struct ready_watch *w = watch_that_was_true(&sock); /* so that it wants to spin */
 
-	sock_open(group, SOCK_UDP, &sock);
-	CU_ASSERT_EQUAL_FATAL(ready_add(set, sock, EPOLLOUT, 0, &w), 0);
-	CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 1); /* so that it wants to spin */
-	ready_mod(w, EPOLLIN, 0);
 	CU_ASSERT_EQUAL(ready_collect(set, &ev, 1), 0);
 	slice_us = 2000;
 	for (int runs = 0; runs < RUNS_MAX && n_yields == 0; runs++)
