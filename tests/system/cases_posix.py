@@ -27,6 +27,12 @@ def posix_probe(bed):
     compare(bed, "posix_probe", 100)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def ready_probe(bed):
+    """What epoll, poll and select say of a connection."""
+    compare(bed, "ready_probe", 30)
+
+
 @case(modes=BOTH, kernel=False, seconds=90)
 def cancel_probe(bed):
     """Cancelled threads and handlers that jump out of calls leave nothing behind."""
