@@ -128,6 +128,7 @@ make_path(const struct options *o, struct worker *w)
 	}
 }
 
+/* A wire that ends before what is measured over it looks like a fault of a stack: that is said. */
 static void
 run(struct worker *w, unsigned long seconds)
 {
@@ -139,6 +140,8 @@ run(struct worker *w, unsigned long seconds)
 		graph_walk(w[B].graph);
 		nanosleep(&nap, NULL);
 	}
+	if (!stop_wanted)
+		fprintf(stderr, "lossy: ends after %lu s (--seconds)\n", seconds);
 }
 
 static void

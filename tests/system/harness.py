@@ -109,8 +109,10 @@ class Bed:
 
     serial = 0
 
-    def __init__(self, wire, mode, build, logs):
+    def __init__(self, wire, mode, build, logs, seconds=600):
+        """`seconds`: how long the bed is needed at most. What it runs for itself ends then."""
         Bed.serial += 1
+        self.seconds = seconds
         self.wire, self.mode, self.build, self.logs = wire, mode, pathlib.Path(build), logs
         self.prefix = f"gz{os.getpid()}x{Bed.serial}"
         self.near_ns, self.far_ns = self.prefix + "n", self.prefix + "f"
@@ -119,6 +121,7 @@ class Bed:
         self.no_huge = True
         self.procs = []
         self.complaints = []
+        self.lossy_path = None
         self.closing = threading.Event()
         self.watcher = None
         # A directory of its own: socket paths are short.
@@ -174,8 +177,10 @@ class Bed:
             sh("ip", "-n", self.lossy_ns, "link", "set", dev + "l", "up")
         sh("ip", "-n", self.far_ns, "addr", "add", FAR + "/24", "dev", self.far_dev)
         argv = ["ip", "netns", "exec", self.lossy_ns, str(self.build / "perf" / "lossy"),
-                "--loss-ab", "1", "--loss-ba", "1", "--delay-us", "500"]
+                "--loss-ab", "1", "--loss-ba", "1", "--delay-us", "500",
+                "--seconds", str(int(self.seconds))]
         path = Proc(argv + [dev + "l" for _, dev in ends], self.logs / "lossy.log", False)
+        self.lossy_path = path
         self.procs.append(path)
         deadline = time.monotonic() + 20
         while "ready" not in path.output():
@@ -202,6 +207,8 @@ class Bed:
         self.closing.set()
         if self.watcher:
             self.watcher.join()
+        if self.lossy_path and not self.lossy_path.running():
+            self.complaints.append("the lossy path ended before the test")
         for proc in reversed(self.procs):
             if not proc.stop() and proc.on_gazelle:
                 self.complaints.append(f"SIGTERM did not end {proc.argv[-1]}")
