@@ -179,8 +179,8 @@ const struct conf_row conf_rows[CONF_KEYS] = {
 			"their own) are stopped by the kernel and served as if libc had made them "
 			"(syscall user dispatch, Linux 5.11 on x86-64), so that no descriptor can be "
 			"closed or opened unseen. It costs about 35 ns in every system call of the "
-			"program, and 2.5 us in each that is stopped; not for programs in Go. 0: on "
-			"sockets of the stack such calls fail with ENOTCONN."},
+			"program, and 2.5 us in each that is stopped. Programs in Go must be built "
+			"with cgo. 0: on sockets of the stack such calls fail with ENOTCONN."},
 	[KEY_ON_ERROR] = {"on_error", NULL, CONF_WORD, AT(on_error), .words = on_errors,
 		.legal = "\"kernel\" or \"exit\"",
 		.help = "When the stack cannot start: \"kernel\": say so, and the program runs on the "

@@ -13,14 +13,15 @@
  *
  *	rt_sigreturn	the handler returns into libc's code for it, at the program's stack pointer
  *	rt_sigprocmask	the mask that the handler returns to is changed
- *	sigaltstack	the same for the alternate stack
+ *	sigaltstack	it is made, and the alternate stack that the handler returns to is changed
  *	clone with a stack of its own: what it makes begins with the caller's registers, which lie on
  *	its new stack, and is not guarded: its thread-local memory need not be one that our code can
  *	run with. It is said once, and from then on the numbers are checked (fd_check.c)
  *	clone without one: made between our handlers of fork()
+ *	arch_prctl	that gives the thread other thread-local memory (Go without cgo): our code cannot run
+ *	with it, so the thread is not guarded from then on
  *
- * The handler runs on the stack of the code that made the call, as a function of libc would: alternate
- * stacks are too small for what a wait needs.
+ * Where the handler runs is the matter of guard_stack.c.
  *
  * SIGSYS is never blocked: the kernel ends a process whose system call it cannot deliver. It is taken
  * out of every mask that the program sets, by whatever call, also for the time of a wait.
@@ -29,12 +30,14 @@
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd_check.h"
+#include "preload/guard_stack.h"
 #include "preload/intercept.h"
 #include "preload/fd_table.h"
 #include "preload/libc.h"
 #include "preload/own_fds.h"
 #include "stack/user.h"
 
+#include <asm/prctl.h>
 #include <link.h>
 #include <linux/sched.h>
 #include <pthread.h>
@@ -49,7 +52,12 @@ _Atomic bool guard_is_on;
 
 #if defined(__x86_64__) && defined(PR_SET_SYSCALL_USER_DISPATCH)
 
-enum { SYS_USER_DISPATCH_CODE = 2, SYS_BIT = SIGSYS - 1, KERNEL_RESTORER = 0x04000000 };
+enum {
+	SYS_USER_DISPATCH_CODE = 2,
+	SYS_BIT = SIGSYS - 1,
+	KERNEL_RESTORER = 0x04000000,
+	SYSCALL_BYTES = 2, /* of the instruction */
+};
 
 /* As the kernel has them. */
 struct kernel_action {
@@ -118,16 +126,6 @@ static long change_mask(ucontext_t *uc, int how, const unsigned long *set, unsig
 		memcpy(&uc->uc_sigmask, &wanted, sizeof(wanted));
 	}
 	return old ? user_put(old, &now, sizeof(now)) : 0;
-}
-
-/* The kernel looks at it when the handler returns. */
-static long change_stack(ucontext_t *uc, const stack_t *set, stack_t *old)
-{
-	stack_t was = uc->uc_stack;
-
-	if (set && user_get(&uc->uc_stack, set, sizeof(*set)) < 0)
-		return -EFAULT;
-	return old ? user_put(old, &was, sizeof(was)) : 0;
 }
 
 static struct sigaction action_of_kernels(const struct kernel_action *k)
@@ -282,6 +280,17 @@ static long make_thread(long number, const greg_t *r, uintptr_t top)
 	return made;
 }
 
+/* The call is made by the program's own instruction, once more and without guard. */
+static void leave_thread(greg_t *r)
+{
+	boot_say_once("thread-local memory set by a system call in the program's own code: "
+		      "syscall_guard does not watch that thread (said once)");
+	fd_check_begin();
+	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+	r[REG_RAX] = SYS_arch_prctl;
+	r[REG_RIP] -= SYSCALL_BYTES;
+}
+
 /* Those of the list above. False: it is not one of them. */
 static bool serve_context(ucontext_t *uc, long number)
 {
@@ -297,7 +306,7 @@ static bool serve_context(ucontext_t *uc, long number)
 			(unsigned long *)r[REG_RDX]);
 		return true;
 	case SYS_sigaltstack:
-		r[REG_RAX] = change_stack(uc, (const stack_t *)r[REG_RDI], (stack_t *)r[REG_RSI]);
+		r[REG_RAX] = guard_stack_change(uc, (const stack_t *)r[REG_RDI], (stack_t *)r[REG_RSI]);
 		return true;
 	case SYS_rt_sigaction:
 		r[REG_RAX] = change_action((int)r[REG_RDI], (const struct kernel_action *)r[REG_RSI],
@@ -311,6 +320,11 @@ static bool serve_context(ucontext_t *uc, long number)
 	case SYS_fork:
 	case SYS_vfork:
 		r[REG_RAX] = copy_process(number, r);
+		return true;
+	case SYS_arch_prctl:
+		if (r[REG_RDI] != ARCH_SET_FS)
+			return false;
+		leave_thread(r);
 		return true;
 	default:
 		return false;
@@ -350,7 +364,7 @@ static void call_program(int sig, siginfo_t *info, void *context)
 		abort(); /* as SIGSYS by default: the process ends */
 }
 
-static void on_sigsys(int sig, siginfo_t *info, void *context)
+void guard_serve(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	int saved_errno = errno;
@@ -379,8 +393,8 @@ long guard_kernel_action(int sig, const void *set, void *old, size_t size)
 
 int guard_start(const char **why)
 {
-	struct sigaction act = {.sa_sigaction = on_sigsys,
-		.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART};
+	struct sigaction act = {.sa_sigaction = guard_stack_enter,
+		.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART | SA_ONSTACK};
 	struct kernel_action now;
 	int r;
 
@@ -392,6 +406,7 @@ int guard_start(const char **why)
 		libc.syscall(SYS_rt_sigaction, SIGSYS, NULL, &now, sizeof(now.mask)) < 0)
 		return -errno;
 	guard.restorer = now.restorer;
+	guard_stack_begin();
 	r = guard_thread();
 	if (r < 0) {
 		*why = "this kernel has no syscall user dispatch (Linux 5.11 on x86)";
@@ -424,6 +439,7 @@ static void *guarded_thread(void *arg)
 
 	free(arg);
 	unblock_sigsys(); /* the attributes may have said otherwise */
+	guard_stack_begin();
 	guard_thread();
 	return s.fn(s.arg);
 }

@@ -5,10 +5,12 @@
 #include "tests/preload_pair.h"
 #include "tests/raw_syscall.h"
 
+#include <asm/prctl.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -202,6 +205,223 @@ UNDER_GUARD(the_programs_own_handler_of_the_signal_does_not_take_it_from_the_gua
 	LOOK(is_served());
 }
 
+/* --- stacks ------------------------------------------------------------------------------------------------ */
+
+enum { ALTERNATE = 32768, SMALL = 2048, BELOW = 256 * 1024, UNTOUCHED = 0x5a, RED_ZONE = 128 };
+
+/* A stack of the program's own with room for its own functions, as a goroutine's; what lies below is
+ * somebody else's. */
+struct small_stack {
+	char *low, *top;
+};
+
+static char *alternate;
+static volatile sig_atomic_t handler_depth; /* bytes of the alternate stack that were in use above it */
+
+static struct small_stack small_stack_make(void)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	char *low = mmap(NULL, BELOW + SMALL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t set = {.ss_size = ALTERNATE};
+
+	memset(low, UNTOUCHED, BELOW + SMALL);
+	set.ss_sp = alternate = mmap(NULL, ALTERNATE, PROT_READ | PROT_WRITE, flags, -1, 0);
+	LOOK(raw_syscall(SYS_sigaltstack, (long)&set, 0, 0, 0, 0) == 0);
+	return (struct small_stack){low, low + BELOW + SMALL};
+}
+
+static bool is_untouched(const struct small_stack *s)
+{
+	for (const char *p = s->low; p < s->top - RED_ZONE; p++)
+		if (*p != UNTOUCHED)
+			return false;
+	return true;
+}
+
+/* The call with the stack pointer at the top; -1000: a register was not kept. */
+static long call_on(const struct small_stack *s, long number, long a, long b, long c)
+{
+	const uint64_t kept = UINT64_C(0x0123456789abcdef);
+	uint64_t vector = 0;
+	long r;
+
+	__asm__ volatile("movq %[kept], %%xmm6\n"
+			 "mov %%rsp, %%rbx\n"
+			 "mov %[top], %%rsp\n"
+			 "syscall\n"
+			 "mov %%rbx, %%rsp\n"
+			 "movq %%xmm6, %[vector]\n"
+			 : "=a"(r), [vector] "=&r"(vector)
+			 : "0"(number), "D"(a), "S"(b), "d"(c), [top] "r"(s->top), [kept] "r"(kept)
+			 : "rbx", "rcx", "r11", "xmm6", "memory");
+	return vector == kept ? r : -1000;
+}
+
+UNDER_GUARD(a_call_on_a_small_stack_writes_nothing_below_it)
+{
+	struct small_stack s = small_stack_make();
+	struct pair p = pair_open();
+	char c;
+
+	LOOK(call_on(&s, SYS_getpid, 0, 0, 0) == getpid());
+	LOOK(call_on(&s, SYS_write, p.client, (long)"x", 1) == 1);
+	LOOK(call_on(&s, SYS_read, p.server, (long)&c, 1) == 1 && c == 'x');
+	LOOK(is_untouched(&s));
+}
+
+static sigjmp_buf out;
+
+static void note_depth(int sig)
+{
+	char here;
+
+	handler_depth = (int)(alternate + ALTERNATE - &here);
+	n_handled = n_handled + is_served();
+}
+
+static void jump_out(int sig)
+{
+	siglongjmp(out, 1);
+}
+
+static void interrupt_with(void (*handler)(int), int flags)
+{
+	struct sigaction act = {.sa_handler = handler, .sa_flags = flags};
+	struct itimerval when = {.it_value.tv_usec = 20000, .it_interval.tv_usec = 20000};
+
+	n_handled = 0;
+	LOOK(sigaction(SIGVTALRM, &act, NULL) == 0 && sigaction(SIGALRM, &act, NULL) == 0);
+	LOOK(setitimer(ITIMER_REAL, &when, NULL) == 0);
+}
+
+UNDER_GUARD(the_alternate_stack_is_free_while_a_call_waits)
+{
+	struct small_stack s = small_stack_make();
+	struct pair p = pair_open();
+	int pipes[2];
+	char c;
+
+	LOOK(pipe(pipes) == 0);
+	interrupt_with(note_depth, SA_ONSTACK);
+	LOOK(call_on(&s, SYS_read, p.server, (long)&c, 1) == -EINTR);
+	LOOK(handler_depth > 0 && handler_depth < ALTERNATE / 4);
+	LOOK(call_on(&s, SYS_read, pipes[0], (long)&c, 1) == -EINTR);
+	LOOK(handler_depth > 0 && handler_depth < ALTERNATE / 4);
+	LOOK(raw_syscall(SYS_read, p.server, (long)&c, 1, 0, 0) == -EINTR);
+	LOOK(handler_depth > 0 && handler_depth < ALTERNATE / 4);
+	interrupt_with(note_depth, 0);
+	LOOK(call_on(&s, SYS_read, p.server, (long)&c, 1) == -EINTR);
+	LOOK(call_on(&s, SYS_read, pipes[0], (long)&c, 1) == -EINTR);
+	LOOK(n_handled >= 2);
+	LOOK(is_untouched(&s));
+}
+
+UNDER_GUARD(a_call_on_a_small_stack_may_be_left_by_a_jump)
+{
+	struct small_stack s = small_stack_make();
+	struct pair p = pair_open();
+	volatile int n = 0;
+	char c;
+
+	interrupt_with(jump_out, SA_ONSTACK | SA_NODEFER);
+	sigsetjmp(out, 1);
+	if (n < 20) {
+		n = n + 1;
+		call_on(&s, SYS_read, p.server, (long)&c, 1);
+	}
+	LOOK(n == 20);
+	interrupt_with(SIG_IGN, 0);
+	LOOK(call_on(&s, SYS_write, p.client, (long)"x", 1) == 1);
+	LOOK(call_on(&s, SYS_read, p.server, (long)&c, 1) == 1 && c == 'x');
+	LOOK(is_untouched(&s));
+}
+
+static long raw_stack(stack_t *set, stack_t *old)
+{
+	return raw_syscall(SYS_sigaltstack, (long)set, (long)old, 0, 0, 0);
+}
+
+static void look_from_alternate(int sig)
+{
+	stack_t now, off = {.ss_flags = SS_DISABLE};
+
+	LOOK(raw_stack(NULL, &now) == 0 && now.ss_flags == SS_ONSTACK && now.ss_sp == alternate);
+	LOOK(raw_stack(&off, NULL) == -EPERM);
+	n_handled = n_handled + 1;
+}
+
+UNDER_GUARD(sigaltstack_past_libc_is_the_kernels)
+{
+	struct sigaction act = {.sa_handler = look_from_alternate, .sa_flags = SA_ONSTACK};
+	stack_t now, bad = {.ss_sp = &now, .ss_size = 16};
+
+	LOOK(raw_stack(NULL, &now) == 0 && now.ss_flags == SS_DISABLE && now.ss_size == 0);
+	LOOK(raw_stack(&bad, NULL) == -ENOMEM);
+	bad.ss_flags = 77;
+	LOOK(raw_stack(&bad, NULL) == -EINVAL);
+	LOOK(raw_stack((stack_t *)8, NULL) == -EFAULT);
+	small_stack_make();
+	LOOK(sigaltstack(NULL, &now) == 0 && now.ss_sp == alternate && now.ss_size == ALTERNATE);
+	LOOK(raw_stack(NULL, &now) == 0 && now.ss_sp == alternate && now.ss_flags == 0);
+	LOOK(sigaction(SIGUSR2, &act, NULL) == 0 && raise(SIGUSR2) == 0 && n_handled == 1);
+	now.ss_flags = SS_DISABLE;
+	LOOK(raw_stack(&now, NULL) == 0);
+	LOOK(sigaltstack(NULL, &now) == 0 && now.ss_flags == SS_DISABLE);
+}
+
+static int count_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	int n = 0, c;
+
+	while (maps && (c = getc(maps)) != EOF)
+		n += c == '\n';
+	if (maps)
+		fclose(maps);
+	return n;
+}
+
+UNDER_GUARD(ended_threads_leave_no_memory)
+{
+	enum { MANY = 100 };
+	pthread_t thread;
+	int before;
+
+	pthread_create(&thread, NULL, look_in_thread, NULL);
+	pthread_join(thread, NULL);
+	before = count_mappings();
+	for (int i = 0; i < MANY; i++) {
+		LOOK(pthread_create(&thread, NULL, look_in_thread, NULL) == 0);
+		pthread_join(thread, NULL);
+	}
+	LOOK(count_mappings() < before + MANY / 4);
+}
+
+/* With other thread-local memory nothing of libc or of ours can run. */
+static long call_with_other_memory(const void *memory)
+{
+	unsigned long own;
+	long pid;
+
+	if (raw_syscall(SYS_arch_prctl, ARCH_GET_FS, (long)&own, 0, 0, 0) != 0)
+		return -1;
+	raw_syscall(SYS_arch_prctl, ARCH_SET_FS, (long)memory, 0, 0, 0);
+	pid = raw_syscall(SYS_getpid, 0, 0, 0, 0, 0);
+	raw_syscall(SYS_arch_prctl, ARCH_SET_FS, (long)own, 0, 0, 0);
+	return pid;
+}
+
+UNDER_GUARD(a_thread_with_thread_local_memory_of_its_own_is_not_guarded)
+{
+	static const long other[32];
+	struct pair p = pair_open();
+
+	LOOK(raw_syscall(SYS_write, p.client, (long)"x", 1, 0, 0) == 1);
+	LOOK(call_with_other_memory(&other[16]) == getpid());
+	LOOK(raw_syscall(SYS_write, p.client, (long)"x", 1, 0, 0) == -ENOTCONN);
+	LOOK(write(p.client, "x", 1) == 1);
+}
+
 /* --- threads and children --------------------------------------------------------------------------------- */
 
 static _Atomic int thread_did;
@@ -365,6 +585,12 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(masks_set_by_syscall_let_it_through),
 	CUNIT_TEST(a_thread_that_is_made_with_a_mask_is_guarded),
 	CUNIT_TEST(the_programs_own_handler_of_the_signal_does_not_take_it_from_the_guard),
+	CUNIT_TEST(a_call_on_a_small_stack_writes_nothing_below_it),
+	CUNIT_TEST(the_alternate_stack_is_free_while_a_call_waits),
+	CUNIT_TEST(a_call_on_a_small_stack_may_be_left_by_a_jump),
+	CUNIT_TEST(sigaltstack_past_libc_is_the_kernels),
+	CUNIT_TEST(ended_threads_leave_no_memory),
+	CUNIT_TEST(a_thread_with_thread_local_memory_of_its_own_is_not_guarded),
 	CUNIT_TEST(who_makes_a_thread_by_a_raw_call_stays_guarded),
 	CUNIT_TEST(what_a_thread_without_guard_closes_is_noticed),
 	CUNIT_TEST(children_are_guarded_and_leave_the_sockets_to_their_parent),
