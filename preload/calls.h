@@ -30,4 +30,15 @@ FILE *on_freopen(FILE *(*reopen)(const char *, const char *, FILE *), const char
 int on_vdprintf(int fd, int flag, const char *format, va_list ap)
 	__attribute__((format(printf, 3, 0)));
 
+/* Wide characters (wide_stream.c), as libc's functions, errno and all; `by_libc` is libc's own for a stream
+ * of its own. `flag` as __vfwprintf_chk() has it; 0: not fortified. */
+wint_t on_fputwc(wint_t (*by_libc)(wchar_t, FILE *), wchar_t c, FILE *f);
+int on_fputws(int (*by_libc)(const wchar_t *, FILE *), const wchar_t *text, FILE *f);
+int on_vfwprintf(FILE *f, int flag, const wchar_t *format, va_list ap);
+wint_t on_fgetwc(wint_t (*by_libc)(FILE *), FILE *f);
+wchar_t *on_fgetws(wchar_t *(*by_libc)(wchar_t *, int, FILE *), wchar_t *buf, int n, FILE *f);
+wint_t on_ungetwc(wint_t c, FILE *f);
+int on_fwide(FILE *f, int mode);
+int on_vfwscanf(FILE *f, bool is_c99, const wchar_t *format, va_list ap);
+
 #endif

@@ -294,6 +294,124 @@ FILE *wrap_freopen64(const char *path, const char *mode, FILE *stream)
 	return reopened(on_freopen(libc.freopen64, path, mode, stream));
 }
 
+/* --- wide characters ------------------------------------------------------------------------------ */
+
+wint_t wrap_fputwc(wchar_t c, FILE *f)
+{
+	return on_fputwc(libc.fputwc, c, f);
+}
+
+wint_t wrap_fputwc_unlocked(wchar_t c, FILE *f)
+{
+	return on_fputwc(libc.fputwc_unlocked, c, f);
+}
+
+int wrap_fputws(const wchar_t *text, FILE *f)
+{
+	return on_fputws(libc.fputws, text, f);
+}
+
+int wrap_fputws_unlocked(const wchar_t *text, FILE *f)
+{
+	return on_fputws(libc.fputws_unlocked, text, f);
+}
+
+wint_t wrap_fgetwc(FILE *f)
+{
+	return on_fgetwc(libc.fgetwc, f);
+}
+
+wint_t wrap_fgetwc_unlocked(FILE *f)
+{
+	return on_fgetwc(libc.fgetwc_unlocked, f);
+}
+
+wchar_t *wrap_fgetws(wchar_t *buf, int n, FILE *f)
+{
+	return on_fgetws(libc.fgetws, buf, n, f);
+}
+
+wchar_t *wrap_fgetws_unlocked(wchar_t *buf, int n, FILE *f)
+{
+	return on_fgetws(libc.fgetws_unlocked, buf, n, f);
+}
+
+/* Too small a buffer is libc's to find, which ends the program before it looks at the stream. */
+wchar_t *wrap___fgetws_chk(wchar_t *buf, size_t size, int n, FILE *f)
+{
+	if (n > 0 && (size_t)n > size)
+		return libc.__fgetws_chk(buf, size, n, f);
+	return on_fgetws(libc.fgetws, buf, n, f);
+}
+
+wchar_t *wrap___fgetws_unlocked_chk(wchar_t *buf, size_t size, int n, FILE *f)
+{
+	if (n > 0 && (size_t)n > size)
+		return libc.__fgetws_unlocked_chk(buf, size, n, f);
+	return on_fgetws(libc.fgetws_unlocked, buf, n, f);
+}
+
+wint_t wrap_ungetwc(wint_t c, FILE *f)
+{
+	return on_ungetwc(c, f);
+}
+
+int wrap_fwide(FILE *f, int mode)
+{
+	return on_fwide(f, mode);
+}
+
+int wrap_vfwprintf(FILE *f, const wchar_t *format, va_list ap)
+{
+	return on_vfwprintf(f, 0, format, ap);
+}
+
+int wrap___vfwprintf_chk(FILE *f, int flag, const wchar_t *format, va_list ap)
+{
+	return on_vfwprintf(f, flag, format, ap);
+}
+
+int wrap_vfwscanf(FILE *f, const wchar_t *format, va_list ap)
+{
+	return on_vfwscanf(f, false, format, ap);
+}
+
+int wrap___isoc99_vfwscanf(FILE *f, const wchar_t *format, va_list ap)
+{
+	return on_vfwscanf(f, true, format, ap);
+}
+
+#define WITH_ARGUMENTS(call)                                                                       \
+	({                                                                                         \
+		va_list ap;                                                                        \
+		va_start(ap, format);                                                              \
+		int n = (call);                                                                    \
+		va_end(ap);                                                                        \
+		n;                                                                                 \
+	})
+
+int wrap_fwprintf(FILE *f, const wchar_t *format, ...)
+{
+	return WITH_ARGUMENTS(on_vfwprintf(f, 0, format, ap));
+}
+
+int wrap___fwprintf_chk(FILE *f, int flag, const wchar_t *format, ...)
+{
+	return WITH_ARGUMENTS(on_vfwprintf(f, flag, format, ap));
+}
+
+int wrap_fwscanf(FILE *f, const wchar_t *format, ...)
+{
+	return WITH_ARGUMENTS(on_vfwscanf(f, false, format, ap));
+}
+
+int wrap___isoc99_fwscanf(FILE *f, const wchar_t *format, ...)
+{
+	return WITH_ARGUMENTS(on_vfwscanf(f, true, format, ap));
+}
+
+/* --- terminals --------------------------------------------------------------------------------------- */
+
 int wrap_openpty(int *master, int *slave, char *name, const void *termios, const void *size)
 {
 	AGAIN(int, openpty, (master, slave, name, termios, size), CALLER)

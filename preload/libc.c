@@ -80,6 +80,44 @@ static int first___dprintf_chk(int fd, int flag, const char *format, ...)
 	return n;
 }
 
+static int first_fwprintf(FILE *f, const wchar_t *format, ...)
+{
+	va_list ap;
+	int n;
+
+	resolve_calls();
+	va_start(ap, format);
+	n = libc.vfwprintf(f, format, ap);
+	va_end(ap);
+	return n;
+}
+
+static int first___fwprintf_chk(FILE *f, int flag, const wchar_t *format, ...)
+{
+	va_list ap;
+	int n;
+
+	resolve_calls();
+	va_start(ap, format);
+	n = libc.__vfwprintf_chk(f, flag, format, ap);
+	va_end(ap);
+	return n;
+}
+
+static int first_fwscanf(FILE *f, const wchar_t *format, ...)
+{
+	va_list ap;
+	int n;
+
+	resolve_calls();
+	va_start(ap, format);
+	n = libc.vfwscanf(f, format, ap);
+	va_end(ap);
+	return n;
+}
+
+#define first___isoc99_fwscanf first_fwscanf
+
 static int first_clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
 	void *parent, *tls, *child;

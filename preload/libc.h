@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <wchar.h>
 
 struct libc_calls {
 #define ANY(ret, name, params, args) ret(*name) params;

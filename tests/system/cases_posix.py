@@ -58,6 +58,12 @@ def wait_probe(bed):
 
 
 @case(modes=BOTH, kernel=False, seconds=60)
+def stream_probe(bed):
+    """Streams of sockets: every function of stdio, bytes and wide characters, ends and errors."""
+    compare(bed, "stream_probe", 500)
+
+
+@case(modes=BOTH, kernel=False, seconds=60)
 def state_probe(bed):
     """What calls and events say of a socket in each state; messages and datagrams."""
     compare(bed, "state_probe", 300)
