@@ -289,7 +289,7 @@ static int connect_wait(struct file *f, int fd, struct sock *s, int unfinished)
 	r = wait_socket(&w, f, fd, EPOLLOUT);
 	if (r < 0)
 		return r == -ETIMEDOUT ? unfinished : r;
-	return -sock_take_error(s);
+	return sock_connect_result(s);
 }
 
 static bool is_for_stack(const struct file *f, const struct sockaddr_in *in)

@@ -118,7 +118,7 @@ enum sock_flag { /* struct sock.flags */
 	SF_LISTEN = 1 << 1,
 	SF_CONNECTING = 1 << 2,
 	SF_CONNECTED = 1 << 3, /* TCP established at some time; UDP: has a peer */
-	SF_EOF = 1 << 4,       /* the peer's FIN came */
+	SF_EOF = 1 << 4,       /* nothing more comes: the peer's FIN, or the end of all */
 	SF_SHUT_RD = 1 << 5,
 	SF_SHUT_WR = 1 << 6,
 	SF_DEAD = 1 << 7,    /* no pcb any more: reset, timed out, or finished both ways */
@@ -129,6 +129,9 @@ enum sock_flag { /* struct sock.flags */
 	SF_REUSEADDR = 1 << 12,
 	SF_KEEPALIVE = 1 << 13,
 	SF_USED = 1 << 14, /* not connected: the program has asked it for connections or datagrams */
+	SF_FIN = 1 << 15,  /* the peer's FIN came: whoever reads gets the end, not an error */
+	SF_TRIED = 1 << 16, /* connect() has failed: it may be on lists of its stack */
+	SF_OVER = 1 << 17,  /* both ends have closed, TIME-WAIT: not connected any more */
 };
 
 enum sock_dirty { /* reasons for the holder to serve a socket, struct sock.dirty */

@@ -42,6 +42,9 @@ int sock_accept(struct sock *s, struct sock **out, struct sockaddr_in *peer);
 /* TCP: -EINPROGRESS, later EPOLLOUT and sock_take_error(); -EALREADY, -EISCONN, -ECONNREFUSED ...
  * once it has failed. UDP: 0; AF_UNSPEC in sin_family dissolves the association. */
 int sock_connect(struct sock *s, const struct sockaddr_in *addr);
+/* TCP, when connect() is over: 0 or -errno, said once. After -errno the socket is unconnected again and
+ * may connect. */
+int sock_connect_result(struct sock *s);
 
 /* flags: MSG_PEEK, MSG_TRUNC, MSG_DONTWAIT is implied. 0 = end of stream (TCP), or no bytes were asked
  * for and there are some.

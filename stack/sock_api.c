@@ -187,12 +187,50 @@ op_connect(struct stack *st, void *arg)
 		sock_all_remove(s);
 }
 
+static void
+op_unconnect(struct stack *st, void *arg)
+{
+	struct sock *s = arg;
+
+	sock_all_remove(s);
+	s->fail_errno = 0;
+	s->raddr = 0;
+	s->rport = 0;
+	if (s->links == NULL)
+		s->lport = 0;
+	sock_flag_set(s, SF_TRIED);
+	sock_flag_clear(s, SF_DEAD | SF_EOF | SF_FIN | SF_SHUT_RD | SF_SHUT_WR);
+}
+
+int
+sock_connect_result(struct sock *s)
+{
+	uint32_t f = sock_flags(s);
+	int err = sock_take_error(s);
+
+	if ((f & (SF_DEAD | SF_CONNECTED)) == SF_DEAD)
+		stack_call(s->stack, op_unconnect, s);
+	return -err;
+}
+
+/* The stack that will see the answers. */
+static struct stack *
+stack_for(const struct sock *s)
+{
+	struct stack_group *g = s->group;
+
+	if (s->links != NULL)
+		return &g->stacks[stack_owner_tcp(s->raddr, s->rport, s->laddr, s->lport, g->n)];
+	return sock_flags(s) & SF_TRIED ? s->stack : stack_home(g);
+}
+
 static int
 connect_tcp(struct sock *s, const struct sockaddr_in *addr)
 {
 	struct stack_group *g = s->group;
 	uint32_t f = sock_flags(s);
 	struct request r = {.s = s};
+	struct stack *st;
 	int err;
 
 	if (f & SF_LISTEN)
@@ -200,17 +238,18 @@ connect_tcp(struct sock *s, const struct sockaddr_in *addr)
 	if (f & SF_CONNECTING)
 		return -EALREADY;
 	if (f & SF_DEAD) {
-		err = sock_take_error(s);
-		return err != 0 ? -err : f & SF_CONNECTED ? -EISCONN : -ECONNABORTED;
+		err = sock_connect_result(s);
+		return err != 0 ? err : f & SF_CONNECTED ? -EISCONN : -ECONNABORTED;
 	}
 	if ((f & SF_CONNECTED) || atomic_load(&s->refs) > 1)
 		return -EISCONN; /* or it has listened, and what it accepted refers to it */
 	s->raddr = addr->sin_addr.s_addr == INADDR_ANY ? g->params.addr : addr->sin_addr.s_addr;
 	s->rport = addr->sin_port;
 	s->laddr = g->params.addr;
-	s->stack = s->links == NULL ? stack_home(g) :
-				      &g->stacks[stack_owner_tcp(s->raddr, s->rport, s->laddr,
-					      s->lport, g->n)];
+	st = stack_for(s);
+	if ((f & SF_TRIED) && s->stack != st)
+		return -ECONNABORTED; /* it has failed on another, which may still know it */
+	s->stack = st;
 	stack_call(s->stack, op_connect, &r);
 	if (r.result != -EINPROGRESS) {
 		s->rport = 0;
@@ -275,7 +314,7 @@ sock_shutdown(struct sock *s, int how)
 			stack_mark_dirty(s, SD_SHUT);
 	}
 	sock_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
-	return f & SF_DEAD ? -ENOTCONN : 0;
+	return f & (SF_DEAD | SF_OVER) ? -ENOTCONN : 0;
 }
 
 void
@@ -299,7 +338,7 @@ sock_close(struct sock *s)
 		for (unsigned int i = 0; i < s->group->n; i++)
 			stack_call(&s->group->stacks[i], op_release, s);
 	}
-	if (s->stack != NULL && (f & (SF_CONNECTED | SF_CONNECTING | SF_DEAD)) != 0)
+	if (s->stack != NULL && (f & (SF_CONNECTED | SF_CONNECTING | SF_DEAD | SF_TRIED)) != 0)
 		stack_mark_dirty(s, SD_CLOSE);
 	else
 		sock_listener_put(s); /* it may have been one */
@@ -328,7 +367,7 @@ sock_peer(struct sock *s, struct sockaddr_in *addr)
 {
 	uint32_t f = sock_flags(s);
 
-	if ((f & SF_CONNECTED) == 0 || (s->kind == SOCK_TCP && (f & SF_DEAD) != 0))
+	if ((f & SF_CONNECTED) == 0 || (s->kind == SOCK_TCP && (f & (SF_DEAD | SF_OVER)) != 0))
 		return -ENOTCONN;
 	sock_fill_addr(addr, s->raddr, s->rport);
 	return 0;

@@ -112,7 +112,7 @@ recv_nothing(struct sock *s, struct cursor *c, int flags, size_t want)
 		n = recv_stream(s, c, flags, want);
 		if (n != 0)
 			return n;
-		err = sock_take_error(s);
+		err = f & SF_FIN ? 0 : sock_take_error(s);
 		return -err;
 	}
 	if ((f & (SF_CONNECTED | SF_CONNECTING)) == 0)

@@ -107,8 +107,10 @@ tcp_leave(struct stack *st, struct sock *s)
 		}
 		if (pcb->rtime == 0)
 			s->rto_start_ms = st->now_ms;
-		if (pcb->state == TIME_WAIT)
+		if (pcb->state == TIME_WAIT) {
 			tcp_wait_add(st, s);
+			sock_flag_set(s, SF_OVER);
+		}
 		if (s->closed)
 			tcp_orphan_note(st, s);
 		tcp_timer_arm(st, s);
@@ -126,6 +128,8 @@ err_to_errno(struct sock *s, err_t err)
 {
 	if (s->fail_errno != 0)
 		return s->fail_errno;
+	if (err == ERR_RST && (sock_flags(s) & (SF_FIN | SF_SHUT_WR)) == SF_FIN)
+		return EPIPE; /* as Linux in CLOSE-WAIT: the peer has closed, and we wrote */
 	if (err == ERR_RST)
 		return sock_flags(s) & SF_CONNECTING ? ECONNREFUSED : ECONNRESET;
 	return err == ERR_CLSD ? 0 : ECONNABORTED;
@@ -167,7 +171,7 @@ on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 	uint32_t bytes = 0, mem = 0;
 
 	if (p == NULL) {
-		sock_flag_set(s, SF_EOF);
+		sock_flag_set(s, SF_EOF | SF_FIN);
 		sock_notify(s, EPOLLIN | EPOLLRDHUP | EPOLLHUP);
 		return ERR_OK;
 	}

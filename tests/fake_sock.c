@@ -133,6 +133,11 @@ static void self_address(struct sock *s)
 	inet_aton(FAKE_ADDR, &s->local.sin_addr);
 }
 
+int sock_connect_result(struct sock *s)
+{
+	return -sock_take_error(s);
+}
+
 int sock_connect(struct sock *s, const struct sockaddr_in *addr)
 {
 	struct sock *to, *conn;

@@ -70,6 +70,12 @@ def state_probe(bed):
 
 
 @case(modes=BOTH, kernel=False, seconds=60)
+def gone_probe(bed):
+    """Every call, first and second time, on connections that are reset, closed or refused."""
+    compare(bed, "gone_probe", 5000)
+
+
+@case(modes=BOTH, kernel=False, seconds=60)
 def descriptor_probe(bed):
     """Numbers, limits, lists, files and pipes; copies by pidfd; a child with the same memory."""
     compare(bed, "descriptor_probe", 120)
