@@ -37,6 +37,7 @@ struct ready_set {
 	struct ready_watch *fifo, **fifo_tail;
 	_Atomic bool armed;   /* a thread sleeps, or is about to */
 	_Atomic bool in_wakes; /* on a stack's wake list */
+	_Atomic uint32_t n_in_hand; /* stacks that have yet to wake it */
 	_Atomic int eventfd;   /* -1: there was no number for one; changes once */
 	struct ready_watch *all; /* under lock */
 };
@@ -147,6 +148,7 @@ ready_push(struct stack *st, struct ready_watch *w)
 	if (st == NULL || st->n_wakes == STACK_WAKES) {
 		ready_wake(set);
 	} else if (!atomic_exchange(&set->in_wakes, true)) {
+		atomic_fetch_add(&set->n_in_hand, 1);
 		st->wakes[st->n_wakes++] = set;
 	}
 }
@@ -158,8 +160,9 @@ ready_flush_wakes(struct stack *st)
 		struct ready_set *set = st->wakes[i];
 
 		st->counters.wakeups++;
-		atomic_store(&set->in_wakes, false);
+		atomic_store(&set->in_wakes, false); /* before: what comes now has to wake it again */
 		thread_hand_over(st->group, st->index, set);
+		atomic_fetch_sub(&set->n_in_hand, 1); /* it may be gone now */
 	}
 	st->n_wakes = 0;
 }
@@ -308,7 +311,7 @@ ready_destroy(struct ready_set *set)
 		ready_del(set->all);
 	/* No socket knows the set any more; now no stack and no waker may have it in hand. */
 	for (unsigned int i = 0; i < set->group->n; i++) {
-		if (atomic_load(&set->in_wakes))
+		if (atomic_load(&set->n_in_hand) > 0)
 			stack_call(&set->group->stacks[i], op_nothing, NULL);
 	}
 	thread_forget(set->group, set);
