@@ -40,12 +40,17 @@ struct udp_pcb;
 
 /* --- stacks --------------------------------------------------------------------------------------- */
 
+enum op_state { OP_POSTED, OP_AWAITED, OP_DONE }; /* AWAITED: the poster sleeps until it is done */
+
 struct stack_op {
 	struct stack_op *next;
 	void (*fn)(struct stack *st, void *arg);
 	void *arg;
-	_Atomic bool done;
+	_Atomic uint32_t state;
 };
+
+/* WANTED: held, and a thread that goes to sleep is to be kicked when it is free. */
+enum stack_lock { LOCK_FREE, LOCK_HELD, LOCK_WANTED };
 
 struct sleeper;
 struct pbuf;
@@ -62,7 +67,7 @@ struct udp_sending {
 
 struct stack {
 	/* lock */
-	_Atomic uint32_t lock __attribute__((aligned(CACHE_LINE)));
+	_Atomic uint32_t lock __attribute__((aligned(CACHE_LINE))); /* enum stack_lock */
 	_Atomic(struct stack_op *) ops;   /* posted, newest first */
 	_Atomic(struct sock *) dirty;     /* sockets to serve, newest first */
 	_Atomic uint64_t last_run_tsc;
@@ -133,7 +138,8 @@ struct stack_group {
 	struct waker *wakers; /* num_wakeup threads, or NULL */
 	struct sleeper **sleepers; /* low_power_mode, see sleep.c; else NULL */
 	unsigned int n_sleepers;
-	uint64_t spin_tsc; /* TSC ticks of idling before a thread sleeps */
+	uint64_t lock_spin_tsc; /* TSC ticks of waiting for the lock before a thread sleeps */
+	uint64_t spin_tsc; /* of idling */
 	uint64_t crowded_tsc; /* so long it does not spin where others compute on its core */
 	unsigned int *cpus, *wakeup_cpus; /* copies of params' arrays */
 };
@@ -172,6 +178,10 @@ sock_tx_has_room(const struct sock *s, uint32_t num, uint32_t den)
 
 /* Take the lock if it is free. */
 bool stack_trylock(struct stack *st);
+/* The same, but a holder who runs on another core is waited for; where one keeps it, he kicks the
+ * stack's sleeper when he lets go. */
+bool stack_lock_or_want(struct stack *st);
+/* Let go, and execute what has been posted meanwhile. */
 void stack_unlock(struct stack *st);
 /* Run once: operations, walk, wake-ups. Holder only. True if something moved. */
 bool stack_run_locked(struct stack *st);
@@ -371,9 +381,14 @@ int sleep_init(struct stack_group *g);
 void sleep_fini(struct stack_group *g);
 /* Run-to-completion: become the one who attends to the wires. False: somebody does. */
 bool sleep_take(struct sleeper *sl);
-/* Whoever attends: arm the wires and look for work a last time. True: sleep on sleep_fd(), for
- * *until_us at most (UINT64_MAX: no limit). False: there was work, it is over. */
-bool sleep_begin(struct sleeper *sl, uint64_t *until_us);
+enum sleep_verdict {
+	SLEEP_QUIET,     /* sleep on sleep_fd() */
+	SLEEP_WORKED,    /* there was work: it is over */
+	SLEEP_WIRE_BUSY, /* it cannot be armed just now: it is over */
+};
+/* Whoever attends: arm the wires and look for work a last time. The sleep may last *until_us at most
+ * (UINT64_MAX: no limit). */
+enum sleep_verdict sleep_begin(struct sleeper *sl, uint64_t *until_us);
 void sleep_end(struct sleeper *sl);
 int sleep_fd(const struct sleeper *sl);
 bool sleep_is_on(const struct sleeper *sl); /* somebody attends, asleep or about to be */

@@ -25,7 +25,7 @@ stack_group_link_up(struct stack_group *g)
 		struct stack *st = &g->stacks[i];
 
 		/* One that has not been executed yet stands for this one too. */
-		if (atomic_exchange(&st->link_up.done, false))
+		if (atomic_exchange(&st->link_up.state, OP_POSTED) == OP_DONE)
 			stack_post(st, &st->link_up);
 	}
 }
@@ -34,5 +34,5 @@ void
 stack_link_init(struct stack *st)
 {
 	st->link_up.fn = op_link_up;
-	atomic_init(&st->link_up.done, true);
+	atomic_init(&st->link_up.state, OP_DONE);
 }

@@ -17,6 +17,7 @@
 #include "stack/gather.h"
 #include "stack/idle.h"
 #include "stack/impl.h"
+#include "stack/ready_fifo.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ struct ready_set {
 	struct stack_group *group;
 	struct spin lock;
 	_Atomic(struct ready_watch *) in;
-	struct ready_watch *fifo, **fifo_tail;
+	struct ready_fifo fifo;
 	_Atomic bool armed;   /* a thread sleeps, or is about to */
 	_Atomic bool in_wakes; /* on a stack's wake list */
 	_Atomic uint32_t n_in_hand; /* stacks that have yet to wake it */
@@ -47,6 +48,7 @@ static __thread struct idle idle;
 static __thread struct gather gather;
 
 #define LOOK_US 1000 /* a sleep that nothing can end is no longer */
+#define NAP_US 100   /* one that the wire cannot end, of a thread that polls */
 
 /* Under a low RLIMIT_NOFILE there may be no number; later there may. */
 static void
@@ -68,34 +70,12 @@ ready_create(struct stack_group *g, struct ready_set **out)
 	set->eventfd = -1;
 	make_eventfd(set);
 	set->group = g;
-	set->fifo_tail = &set->fifo;
+	set->fifo.tail = &set->fifo.first;
 	*out = set;
 	return 0;
 }
 
 /* --- the fifo; set->lock held ----------------------------------------------------------------------- */
-
-static void
-fifo_append(struct ready_set *set, struct ready_watch *w)
-{
-	w->fifo_next = NULL;
-	w->fifo_prev = set->fifo_tail;
-	*set->fifo_tail = w;
-	set->fifo_tail = &w->fifo_next;
-}
-
-static void
-fifo_remove(struct ready_set *set, struct ready_watch *w)
-{
-	if (w->fifo_prev == NULL)
-		return;
-	*w->fifo_prev = w->fifo_next;
-	if (w->fifo_next != NULL)
-		w->fifo_next->fifo_prev = w->fifo_prev;
-	else
-		set->fifo_tail = w->fifo_prev;
-	w->fifo_prev = NULL;
-}
 
 static void
 fifo_collect(struct ready_set *set)
@@ -113,7 +93,7 @@ fifo_collect(struct ready_set *set)
 		in = next;
 	}
 	for (; oldest != NULL; oldest = oldest->in_next)
-		fifo_append(set, oldest);
+		fifo_append(&set->fifo, oldest);
 }
 
 /* --- edges --------------------------------------------------------------------------------------------- */
@@ -291,7 +271,7 @@ ready_del(struct ready_watch *w)
 	/* Nobody pushes it any more; take it out of the set if it was pushed. */
 	spin_lock(&set->lock);
 	fifo_collect(set);
-	fifo_remove(set, w);
+	fifo_remove(&set->fifo, w);
 	*w->set_prev = w->set_next;
 	if (w->set_next != NULL)
 		w->set_next->set_prev = w->set_prev;
@@ -342,7 +322,7 @@ look(struct ready_set *set, struct ready_watch *w, struct ready_event *e)
 		atomic_store(&w->events, 0);
 	} else if ((want & EPOLLET) == 0) {
 		if (!atomic_exchange(&w->queued, true))
-			fifo_append(set, w);
+			fifo_append(&set->fifo, w);
 	}
 	return true;
 }
@@ -350,7 +330,7 @@ look(struct ready_set *set, struct ready_watch *w, struct ready_event *e)
 bool
 ready_has_some(const struct ready_set *set)
 {
-	return set->fifo != NULL || atomic_load_explicit(&set->in, memory_order_relaxed) != NULL;
+	return set->fifo.first != NULL || atomic_load_explicit(&set->in, memory_order_relaxed) != NULL;
 }
 
 int
@@ -363,11 +343,9 @@ ready_collect(struct ready_set *set, struct ready_event *out, int max)
 		return 0;
 	spin_lock(&set->lock);
 	fifo_collect(set);
-	last = set->fifo != NULL ? (struct ready_watch *)((char *)set->fifo_tail -
-					   offsetof(struct ready_watch, fifo_next)) :
-				   NULL;
-	while (n < max && (w = set->fifo) != NULL) {
-		fifo_remove(set, w);
+	last = fifo_last(&set->fifo);
+	while (n < max && (w = set->fifo.first) != NULL) {
+		fifo_remove(&set->fifo, w);
 		n += look(set, w, &out[n]);
 		if (w == last)
 			break; /* what follows was put back by us */
@@ -393,8 +371,8 @@ completes(const struct ready_set *set)
 bool
 ready_spins(const struct ready_set *set)
 {
-	return completes(set) && (set->group->n_sleepers == 0 ||
-		(idle.tsc < set->group->spin_tsc && !idle_is_crowded(&idle)));
+	return completes(set) && (set->group->n_sleepers == 0 || idle.tsc < set->group->spin_tsc) &&
+		!idle_is_crowded(&idle);
 }
 
 static bool
@@ -429,9 +407,7 @@ ready_run(struct ready_set *set)
 		idle_end(&idle);
 		return true;
 	}
-	if (g->n_sleepers == 0)
-		thread_pause_idle(g, ++idle.runs);
-	else if (!idle_is_crowded(&idle) && thread_pause_idle(g, ++idle.runs))
+	if (!idle_is_crowded(&idle) && thread_pause_idle(g, ++idle.runs))
 		idle.crowded_tsc = stack_tsc() + g->crowded_tsc;
 	idle.tsc += stack_tsc() - start;
 	return false;
@@ -447,7 +423,7 @@ bool
 ready_arm(struct ready_set *set)
 {
 	atomic_store_explicit(&set->armed, true, memory_order_seq_cst);
-	if (set->fifo == NULL && atomic_load_explicit(&set->in, memory_order_seq_cst) == NULL)
+	if (set->fifo.first == NULL && atomic_load_explicit(&set->in, memory_order_seq_cst) == NULL)
 		return true;
 	atomic_store(&set->armed, false);
 	return false;
@@ -469,20 +445,35 @@ bool
 ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
 {
 	struct stack_group *g = set->group;
+	enum sleep_verdict verdict;
 	uint64_t most;
 
+	edge_thread_enter();
+	/* Who has not spun has perhaps not run the stacks either; that wants no wire armed. */
+	if (completes(set) && idle_is_crowded(&idle) && run_all(g)) {
+		idle_end(&idle);
+		return false;
+	}
 	if (__builtin_expect(set->eventfd < 0, 0))
 		make_eventfd(set);
 	most = set->eventfd < 0 ? LOOK_US : UINT64_MAX;
 	*s = (struct ready_sleep){.fd = -1, .us = most};
 	if (!ready_arm(set))
 		return false;
-	if (!completes(set) || !sleep_take(g->sleepers[0]))
+	if (!completes(set))
 		return true;
-	edge_thread_enter();
-	if (!sleep_begin(g->sleepers[0], &s->us)) {
+	if (g->n_sleepers == 0) {
+		s->us = NAP_US;
+		return true;
+	}
+	if (!sleep_take(g->sleepers[0]))
+		return true;
+	verdict = sleep_begin(g->sleepers[0], &s->us);
+	if (verdict != SLEEP_QUIET) {
 		ready_disarm(set);
-		idle.tsc = idle.crowded_tsc = 0; /* who is to empty the wire may need this core */
+		idle.tsc = 0;
+		if (verdict == SLEEP_WIRE_BUSY)
+			idle.crowded_tsc = 0; /* who is to empty the wire may need this core */
 		return false;
 	}
 	if (s->us > most)

@@ -55,7 +55,7 @@ bool ready_has_some(const struct ready_set *set);
 int ready_collect(struct ready_set *set, struct ready_event *out, int max);
 
 /* True where the caller must run the stack itself: in run-to-completion, with low_power_mode only
- * until this thread has found nothing for a while. */
+ * until this thread has found nothing for a while, and not where others compute on its core. */
 bool ready_spins(const struct ready_set *set);
 /* Run every stack this set depends on once, where its lock is free. Returns true if packets or
  * events moved. Yields the CPU when idle for long. Does nothing in run-to-wakeup. */

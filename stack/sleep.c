@@ -13,6 +13,9 @@
  * publishes work does so before it reads the state, with a read-modify-write; so either the last
  * look finds the work, or the publisher finds ASLEEP and kicks.
  *
+ * Nor does a sleeper wait for a holder who keeps the lock, perhaps because he himself waits for the core:
+ * it sleeps as it is, and he kicks it when he lets go (LOCK_WANTED), to look and to arm the wires then.
+ *
  * Under load a sleep per request would cost more than it saves; see gather.h for what is done there.
  *
  * Descriptors of wires are in the epoll object during a sleep only: a socket that is watched calls
@@ -168,37 +171,43 @@ is_quiet(struct stack *st, uint64_t *until_us)
 	return ms != 0;
 }
 
-static bool
+/* Holder. */
+static enum sleep_verdict
 arm(struct sleeper *sl, struct stack *st, uint64_t *until_us)
 {
 	int fds[STACK_WAKE_FDS], n = 0;
-	bool quiet;
 
-	if (!sl->holds && !stack_trylock(st))
-		return false;
 	sl->n_armed++;
 	if (st->wiring.arm != NULL)
 		n = st->wiring.arm(st->wiring.walk_arg, fds, until_us);
+	if (n < 0)
+		return SLEEP_WIRE_BUSY;
 	watch(sl, fds, n);
-	quiet = n >= 0 && is_quiet(st, until_us);
-	st->counters.sleeps += quiet;
-	if (!sl->holds)
-		stack_unlock(st);
-	return quiet;
+	if (!is_quiet(st, until_us))
+		return SLEEP_WORKED;
+	st->counters.sleeps++;
+	return SLEEP_QUIET;
 }
 
-bool
+enum sleep_verdict
 sleep_begin(struct sleeper *sl, uint64_t *until_us)
 {
-	bool quiet = true;
+	enum sleep_verdict verdict = SLEEP_QUIET;
 
 	*until_us = UINT64_MAX;
 	atomic_exchange(&sl->state, ASLEEP);
-	for (unsigned int i = 0; i < sl->n && quiet; i++)
-		quiet = arm(sl, &sl->stacks[i], until_us);
-	if (!quiet)
+	for (unsigned int i = 0; i < sl->n && verdict == SLEEP_QUIET; i++) {
+		struct stack *st = &sl->stacks[i];
+
+		if (!sl->holds && !stack_lock_or_want(st))
+			break; /* the kick comes soon */
+		verdict = arm(sl, st, until_us);
+		if (!sl->holds)
+			stack_unlock(st);
+	}
+	if (verdict != SLEEP_QUIET)
 		sleep_end(sl);
-	return quiet;
+	return verdict;
 }
 
 void

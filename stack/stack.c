@@ -11,30 +11,28 @@
  *                      taken, the caller's operation is posted and the holder executes it
  *
  * An operation can never be forgotten: after every release the lock is tried again while anything
- * is posted, and a poster that waits tries to take the lock itself.
+ * is posted, and a poster tries to take the lock itself after it has posted, before it sleeps until
+ * the operation is done. Nobody yields to wait for the holder: where others compute on the core, a
+ * yield lasts as long as their time slices.
  */
+#include "stack/futex.h"
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
-#include "stack/siphash.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <stdlib.h>
 #include <unistd.h>
 
-#define SPINS_BEFORE_YIELD 256
-#define YIELDS_BEFORE_SLEEP 64
-#define UNATTENDED_US 50
-#define CROWDED_US 200000 /* then it is tried again, at the cost of a time slice */
-#define SPIN_US 50 /* before sleeping: a few times what falling asleep and waking cost */
+#define SPINS_BEFORE_SLEEP 256 /* for the holder, who may be running on another core */
 
 /* --- lock ---------------------------------------------------------------------------------------------- */
 
 bool
 stack_trylock(struct stack *st)
 {
-	if (atomic_load_explicit(&st->lock, memory_order_relaxed) != 0 ||
-	    atomic_exchange_explicit(&st->lock, 1, memory_order_acquire) != 0)
+	uint32_t lock = LOCK_FREE;
+
+	if (atomic_load_explicit(&st->lock, memory_order_relaxed) != LOCK_FREE ||
+		!atomic_compare_exchange_strong_explicit(&st->lock, &lock, LOCK_HELD,
+			memory_order_acquire, memory_order_relaxed))
 		return false;
 	st->holder = pthread_self();
 	return true;
@@ -46,11 +44,24 @@ posted(struct stack *st)
 	return atomic_load_explicit(&st->ops, memory_order_seq_cst) != NULL;
 }
 
-void
-stack_unlock(struct stack *st)
+
+bool
+stack_lock_or_want(struct stack *st)
 {
-	st->holder = 0;
-	atomic_store_explicit(&st->lock, 0, memory_order_seq_cst);
+	uint64_t start = stack_tsc();
+	uint32_t lock;
+
+	do {
+		if (stack_trylock(st))
+			return true;
+		cpu_pause();
+	} while (stack_tsc() - start < st->group->lock_spin_tsc);
+	do {
+		lock = LOCK_HELD;
+		if (atomic_compare_exchange_strong(&st->lock, &lock, LOCK_WANTED))
+			return false;
+	} while (lock != LOCK_WANTED && !stack_trylock(st));
+	return lock != LOCK_WANTED;
 }
 
 /* --- clock ----------------------------------------------------------------------------------------------- */
@@ -73,8 +84,8 @@ stack_clock(struct stack *st)
 
 /* --- operations -------------------------------------------------------------------------------------------- */
 
-void
-stack_post(struct stack *st, struct stack_op *op)
+static void
+push_op(struct stack *st, struct stack_op *op)
 {
 	struct stack_op *old = atomic_load_explicit(&st->ops, memory_order_relaxed);
 
@@ -82,6 +93,12 @@ stack_post(struct stack *st, struct stack_op *op)
 		op->next = old;
 	} while (!atomic_compare_exchange_weak_explicit(&st->ops, &old, op, memory_order_seq_cst,
 		memory_order_relaxed));
+}
+
+void
+stack_post(struct stack *st, struct stack_op *op)
+{
+	push_op(st, op);
 	sleep_kick(st->sleeper);
 }
 
@@ -120,25 +137,48 @@ run_ops(struct stack *st, uint32_t max)
 		st->counters.ops++;
 		st->counters.ops_posted++;
 		st->worked = true;
-		atomic_store_explicit(&op->done, true, memory_order_release); /* op is gone now */
+		if (atomic_exchange(&op->state, OP_DONE) == OP_AWAITED) /* op is gone now */
+			futex_wake(&op->state);
 	}
+}
+
+static void
+run_all_ops(struct stack *st)
+{
+	stack_clock(st);
+	run_ops(st, UINT32_MAX);
+}
+
+void
+stack_unlock(struct stack *st)
+{
+	do {
+		if (st->op_fifo != NULL) /* rpc_number has left some */
+			run_all_ops(st);
+		st->holder = 0;
+		if (atomic_exchange(&st->lock, LOCK_FREE) == LOCK_WANTED)
+			sleep_kick(st->sleeper);
+		if (!posted(st) || !stack_trylock(st))
+			return;
+		run_all_ops(st);
+	} while (true);
 }
 
 /* Wait for the holder, or become it. */
 static void
 wait_done(struct stack *st, struct stack_op *op)
 {
-	for (unsigned int i = 0; !atomic_load_explicit(&op->done, memory_order_acquire); i++) {
+	uint32_t state;
+
+	for (unsigned int i = 0; (state = atomic_load(&op->state)) != OP_DONE; i++) {
 		if (stack_trylock(st)) {
-			stack_clock(st);
-			run_ops(st, UINT32_MAX);
+			run_all_ops(st);
 			stack_unlock(st);
-		} else if (i < SPINS_BEFORE_YIELD) {
+		} else if (i < SPINS_BEFORE_SLEEP) {
 			cpu_pause();
-		} else if (i < SPINS_BEFORE_YIELD + YIELDS_BEFORE_SLEEP) {
-			sched_yield();
-		} else {
-			usleep(20);
+		} else if (state == OP_AWAITED ||
+			atomic_compare_exchange_strong(&op->state, &state, OP_AWAITED)) {
+			futex_wait(&op->state, OP_AWAITED);
 		}
 	}
 }
@@ -150,13 +190,14 @@ stack_call(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg)
 
 	edge_thread_enter();
 	if (stack_trylock(st)) {
-		stack_clock(st);
-		run_ops(st, UINT32_MAX); /* in order with what others have posted */
+		run_all_ops(st); /* in order with what others have posted */
 		fn(st, arg);
 		st->counters.ops++;
 		stack_unlock(st);
 	} else {
-		stack_post(st, &op);
+		push_op(st, &op);
+		if (st->group->params.mode == STACK_RUN_TO_WAKEUP)
+			sleep_kick(st->sleeper); /* the holder; in the other mode he is awake */
 		wait_done(st, &op);
 	}
 }
@@ -311,11 +352,6 @@ stack_try_run(struct stack *st)
 	st->counters.tid = thread_id();
 	worked = stack_run_locked(st);
 	stack_unlock(st);
-	while (posted(st) && stack_trylock(st)) {
-		stack_clock(st);
-		run_ops(st, UINT32_MAX);
-		stack_unlock(st);
-	}
 	return worked;
 }
 
@@ -330,133 +366,4 @@ stack_home(struct stack_group *g)
 	if (home_plus_one == 0 || home_plus_one > g->n)
 		home_plus_one = atomic_fetch_add(&g->next_home, 1) % g->n + 1;
 	return &g->stacks[home_plus_one - 1];
-}
-
-/* --- life -------------------------------------------------------------------------------------------------------- */
-
-static int
-stack_init(struct stack *st, struct stack_group *g, unsigned int index)
-{
-	int rc;
-
-	st->group = g;
-	st->index = index;
-	st->wait_tail = &st->wait;
-	stack_link_init(st);
-	st->lw = lwip_images[g->first_image + index];
-	rc = stack_secrets_init();
-	if (rc == 0)
-		rc = table_init(st);
-	if (rc == 0)
-		rc = tcp_syn_init(st);
-	if (rc == 0)
-		rc = edge_attach(st);
-	if (rc != 0)
-		return rc;
-	stack_clock(st);
-	wheel_init(&st->wheel, st->now_ms);
-	return 0;
-}
-
-static void
-group_free(struct stack_group *g)
-{
-	for (unsigned int i = 0; i < g->n; i++) {
-		if (g->stacks[i].lw == NULL)
-			continue;
-		edge_detach(&g->stacks[i]);
-		wheel_fini(&g->stacks[i].wheel);
-		tcp_syn_fini(&g->stacks[i]);
-		table_fini(&g->stacks[i]);
-	}
-	sleep_fini(g);
-	free(g->cpus);
-	free(g->wakeup_cpus);
-	free(g->stacks);
-	free(g);
-}
-
-static unsigned int *
-copy_cpus(const unsigned int *cpus, unsigned int n)
-{
-	unsigned int *copy = cpus != NULL && n > 0 ? malloc(n * sizeof(*cpus)) : NULL;
-
-	if (copy != NULL)
-		memcpy(copy, cpus, n * sizeof(*cpus));
-	return copy;
-}
-
-int
-stack_group_create(const struct stack_params *p, struct stack_group **out)
-{
-	/* An image is one stack's for the life of the process: lwIP cannot be taken back. */
-	static _Atomic unsigned int images_used;
-	struct stack_group *g;
-	unsigned int first;
-	int rc = 0;
-
-	if (p->n_stacks == 0)
-		return -EINVAL;
-	first = atomic_fetch_add(&images_used, p->n_stacks);
-	if (first + p->n_stacks > lwip_images_n) {
-		atomic_fetch_sub(&images_used, p->n_stacks);
-		return -ENOSPC;
-	}
-	g = calloc(1, sizeof(*g));
-	if (g == NULL)
-		return -ENOMEM;
-	g->first_image = first;
-	g->params = *p;
-	g->n = p->n_stacks;
-	g->tsc_hz = edge_tsc_hz();
-	g->tsc_start = stack_tsc();
-	g->us_per_tsc_32 = (uint64_t)(((unsigned __int128)1000000 << 32) / g->tsc_hz);
-	g->unattended_tsc = g->tsc_hz / 1000000 * UNATTENDED_US;
-	g->spin_tsc = g->tsc_hz / 1000000 * SPIN_US;
-	g->crowded_tsc = g->tsc_hz / 1000000 * CROWDED_US;
-	g->cpus = copy_cpus(p->cpus, p->n_stacks);
-	g->wakeup_cpus = copy_cpus(p->wakeup_cpus, p->n_wakeup);
-	g->params.cpus = g->cpus;
-	g->params.wakeup_cpus = g->wakeup_cpus;
-	g->stacks = aligned_alloc(CACHE_LINE, g->n * sizeof(*g->stacks));
-	if (g->stacks == NULL) {
-		free(g);
-		return -ENOMEM;
-	}
-	memset(g->stacks, 0, g->n * sizeof(*g->stacks));
-	for (unsigned int i = 0; i < g->n && rc == 0; i++)
-		rc = stack_init(&g->stacks[i], g, i);
-	if (rc == 0 && p->low_power)
-		rc = sleep_init(g);
-	if (rc != 0)
-		group_free(g);
-	else
-		*out = g;
-	return rc;
-}
-
-struct stack *
-stack_group_get(struct stack_group *g, unsigned int index)
-{
-	return index < g->n ? &g->stacks[index] : NULL;
-}
-
-enum stack_mode
-stack_group_mode(const struct stack_group *g)
-{
-	return g->params.mode;
-}
-
-void
-stack_wire(struct stack *st, const struct stack_wiring *w)
-{
-	st->wiring = *w;
-	if (st->index == 0)
-		edge_limit_caches(st);
-}
-
-int
-stack_group_start(struct stack_group *g)
-{
-	return thread_start_all(g);
 }

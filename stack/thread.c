@@ -76,20 +76,23 @@ thread_pause_idle(struct stack_group *g, unsigned int idle_runs)
 
 /* --- run-to-wakeup --------------------------------------------------------------------------------------- */
 
-/* low_power_mode: until there is something to do. */
-static void
+/* low_power_mode: until there is something to do. False: the wire cannot be armed just now. */
+static bool
 sleep_in_kernel(struct sleeper *sl)
 {
 	struct pollfd p = {.fd = sleep_fd(sl), .events = POLLIN};
+	enum sleep_verdict verdict;
 	struct timespec ts;
 	uint64_t us;
 
-	if (!sleep_begin(sl, &us))
-		return;
+	verdict = sleep_begin(sl, &us);
+	if (verdict != SLEEP_QUIET)
+		return verdict != SLEEP_WIRE_BUSY;
 	ts.tv_sec = (time_t)(us / 1000000);
 	ts.tv_nsec = (long)(us % 1000000) * 1000;
 	ppoll(&p, 1, us == UINT64_MAX ? NULL : &ts, NULL);
 	sleep_end(sl);
+	return true;
 }
 
 static void *
@@ -111,7 +114,8 @@ stack_main(void *p)
 			worked_tsc = stack_tsc();
 		} else if (st->sleeper != NULL && (stack_tsc() - worked_tsc > g->spin_tsc ||
 				stack_tsc() < crowded_tsc)) {
-			sleep_in_kernel(st->sleeper);
+			if (!sleep_in_kernel(st->sleeper)) /* who is to empty it may need this core */
+				crowded_tsc = 0;
 		} else if (thread_pause_idle(g, ++idle)) {
 			crowded_tsc = stack_tsc() + g->crowded_tsc;
 		}

@@ -6,7 +6,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -53,11 +57,16 @@ clock_us(void)
 	return 1000000;
 }
 
+static _Atomic bool keeps_lock, has_lock; /* whoever runs the stack next */
+
 static void
 walk(void *arg)
 {
 	struct rte_mbuf *m;
 
+	while (atomic_load(&keeps_lock))
+		atomic_store(&has_lock, true);
+	atomic_store(&has_lock, false);
 	while (stack_tx(arg, &m, 1) == 1)
 		rte_pktmbuf_free(m);
 }
@@ -340,6 +349,124 @@ thread_on_a_crowded_core_sleeps_without_spinning(void)
 	sock_close(sock);
 }
 
+/* The same, and there is work each time it goes to sleep: that is no reason to spin and yield again. */
+static void
+work_does_not_make_a_crowded_core_a_quiet_one(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(7),
+		.sin_addr.s_addr = inet_addr("198.18.0.2")};
+	struct sock *sock;
+
+	CU_ASSERT_FALSE(ready_spins(set)); /* the test before this one has seen to that */
+	sock_open(group, SOCK_TCP, &sock);
+	CU_ASSERT_EQUAL(sock_connect(sock, &to), -EINPROGRESS);
+	CU_ASSERT_FALSE(ready_sleep_begin(set, &s));
+	CU_ASSERT_EQUAL(n_armed, 0); /* the wire is not armed in vain */
+	CU_ASSERT_FALSE(ready_spins(set));
+	sock_close(sock);
+	while (!ready_sleep_begin(set, &s))
+		CU_ASSERT_FALSE(ready_spins(set));
+	ready_sleep_end(set, &s);
+	arm_result = -EBUSY; /* but who is to empty the wire may need the core */
+	CU_ASSERT_FALSE(ready_sleep_begin(set, &s));
+	CU_ASSERT_TRUE(ready_spins(set));
+	CU_ASSERT_EQUAL(n_yields, 0);
+}
+
+/* --- beside a thread that keeps the lock, because it is not given a core -------------------------------- */
+
+static void *
+keep_lock(void *unused)
+{
+	ready_run(other);
+	return unused;
+}
+
+static pthread_t
+start_holder(void)
+{
+	pthread_t holder;
+
+	atomic_store(&keeps_lock, true);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&holder, NULL, keep_lock, NULL), 0);
+	while (!atomic_load(&has_lock))
+		;
+	return holder;
+}
+
+static void
+end_holder(pthread_t holder)
+{
+	atomic_store(&keeps_lock, false);
+	pthread_join(holder, NULL);
+}
+
+static void
+sleeper_does_not_wait_for_the_lock_and_is_kicked_when_it_is_free(void)
+{
+	pthread_t holder = start_holder();
+
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+	CU_ASSERT_TRUE(s.attends);
+	CU_ASSERT_EQUAL(n_armed, 0);
+	CU_ASSERT_FALSE(is_readable(s.fd));
+	end_holder(holder);
+	CU_ASSERT_TRUE(is_readable(s.fd));
+	ready_sleep_end(set, &s);
+	CU_ASSERT_EQUAL(n_disarmed, 0);
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(set, &s));
+	CU_ASSERT_EQUAL(n_armed, 1);
+	CU_ASSERT_FALSE(is_readable(s.fd)); /* once */
+	ready_sleep_end(set, &s);
+	CU_ASSERT_EQUAL(n_yields, 0);
+}
+
+static _Atomic pid_t poster_tid;
+
+static void *
+post(void *sock)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+
+	atomic_store(&poster_tid, gettid());
+	CU_ASSERT_EQUAL(sock_bind(sock, &any), 0);
+	return NULL;
+}
+
+static bool
+is_asleep(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return false;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	fclose(f);
+	return state == 'S';
+}
+
+static void
+caller_sleeps_until_the_holder_has_done_its_work(void)
+{
+	pthread_t holder = start_holder(), poster;
+	struct sock *sock;
+
+	atomic_store(&poster_tid, 0);
+	sock_open(group, SOCK_TCP, &sock);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&poster, NULL, post, sock), 0);
+	while (atomic_load(&poster_tid) == 0 || !is_asleep(atomic_load(&poster_tid)))
+		;
+	end_holder(holder);
+	pthread_join(poster, NULL);
+	sock_close(sock);
+	CU_ASSERT_EQUAL(n_yields, 0);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(idle_thread_spins_for_a_while_and_then_sleeps),
 	CUNIT_TEST(watch_that_is_out_of_date_keeps_nobody_awake),
@@ -350,6 +477,10 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(wire_with_a_backlog_forbids_sleep),
 	CUNIT_TEST(sleep_ends_when_the_wire_or_a_timer_is_due),
 	CUNIT_TEST(work_handed_over_before_the_last_look_is_done_first),
-	CUNIT_TEST(thread_on_a_crowded_core_sleeps_without_spinning), /* the last: it lasts 200 ms */
+	CUNIT_TEST(sleeper_does_not_wait_for_the_lock_and_is_kicked_when_it_is_free),
+	CUNIT_TEST(caller_sleeps_until_the_holder_has_done_its_work),
+	/* the last: it lasts 200 ms */
+	CUNIT_TEST(thread_on_a_crowded_core_sleeps_without_spinning),
+	CUNIT_TEST(work_does_not_make_a_crowded_core_a_quiet_one),
 };
 EAL_TEST_MAIN("sleep", tests, setup, teardown)

@@ -104,7 +104,11 @@ wait_one(struct ready_set *set, struct ready_event *e, int max)
 			struct pollfd p[2] = {{.fd = ready_fd(set), .events = POLLIN},
 				{.fd = s.fd, .events = POLLIN}};
 
-			poll(p, 2, s.us < 20000 ? (int)(s.us / 1000) : 20); /* `stop` wakes nobody */
+			struct timespec ts = {.tv_nsec = 20000000}; /* `stop` wakes nobody */
+
+			if (s.us < 20000)
+				ts.tv_nsec = (long)s.us * 1000;
+			ppoll(p, 2, &ts, NULL);
 			ready_sleep_end(set, &s);
 		}
 	}

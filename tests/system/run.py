@@ -37,6 +37,7 @@ import cases_rights  # noqa: E402,F401
 import cases_run  # noqa: E402,F401
 import cases_start  # noqa: E402,F401
 import cases_start_failures  # noqa: E402,F401
+import cases_threads  # noqa: E402,F401
 from cases import CASES  # noqa: E402
 from dispositions import default_for_children  # noqa: E402
 from harness import KERNEL, ROOT, Bed, Failure, Skip  # noqa: E402
