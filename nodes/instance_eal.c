@@ -31,14 +31,18 @@ instance_eal_start(struct instance *in, char *err, size_t err_len)
 		.stay_on_core = c->main_thread_affinity,
 	};
 	struct peer_watch watch;
-	int ret;
+	int ret, peer;
 
-	peer_watch_start(&watch, &p);
+	peer_watch_start(&watch, &p, &in->signals);
 	ret = eal_start(&in->eal, &p, err, err_len);
-	if (!peer_watch_stop(&watch))
+	peer = peer_watch_stop(&watch);
+	if (peer == 0)
 		return ret;
-	snprintf(err, err_len, "no vhost peer came to %s in %d s", watch.addr.sun_path, PEER_WAIT_S);
-	return -ETIMEDOUT;
+	if (peer == -EINTR)
+		snprintf(err, err_len, "a signal came while waiting for a vhost peer at %s", watch.addr.sun_path);
+	else
+		snprintf(err, err_len, "no vhost peer came to %s in %d s", watch.addr.sun_path, PEER_WAIT_S);
+	return peer;
 }
 
 void

@@ -4,6 +4,7 @@
 #define NODES_INSTANCE_PEER_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/un.h>
 
@@ -17,12 +18,14 @@ struct peer_watch {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct sockaddr_un addr;
-	bool is_running, is_over, gave_up; /* lock */
+	const sigset_t *mask;
+	bool is_running, is_over, gave_up, has_signal; /* lock */
 };
 
-/* Around eal_start(); does nothing where the arguments have no virtio-user server. */
-void peer_watch_start(struct peer_watch *w, const struct eal_params *p);
-/* True: nobody came in time. */
-bool peer_watch_stop(struct peer_watch *w);
+/* Around eal_start(), with all signals blocked; `mask` is the program's, and outlives the watch. Does nothing
+ * where the arguments have no virtio-user server. */
+void peer_watch_start(struct peer_watch *w, const struct eal_params *p, const sigset_t *mask);
+/* 0; -ETIMEDOUT: nobody came in time; -EINTR: the program was asked to end before. */
+int peer_watch_stop(struct peer_watch *w);
 
 #endif

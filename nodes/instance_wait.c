@@ -4,6 +4,12 @@
 
 #include <pthread.h>
 
+static bool
+asks_for_end(int sig)
+{
+	return sig == SIGTERM || sig == SIGINT || sig == SIGQUIT;
+}
+
 bool
 instance_signal_ends_wait(const sigset_t *mask)
 {
@@ -15,11 +21,40 @@ instance_signal_ends_wait(const sigset_t *mask)
 		if (sigismember(&pending, sig) != 1 || sigismember(mask, sig) != 0)
 			continue;
 		any = true;
-		ends |= sig == SIGTERM || sig == SIGINT || sig == SIGQUIT;
+		ends |= asks_for_end(sig);
 	}
 	if (any) {
 		pthread_sigmask(SIG_SETMASK, mask, &all);
 		pthread_sigmask(SIG_SETMASK, &all, NULL);
 	}
+	return ends;
+}
+
+static bool
+has_handler(int sig)
+{
+	struct sigaction act;
+
+	return sigaction(sig, NULL, &act) == 0 && act.sa_handler != SIG_DFL && act.sa_handler != SIG_IGN;
+}
+
+bool
+instance_signal_ends_wait_of_other(const sigset_t *mask)
+{
+	sigset_t pending, let_in;
+	bool ends = false;
+
+	sigpending(&pending);
+	sigemptyset(&let_in);
+	for (int sig = 1; sig < NSIG; sig++) {
+		if (sigismember(&pending, sig) != 1 || sigismember(mask, sig) != 0)
+			continue;
+		if (!has_handler(sig))
+			sigaddset(&let_in, sig);
+		else
+			ends |= asks_for_end(sig);
+	}
+	pthread_sigmask(SIG_UNBLOCK, &let_in, NULL);
+	pthread_sigmask(SIG_BLOCK, &let_in, NULL);
 	return ends;
 }

@@ -13,4 +13,10 @@
  */
 bool instance_signal_ends_wait(const sigset_t *mask);
 
+/*
+ * The same for a thread beside one that waits where it cannot look itself. Signals without a handler are let in
+ * here. True: a request to end has a handler, which is to run in the thread that waits; it stays pending.
+ */
+bool instance_signal_ends_wait_of_other(const sigset_t *mask);
+
 #endif

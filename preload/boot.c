@@ -195,7 +195,8 @@ static int device_is_taken(pid_t holder, char *err, size_t len)
 	return -EBUSY;
 }
 
-static void start(void)
+/* False: the program cannot go on. */
+static bool start(void)
 {
 	char err[256] = "";
 	struct low_fds low;
@@ -223,37 +224,44 @@ static void start(void)
 				"the program ends (on_error = \"exit\")" :
 				"the program runs on the kernel's sockets");
 		if (boot.conf.on_error == CONF_ON_ERROR_EXIT)
-			boot_cannot_go_on();
+			return false;
 		if (boot_group()) { /* the stacks have been there, and are not any more */
 			leave_stack();
-			return;
+			return true;
 		}
 		atomic_store(&boot_state, BOOT_INACTIVE);
 		fd_lock();
 		all = surrender_sockets();
 		fd_unlock();
-		if (!all) {
+		if (!all)
 			boot_say("the program ends: without these sockets it would be there and not "
 				 "answer; its address (host_addr) is none of the kernel's");
-			boot_cannot_go_on();
-		}
-		return;
+		return all;
 	}
 	boot.owner = getpid();
 	clock_calibrate();
 	atomic_store(&boot_state, BOOT_UP);
+	return true;
 }
 
 struct stack_group *boot_attach(void)
 {
 	if (!boot_is_up() && !inside) {
+		bool may_go_on = true;
+
 		/* The second of two threads waits for the first. */
 		pthread_mutex_lock(&boot.lock);
 		signals_hold();
 		if (boot_is_idle())
-			start();
-		signals_release();
+			may_go_on = start();
 		pthread_mutex_unlock(&boot.lock);
+		signals_release();
+		if (!may_go_on) {
+			/* The section of the call that started: a handler of what ended the start runs here. */
+			if (signals_depth(0) > 0)
+				call_close(call_open(&(struct call_holds){.file = NULL}));
+			boot_cannot_go_on();
+		}
 	}
 	return boot_group();
 }

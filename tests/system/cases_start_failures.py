@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import signal
 import time
 
 from cases import BOTH, COMPLETION, case
@@ -211,3 +212,32 @@ def start_failures_prefork(bed):
     master.wait(30)
     if not 1 <= master.output().count("worker ended") <= 6:
         raise Failure(f"in 6 seconds: {master.output()}")
+
+
+# A handler in C, which runs at once (Python's own only sets a flag): _exit(7).
+SERVER_WITHOUT_PEER = """
+import ctypes, signal, socket, sys
+libc = ctypes.CDLL(None)
+if sys.argv[2] == "handler":
+    exit_now = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: libc._exit(7))
+    libc.signal(signal.SIGTERM, exit_now)
+listener = socket.create_server((sys.argv[1], 7000))
+print("listening", flush=True)
+listener.accept()
+"""
+
+
+@case(wires=("fast",), modes=BOTH, kernel=False, seconds=60)
+def server_without_peer_ends(bed):
+    """A virtio-user server whose peer does not come ends on SIGTERM: by default, or by the program's handler."""
+    for how, code in ("default", -signal.SIGTERM), ("handler", 7):
+        server = bed.near([PEER[0], "-c", SERVER_WITHOUT_PEER, NEAR, how])
+        deadline = time.monotonic() + 20
+        while "waiting for a vhost peer" not in server.output():
+            if time.monotonic() > deadline or not server.running():
+                raise Failure(f"it does not wait: {server.output()[-400:]}")
+            time.sleep(0.05)
+        os.kill(server.pid, signal.SIGTERM)
+        got = server.wait(5)
+        if got != code:
+            raise Failure(f"{how}: ended with {got}: {server.output()[-400:]}")
