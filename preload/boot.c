@@ -16,6 +16,9 @@
  * stack half only are dead there (EIO; close works), listening sockets go on with their kernel half,
  * and new sockets are the kernel's. fd_lock is held across fork(), so the table is consistent.
  *
+ * A child that is made in other ways does not come through the handlers of fork(): see process.h. It has no
+ * stack, no table and no data path, and all its calls are libc's, also those of its own children.
+ *
  * exit(): other threads may still be inside the library. Those that wait are parked where they are
  * (boot_park), those that move data or begin a call at its end or begin (thread_stop). Then every
  * socket is closed, as the kernel would close it, and the stack can go.
@@ -53,7 +56,6 @@ enum { EXIT_GRACE_US = 1000000 }; /* no section is that long on a machine that m
  */
 enum { CANNOT_START = 2, FORKED_PAUSE_S = 1 };
 
-_Atomic(enum boot_state) boot_state = BOOT_INACTIVE;
 _Atomic bool boot_is_ending;
 
 static struct {
@@ -110,7 +112,7 @@ bool boot_takes_thread(void)
 {
 	char name[16];
 
-	switch (atomic_load_explicit(&boot_state, memory_order_acquire)) {
+	switch (boot_state()) {
 	case BOOT_IDLE:
 	case BOOT_UP:
 		break;
@@ -166,7 +168,7 @@ static void leave_stack(void)
 	struct file *f;
 	size_t pos = 0;
 
-	atomic_store(&boot_state, BOOT_ORPHAN);
+	atomic_store(&process.boot_state, BOOT_ORPHAN);
 	fd_lock();
 	atomic_store(&boot.group, NULL);
 	wait_orphan();
@@ -229,7 +231,7 @@ static bool start(void)
 			leave_stack();
 			return true;
 		}
-		atomic_store(&boot_state, BOOT_INACTIVE);
+		atomic_store(&process.boot_state, BOOT_INACTIVE);
 		fd_lock();
 		all = surrender_sockets();
 		fd_unlock();
@@ -240,7 +242,7 @@ static bool start(void)
 	}
 	boot.owner = getpid();
 	clock_calibrate();
-	atomic_store(&boot_state, BOOT_UP);
+	atomic_store(&process.boot_state, BOOT_UP);
 	return true;
 }
 
@@ -268,15 +270,22 @@ struct stack_group *boot_attach(void)
 
 static void before_fork(void)
 {
+	if (!process_is_own()) {
+		process_keep();
+		return;
+	}
 	pthread_mutex_lock(&boot.lock);
 	fd_lock();
 	fd_pool_lock();
 	file_memory_lock();
 	instance_before_fork(boot.instance);
+	process_keep();
 }
 
 static void after_fork_in_parent(void)
 {
+	if (!process_is_own())
+		return;
 	instance_after_fork(boot.instance, false);
 	file_memory_unlock();
 	fd_pool_unlock();
@@ -303,6 +312,9 @@ static void close_sockets(void)
 
 static void after_fork_in_child(void)
 {
+	process_restore();
+	if (!process_is_own())
+		return;
 	guard_after_fork();
 	instance_after_fork(boot.instance, true);
 	file_memory_unlock();
@@ -364,7 +376,8 @@ static void __attribute__((constructor)) boot_init(void)
 		return;
 	}
 	own_fds_reserve();
-	atomic_store(&boot_state, BOOT_IDLE);
+	process_begin();
+	atomic_store(&process.boot_state, BOOT_IDLE);
 	if (boot.conf.syscall_guard && guard_start(&why) < 0)
 		boot_say("syscall_guard does nothing here: %s", why);
 	signals_init();

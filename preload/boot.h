@@ -5,6 +5,8 @@
 #ifndef PRELOAD_BOOT_H
 #define PRELOAD_BOOT_H
 
+#include "preload/process.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -18,16 +20,19 @@ enum boot_state {
 	BOOT_ORPHAN, /* child of an attached process: the stack stayed with the parent; or at exit */
 };
 
-extern _Atomic(enum boot_state) boot_state;
+static inline enum boot_state boot_state(void)
+{
+	return (enum boot_state)atomic_load_explicit(&process.boot_state, memory_order_acquire);
+}
 
 static inline bool boot_is_idle(void)
 {
-	return atomic_load_explicit(&boot_state, memory_order_acquire) == BOOT_IDLE;
+	return boot_state() == BOOT_IDLE;
 }
 
 static inline bool boot_is_up(void)
 {
-	return atomic_load_explicit(&boot_state, memory_order_acquire) == BOOT_UP;
+	return boot_state() == BOOT_UP;
 }
 
 /* Settings; valid in every state but BOOT_INACTIVE. */

@@ -23,7 +23,6 @@ enum {
 	CHUNKS_MAX = FD_MAX / FILES_PER_CHUNK + 1,
 };
 
-_Atomic(struct fd_page *) fd_pages[FD_MAX / FD_PAGE];
 struct file fd_free = {.kind = FILE_FREE, .fd = -1};
 
 /* Recursive: dropping the last reference of a file inside needs it again. */
@@ -143,7 +142,7 @@ struct file *file_next(size_t *pos)
 
 static struct fd_page *page_of(int fd)
 {
-	_Atomic(struct fd_page *) *slot = &fd_pages[fd / FD_PAGE];
+	_Atomic(struct fd_page *) *slot = &process.fd_pages[fd / FD_PAGE];
 	struct fd_page *page = atomic_load_explicit(slot, memory_order_acquire);
 	struct fd_page *fresh;
 
@@ -205,7 +204,7 @@ struct file *fd_remove(int fd)
 	struct file *f = fd_peek(fd);
 
 	while (f != NULL && f != &fd_free) {
-		_Atomic(struct file *) *slot = &fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE];
+		_Atomic(struct file *) *slot = &process.fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE];
 
 		if (atomic_compare_exchange_weak(slot, &f, NULL))
 			break;
@@ -265,7 +264,7 @@ bool fd_is_closed_surely(int fd)
 int fd_find(const struct file *f)
 {
 	for (int p = 0; p < FD_MAX / FD_PAGE; p++) {
-		struct fd_page *page = atomic_load(&fd_pages[p]);
+		struct fd_page *page = atomic_load(&process.fd_pages[p]);
 
 		for (int i = 0; page && i < FD_PAGE; i++)
 			if (atomic_load_explicit(&page->slots[i], memory_order_relaxed) == f)
@@ -287,7 +286,7 @@ void fd_leave(int fd, struct file *f)
 {
 	struct file *was = f;
 
-	if (atomic_compare_exchange_strong(&fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE], &was, NULL))
+	if (atomic_compare_exchange_strong(&process.fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE], &was, NULL))
 		drop_stale(fd, f);
 }
 

@@ -7,6 +7,7 @@
 #define PRELOAD_FD_H
 
 #include "preload/fd_check.h"
+#include "preload/process.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -113,7 +114,7 @@ struct fd_page {
 	_Atomic(struct file *) slots[FD_PAGE];
 };
 
-extern _Atomic(struct fd_page *) fd_pages[FD_MAX / FD_PAGE];
+_Static_assert(FD_MAX / FD_PAGE == PROCESS_FD_PAGES, "every number has a place in the table");
 extern struct file fd_free; /* stands in the slots of placeholders that wait in the pool */
 
 /* Slow and rare state changes of all files, and the watch lists. Not held across waiting. */
@@ -172,7 +173,7 @@ static inline struct file *fd_peek(int fd)
 	if ((unsigned int)fd >= FD_MAX)
 		return NULL;
 	struct fd_page *page =
-		atomic_load_explicit(&fd_pages[(unsigned int)fd / FD_PAGE], memory_order_acquire);
+		atomic_load_explicit(&process.fd_pages[(unsigned int)fd / FD_PAGE], memory_order_acquire);
 	return page ? atomic_load_explicit(&page->slots[fd % FD_PAGE], memory_order_acquire) : NULL;
 }
 

@@ -87,7 +87,7 @@ static bool must_stay(int fd, const void *caller)
 
 static bool is_plain_page(unsigned int fd)
 {
-	if (atomic_load(&fd_pages[fd / FD_PAGE]))
+	if (atomic_load(&process.fd_pages[fd / FD_PAGE]))
 		return false;
 	for (unsigned int i = 0; i < FD_PAGE / OWN_FDS_WORD; i++)
 		if (own_fds_bits[fd / FD_PAGE * (FD_PAGE / OWN_FDS_WORD) + i])
@@ -123,7 +123,7 @@ static void close_all_on_exec(unsigned int first, unsigned int last)
 	for (unsigned int fd = first; fd <= last && fd < FD_MAX; fd++) {
 		struct file *f;
 
-		if (atomic_load(&fd_pages[fd / FD_PAGE]) == NULL) {
+		if (atomic_load(&process.fd_pages[fd / FD_PAGE]) == NULL) {
 			fd |= FD_PAGE - 1;
 			continue;
 		}
@@ -144,7 +144,7 @@ long on_close_range(unsigned int first, unsigned int last, int flags, const void
 		return -EINVAL;
 	if (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
 		return -EINVAL;
-	if (fd_table_is_other())
+	if (fd_table_is_other() || !process_is_own()) /* closefrom() comes here directly */
 		return libc_result(libc.close_range(first, last, flags));
 	if ((flags & CLOSE_RANGE_UNSHARE) && fd_table_is_shared()) {
 		r = libc_result(libc.close_range(first, last, flags));

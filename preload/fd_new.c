@@ -11,7 +11,7 @@ int fd_new_slow(int fd, const void *caller)
 {
 	int err = errno;
 
-	if (fd_table_is_other())
+	if (fd_table_is_other() || !process_is_own())
 		return fd;
 	fd_forget(fd);
 	if (own_fds_calls(caller)) {
@@ -28,7 +28,7 @@ void fd_new_keep_slow(int fd)
 {
 	int err = errno;
 
-	if (fd_table_is_other())
+	if (fd_table_is_other() || !process_is_own())
 		return;
 	fd_forget(fd);
 	own_fds_forget(fd);
@@ -67,7 +67,7 @@ void fd_new_messages(const struct mmsghdr *msgs, int n, const void *caller)
 
 bool fd_new_can_retry(int err, const void *caller)
 {
-	if ((err != EMFILE && err != ENFILE) || fd_table_is_other())
+	if ((err != EMFILE && err != ENFILE) || fd_table_is_other() || !process_is_own())
 		return false;
 	if (err == EMFILE && atomic_load(&own_fds_exist) && own_fds_calls(caller) && own_fds_lift())
 		return true;
@@ -87,6 +87,6 @@ bool fd_new_lift_for(const void *caller)
 
 void fd_new_make_room(void)
 {
-	if (!fd_table_is_other() && !fd_pool_leaves_room())
+	if (process_is_own() && !fd_table_is_other() && !fd_pool_leaves_room())
 		fd_pool_empty();
 }

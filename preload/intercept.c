@@ -23,12 +23,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 #define EXPORT __attribute__((visibility("default")))
 #define CALLER __builtin_return_address(0)
 
@@ -56,8 +50,7 @@ static long returned(long r)
 	}                                                                                          \
 	static inline ret body_##name params
 
-/* Names are compared by the compiler, not when a call is made. */
-#define IS(name, other) (__builtin_strcmp(name, other) == 0)
+#define IS(name, other) (__builtin_strcmp(name, other) == 0) /* by the compiler, not in the call */
 
 /* They decide who serves the socket, and may do without a kernel half. */
 #define DECIDES(name) (IS(name, "connect") || IS(name, "bind"))
@@ -67,6 +60,14 @@ static long returned(long r)
 	(IS(name, "bind") || IS(name, "listen") || IS(name, "shutdown") ||                         \
 		IS(name, "getsockname") || IS(name, "getpeername") || IS(name, "getsockopt") ||    \
 		IS(name, "sockatmark") || IS(name, "epoll_ctl"))
+
+/* All others are libc's in a process that is not ours (process.h). These take no lock there: handlers of the
+ * program stand behind ours, and threads that are made before our constructor has run are to be known. */
+#define SERVES(name)                                                                               \
+	(IS(name, "sigaction") || IS(name, "signal") || IS(name, "bsd_signal") ||                  \
+		IS(name, "ssignal") || IS(name, "sysv_signal") || IS(name, "__sysv_signal") ||     \
+		IS(name, "sigset") || IS(name, "siginterrupt") || IS(name, "pthread_create") ||    \
+		process_is_own())
 
 /* The section begins before the reference is taken, see thread.h. */
 #define DISPATCH(ret, name, params, args, number, wanted, kernels)                                 \
@@ -123,11 +124,15 @@ static long returned(long r)
 #define ANY(ret, name, params, args)                                                               \
 	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
+		if (!SERVES(#name))                                                                \
+			return libc.name args;                                                     \
 		return (ret)returned(on_##name args);                                              \
 	}
 #define FROM(ret, name, params, args)                                                              \
 	BOTH(ret, name, params, args)                                                              \
 	{                                                                                          \
+		if (!SERVES(#name))                                                                \
+			return libc.name args;                                                     \
 		return (ret)returned(on_##name(CALLS_STRIP args, CALLER));                         \
 	}
 #define DESC(ret, name, params, args)                                                              \
@@ -171,7 +176,7 @@ static long returned(long r)
 	}
 #define NEW_FILE(ret, name, params, args) NEW_STREAM(ret, name, params, args, fileno)
 #define NEW_DIR(ret, name, params, args) NEW_STREAM(ret, name, params, args, dirfd)
-#if SANITIZED
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define EARLY(ret, name, params, args)
 #undef DESC
 #define DESC(ret, name, params, args)

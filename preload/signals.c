@@ -18,7 +18,7 @@
  * that it does, and one that was sent to it stays pending.
  *
  * A child that shares the memory (clone(CLONE_VM)) has handlers of its own, so what it installs goes to the
- * kernel as it is and leaves the table alone.
+ * kernel as it is and leaves the table alone. So it is in a child that came past fork() (process.h).
  *
  * SA_RESETHAND is done here, when the handler really runs: the kernel would have removed a handler
  * that was only put off.
@@ -297,12 +297,12 @@ long on_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 	if (sig <= 0 || sig >= NSIG)
 		return libc_result(libc.sigaction(sig, act, old));
 	/* Its handlers are its own, the table of them is its parent's: it has them without the trampoline. */
-	if (act && fd_table_has_own_handlers())
+	if ((act && fd_table_has_own_handlers()) || !process_is_own())
 		return act_in_child(sig, act, old);
 	if (sig == SIGSYS && atomic_load(&guard_is_on))
 		return guard_set_action(act, old);
 
-	if (is_guarded(sig) && atomic_load(&boot_state) != BOOT_INACTIVE && act && !is_function(act) &&
+	if (is_guarded(sig) && boot_state() != BOOT_INACTIVE && act && !is_function(act) &&
 		act->sa_handler != SIG_ERR) {
 		without = *act;
 		without.sa_flags |= SA_ONSTACK | SA_RESTART;
@@ -313,7 +313,7 @@ long on_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 	flags = atomic_load(&signals[sig].flags);
 	masks = atomic_load(&signals[sig].masks);
 	if (act && (is_function(act) || act == &without) &&
-		atomic_load(&boot_state) != BOOT_INACTIVE) {
+		boot_state() != BOOT_INACTIVE) {
 		ours = *act;
 		ours.sa_flags = (act->sa_flags | SA_SIGINFO) & ~SA_RESETHAND;
 		ours.sa_sigaction = trampoline;
@@ -357,7 +357,7 @@ static int set_mask(int how, const sigset_t *set, sigset_t *old)
 
 	if (set)
 		real = *set;
-	if (atomic_load(&boot_state) == BOOT_INACTIVE ||
+	if (boot_state() == BOOT_INACTIVE ||
 		(how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK))
 		return libc.pthread_sigmask(how, set, old);
 	if (set) {

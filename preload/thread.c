@@ -129,6 +129,8 @@ static void release_top(void)
 {
 	struct call_holds h = me.calls[--me.n_calls].holds;
 
+	if (!process_is_own()) /* it is the parent's */
+		return;
 	if (h.undo)
 		h.undo(h.arg);
 	if (h.file)
@@ -207,9 +209,16 @@ uint32_t call_open(const struct call_holds *holds)
 
 bool call_close(uint32_t note)
 {
+	bool is_there;
+
 	signals_hold();
 	stop_here();
-	return call_unnote(note);
+	is_there = call_unnote(note);
+	if (is_there && !process_is_own()) { /* a handler has called _Fork(), and this is the child */
+		attend(ATTEND_LOST);
+		is_there = false;
+	}
+	return is_there;
 }
 
 void call_forget_lost(void)
@@ -274,6 +283,8 @@ static void unlock_threads(void)
 /* The thread ends, however it does. */
 static void thread_exit(void *arg)
 {
+	if (!process_is_own())
+		return;
 	signals_hold();
 	while (me.n_calls > 0)
 		release_top();
@@ -294,6 +305,8 @@ static void make_key(void)
 
 static void enroll(void)
 {
+	if (!process_is_own()) /* nobody asks for it there */
+		return;
 	pthread_once(&thread_key_once, make_key);
 	pthread_setspecific(thread_key, &me);
 	me.self = pthread_self();

@@ -81,6 +81,12 @@ def descriptor_probe(bed):
     compare(bed, "descriptor_probe", 120)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def copy_probe(bed):
+    """Children made past fork(), by clone(), _Fork() and system calls, leave their parent alone."""
+    compare(bed, "copy_probe", 10)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
