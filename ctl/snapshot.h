@@ -182,6 +182,7 @@ struct ctl_conns {
 	X(tcp_engine_resets)                                                                       \
 	X(tcp_abort_on_memory)                                                                     \
 	X(tcp_abort_on_timeout)                                                                    \
+	X(tcp_time_wait_overflow)                                                                  \
 	X(tcp_listen_overflows)                                                                    \
 	X(tcp_reqq_full_do_cookies)                                                                \
 	X(syncookies_sent)                                                                         \

@@ -223,6 +223,7 @@ fill_snmp(struct ctl_snmp_stack *to, const struct stack_snmp *from)
 	to->tcp_engine_resets = from->tcp_engine_resets;
 	to->tcp_abort_on_memory = from->tcp_abort_on_memory;
 	to->tcp_abort_on_timeout = from->tcp_abort_on_timeout;
+	to->tcp_time_wait_overflow = from->tcp_time_wait_overflow;
 	to->tcp_listen_overflows = from->tcp_listen_overflows;
 	to->tcp_reqq_full_do_cookies = from->tcp_reqq_full_do_cookies;
 	to->syncookies_sent = from->syncookies_sent;

@@ -20,7 +20,7 @@ stack_init(struct stack *st, struct stack_group *g, unsigned int index)
 
 	st->group = g;
 	st->index = index;
-	st->wait_tail = &st->wait;
+	tcp_ends_init(st);
 	stack_link_init(st);
 	st->lw = lwip_images[g->first_image + index];
 	rc = stack_secrets_init();

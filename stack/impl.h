@@ -55,6 +55,11 @@ enum stack_lock { LOCK_FREE, LOCK_HELD, LOCK_WANTED };
 struct sleeper;
 struct pbuf;
 
+struct sock_queue {
+	struct sock *first, **last; /* link: sock.end_next; where the next one is hung in */
+	uint32_t n;
+};
+
 /* What becomes of the datagrams of one socket; not in variables of a function that lwip_guard() may leave. */
 struct udp_sending {
 	struct pbuf *head; /* of the one that lwIP has */
@@ -87,8 +92,7 @@ struct stack {
 	struct sock *pending;          /* to feed at the end of the vector */
 	struct sock *zombies;
 	struct sock *all;
-	struct sock *wait, **wait_tail; /* TIME_WAIT, oldest first */
-	uint32_t n_orphans;
+	struct sock_queue ends[END_KINDS]; /* see tcp_orphan.c */
 	bool ending; /* the process closes everything */
 	uint64_t now_us;
 	uint32_t now_ms;
@@ -111,7 +115,7 @@ struct stack {
 	struct stack_op link_up; /* any; see link.c */
 	struct stack_counters counters;
 	uint64_t tx_full_drops, rst_out, listen_drops, engine_resets;
-	uint64_t abort_on_memory, abort_on_timeout;
+	uint64_t abort_on_memory, abort_on_timeout, time_wait_overflow;
 	struct mem mem;
 	uint64_t challenges; /* challenge ACKs, all connections */
 };
@@ -274,6 +278,8 @@ void share_port(struct stack *st, enum sock_kind kind, uint16_t lport);
 
 void tcp_sock_listen(struct stack *st, struct sock *s);
 int tcp_sock_connect(struct stack *st, struct sock *s);
+void tcp_ends_init(struct stack *st);
+void tcp_fin_wait_2_limit(struct stack *st); /* every millisecond */
 void tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons);
 void tcp_sock_abort(struct stack *st, struct sock *s, int err);
 /* Throw away the early segments of `s`; their sender has them still (RFC 2018 8). */

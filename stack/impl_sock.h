@@ -143,6 +143,14 @@ enum sock_dirty { /* reasons for the holder to serve a socket, struct sock.dirty
 	SD_MEM = 1 << 5,   /* a send found no packet: tell later */
 };
 
+enum sock_end { /* struct sock.end: which of the stack's queues it is in, see tcp_orphan.c */
+	END_NONE,
+	END_ORPHAN,
+	END_FIN_WAIT_2,
+	END_TIME_WAIT,
+	END_KINDS,
+};
+
 /* A socket's place in one stack's port table. */
 struct port_link {
 	struct sock *sock;
@@ -246,7 +254,7 @@ struct sock {
 	bool iw_pending; /* set the initial window after lwIP has */
 	bool mem_wait;   /* SD_MEM: notify from the timer */
 	bool in_table;
-	bool orphan;     /* see tcp_orphan.c */
+	uint8_t end;     /* enum sock_end */
 	uint8_t fail_errno; /* what errf should report instead of its own reason */
 
 	/* the first watch; its hot part is what an event touches */
@@ -259,7 +267,7 @@ struct sock {
 	uint32_t persist_start_ms, retransmits;
 	uint32_t challenge_ms;      /* the last challenge ACK */
 	uint16_t challenge_wait_ms; /* from then on none; 0: there was none */
-	uint32_t orphan_ms, orphan_una; /* last progress; lastack then */
+	uint32_t end_ms, end_una; /* last progress; lastack then, see tcp_orphan.c */
 	uint32_t laddr;            /* constant, as the peer's above */
 	_Atomic int fd;
 
@@ -293,9 +301,9 @@ struct sock {
 	bool broadcast;
 	bool cork_opt; /* TCP_CORK is set; SF_CORK also follows MSG_MORE */
 
-	/* holder: all sockets of the stack; those in TIME_WAIT */
+	/* holder: all sockets of the stack; the queue of `end` */
 	struct sock *all_next, **all_prev;
-	struct sock *wait_next, **wait_prev; /* prev NULL: not there */
+	struct sock *end_next, **end_prev;
 } __attribute__((aligned(CACHE_LINE)));
 
 #define SOCK_HOT_LINES 7

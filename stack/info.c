@@ -111,6 +111,7 @@ op_snmp(struct stack *st, void *arg)
 	o->tcp_engine_resets = st->engine_resets;
 	o->tcp_abort_on_memory = st->abort_on_memory;
 	o->tcp_abort_on_timeout = st->abort_on_timeout;
+	o->tcp_time_wait_overflow = st->time_wait_overflow;
 	o->tcp_listen_overflows = st->syn.overflows;
 	o->tcp_reqq_full_do_cookies = st->syn.full;
 	o->syncookies_sent = st->syn.cookies_sent;

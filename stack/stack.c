@@ -318,6 +318,7 @@ stack_run_locked(struct stack *st)
 	if (st->wheel.now_ms != st->now_ms) {
 		wheel_advance(&st->wheel, st->now_ms, &timer_calls, st);
 		tcp_syn_timer(st);
+		tcp_fin_wait_2_limit(st);
 	}
 	st->wiring.walk(st->wiring.walk_arg);
 	if (st->n_wakes > 0)

@@ -129,8 +129,9 @@ struct stack_snmp {
 	/* Linux's ListenOverflows, TCPReqQFullDoCookies, SyncookiesSent, -Recv, -Failed */
 	uint64_t tcp_listen_overflows, tcp_reqq_full_do_cookies;
 	uint64_t syncookies_sent, syncookies_recv, syncookies_failed;
-	/* Linux's TCPAbortOnMemory (orphans beyond the limit), TCPAbortOnTimeout */
-	uint64_t tcp_abort_on_memory, tcp_abort_on_timeout;
+	/* Linux's TCPAbortOnMemory (orphans beyond the limit), TCPAbortOnTimeout, TCPTimeWaitOverflow
+	 * (connections in FIN_WAIT_2 and TIME_WAIT that have given way to others) */
+	uint64_t tcp_abort_on_memory, tcp_abort_on_timeout, tcp_time_wait_overflow;
 	uint64_t tcp_engine_resets; /* connections given up for a failed assertion of lwIP */
 	uint64_t udp_in_datagrams, udp_no_ports, udp_in_errors, udp_out_datagrams;
 	uint64_t icmp_in_msgs, icmp_in_errors, icmp_in_echos, icmp_out_msgs, icmp_out_echo_reps;

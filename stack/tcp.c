@@ -107,12 +107,10 @@ tcp_leave(struct stack *st, struct sock *s)
 		}
 		if (pcb->rtime == 0)
 			s->rto_start_ms = st->now_ms;
-		if (pcb->state == TIME_WAIT) {
-			tcp_wait_add(st, s);
+		if (pcb->state == TIME_WAIT)
 			sock_flag_set(s, SF_OVER);
-		}
-		if (s->closed)
-			tcp_orphan_note(st, s);
+		if (s->closed || pcb->state == TIME_WAIT)
+			tcp_end_note(st, s);
 		tcp_timer_arm(st, s);
 	}
 	if (!s->zombie)
@@ -313,8 +311,7 @@ on_destroyed(u8_t id, void *data)
 	st = s->stack;
 	s->pcb = NULL;
 	table_remove(st, s);
-	tcp_wait_remove(st, s);
-	tcp_orphan_gone(st, s);
+	tcp_end_forget(st, s);
 	wheel_drop(&st->wheel, s->timer);
 	s->timer = 0;
 	if (sock_flags(s) & SF_CONNECTED)

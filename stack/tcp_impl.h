@@ -60,17 +60,14 @@ uint16_t tcp_seg_write_mss(const struct tcp_pcb *pcb, uint16_t tso_max, uint32_t
 /* Is the last segment that waits no longer than lwIP would make it now, with pcb->mss? */
 bool tcp_seg_fits_last(const struct tcp_pcb *pcb);
 
-/* tcp_wait.c */
-void tcp_wait_add(struct stack *st, struct sock *s); /* in TIME_WAIT now; may be repeated */
-void tcp_wait_remove(struct stack *st, struct sock *s);
-bool tcp_make_room(struct stack *st); /* for one more connection, if need be; not inside lwIP */
-
 /* tcp_orphan.c */
-bool tcp_orphan_may_be(const struct stack *st); /* is there room for one more? */
-/* After every entry into lwIP with a closed socket that still has its pcb. */
-void tcp_orphan_note(struct stack *st, struct sock *s);
-void tcp_orphan_gone(struct stack *st, struct sock *s); /* may be repeated */
-uint32_t tcp_orphan_deadline(const struct sock *s);     /* when it ends, ms */
+/* After every entry into lwIP with a pcb that is in TIME_WAIT or whose socket is closed. */
+void tcp_end_note(struct stack *st, struct sock *s);
+void tcp_end_forget(struct stack *st, struct sock *s); /* may be repeated */
+uint32_t tcp_end_deadline(const struct sock *s); /* when a closed one ends, ms; not in TIME_WAIT */
+/* The next two end other connections where need be, so they are not for the inside of an entry. */
+bool tcp_orphan_make_room(struct stack *st, const struct sock *s); /* for `s`, when it is closed */
+bool tcp_make_room(struct stack *st); /* for one more connection */
 
 /* tcp_tail.c */
 void tcp_tail_output(struct stack *st, struct sock *s); /* lwIP's tcp_output() for `s` */

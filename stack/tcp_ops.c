@@ -111,11 +111,22 @@ tcp_sock_abort(struct stack *st, struct sock *s, int err)
 	tcp_sock_abandon(st, s, true);
 }
 
-/* The program has closed the socket: FIN when all is sent; RST when it left data unread. */
-static void
-serve_close(struct stack *st, struct sock *s)
+/* There is a pcb, and tcp_report_recved() may not have been called yet. */
+static bool
+is_closed_with_reset(const struct sock *s)
 {
-	bool unread;
+	struct sock *m = (struct sock *)s;
+
+	return s->pcb->state == SYN_SENT || s->linger_s == 0 ||
+	       atomic_load(&m->rx_bytes_in) != atomic_load(&m->rx_bytes_out);
+}
+
+/* The program has closed the socket: FIN when all is sent; RST when it left data unread, or (not
+ * `has_room`) where too many are being closed. */
+static void
+serve_close(struct stack *st, struct sock *s, bool has_room)
+{
+	bool with_reset;
 
 	s->closed = true;
 	if (s->listener != NULL) {
@@ -126,14 +137,10 @@ serve_close(struct stack *st, struct sock *s)
 		sock_retire(st, s);
 		return;
 	}
-	unread = atomic_load(&s->rx_bytes_in) != atomic_load(&s->rx_bytes_out);
+	with_reset = is_closed_with_reset(s);
 	sock_free_pkts(s);
-	if (!s->orphan && s->pcb->state != TIME_WAIT && !tcp_orphan_may_be(st)) {
-		st->abort_on_memory++;
-		st->lw->tcp_abandon(s->pcb, 1);
-		return;
-	}
-	if (s->pcb->state == SYN_SENT || unread || s->linger_s == 0) {
+	if (with_reset || !has_room) {
+		st->abort_on_memory += !with_reset;
 		st->lw->tcp_abandon(s->pcb, s->pcb->state != SYN_SENT);
 		return;
 	}
@@ -144,8 +151,10 @@ serve_close(struct stack *st, struct sock *s)
 void
 tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 {
+	bool has_room = true;
+
 	if ((reasons & SD_CLOSE) && s->pcb == NULL) {
-		serve_close(st, s);
+		serve_close(st, s, true);
 		if (st->zombies != NULL)
 			sock_reap(st);
 		return;
@@ -155,6 +164,8 @@ tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 		mem_settle(&st->mem, s);
 		return;
 	}
+	if ((reasons & SD_CLOSE) && !is_closed_with_reset(s))
+		has_room = tcp_orphan_make_room(st, s);
 	tcp_enter(st, s);
 	if (reasons & SD_CLOSE)
 		s->closed = true; /* now: whatever ends the connection frees the socket */
@@ -168,7 +179,7 @@ tcp_sock_serve(struct stack *st, struct sock *s, uint32_t reasons)
 		s->fin_wanted = true;
 	tcp_sock_output(st, s);
 	if (reasons & SD_CLOSE)
-		serve_close(st, s);
+		serve_close(st, s, has_room);
 	tcp_leave(st, s);
 }
 

@@ -102,8 +102,8 @@ state_deadline(const struct sock *s, uint32_t far)
 	case TIME_WAIT:
 		return pcb->tmr + TIME_WAIT_MS;
 	default:
-		if (s->orphan)
-			return tcp_orphan_deadline(s);
+		if (s->end != END_NONE)
+			return tcp_end_deadline(s);
 		if (keepalive_on(pcb))
 			return pcb->tmr + pcb->keep_idle + pcb->keep_cnt_sent * pcb->keep_intvl;
 		return far;
@@ -188,7 +188,7 @@ too_many_tries(const struct stack *st, const struct sock *s)
 	    st->now_ms - pcb->tmr >= s->user_timeout_ms && pcb->nrtx > 0)
 		return true;
 	return pcb->nrtx >= (pcb->state == SYN_SENT ? TCP_SYNMAXRTX :
-					 s->orphan ? ORPHAN_TRIES : DATA_TRIES);
+					 s->end != END_NONE ? ORPHAN_TRIES : DATA_TRIES);
 }
 
 /* RFC 6298 5.4-5.6. Before the handshake is over there is only a SYN, which lwIP sends again. */
@@ -254,9 +254,9 @@ fire_state(struct stack *st, struct sock *s)
 {
 	struct tcp_pcb *pcb = s->pcb;
 
-	if (pcb->state == TIME_WAIT || (s->orphan && pcb->state == FIN_WAIT_2))
+	if (s->end == END_TIME_WAIT || s->end == END_FIN_WAIT_2)
 		st->lw->tcp_abandon(pcb, 0);
-	else if (s->orphan)
+	else if (s->end == END_ORPHAN)
 		give_up(st, s, true);
 	else
 		fire_keepalive(st, s);

@@ -74,6 +74,18 @@ def memory_unread(bed):
         raise Failure("there was no pressure: the test tests nothing")
 
 
+@case()
+def closed_and_kept(bed):
+    """Peers keep their FINs to themselves: nobody's data is lost, and the oldest of them are forgotten."""
+    server = bed.near(MEMORY_PEER + ["server", "7000"], "--set", "tcp_conn_count=200")
+    bed.run_far(MEMORY_PEER + ["keep", NEAR, "7000", "80"], expect=r"\bok\b")
+    if bed.wire == "kernel":
+        return
+    counts = dict(re.findall(r"(\w+): (\d+)", bed.ctl("lstack", "show", server.pid, "-s")))
+    if counts["tcp_abort_on_memory"] != "0" or int(counts["tcp_time_wait_overflow"]) < 30:
+        raise Failure(f"not 50 places in FIN_WAIT_2, which take no other place: {counts}")
+
+
 @ltran_case()
 def ltran_memory_unread(bed):
     """The same behind ltran, whose ring takes its packets from the instance's pool."""

@@ -3,12 +3,14 @@
 """Peers that take a host's packet memory, a server that lets them, and one who measures.
 
     memory_peer.py server PORT            PORT echoes; what PORT + 1 gets waits until "drain" comes to
-                                          PORT; PORT + 2 sends GIVEN bytes to whoever connects
+                                          PORT; PORT + 2 sends GIVEN bytes to whoever connects, and
+                                          so does PORT + 3, which then closes
     memory_peer.py tiny HOST PORT N       N segments of one byte that nobody reads
     memory_peer.py unread HOST PORT N     N clients that do not read what is sent to them
+    memory_peer.py keep HOST PORT N       N clients that never close what the server has closed
     memory_peer.py meanwhile HOST PORT    nothing: somebody else attacks from now on
 
-A client prints how others fared meanwhile: "before ECHOES/s during ECHOES/s pause MILLISECONDS", and
+A client but "keep" prints how others fared meanwhile: "before ECHOES/s during ECHOES/s pause MILLISECONDS", and
 ends with "ok" when no byte was lost.
 """
 
@@ -27,12 +29,13 @@ PATTERN = bytes(i * 7 & 255 for i in range(GIVEN))
 
 
 class Server:
-    """One thread, three ports."""
+    """One thread, four ports."""
 
     def __init__(self, port):
         self.sel = selectors.DefaultSelector()
         self.unread = []
-        for offset, accepted in enumerate((self.echo, self.unread.append, self.give)):
+        for offset, accepted in enumerate((self.echo, self.unread.append, self.give,
+                                               self.give_and_close)):
             server = listen(port + offset, 1024)
             server.setblocking(False)
             self.sel.register(server, selectors.EVENT_READ,
@@ -78,7 +81,10 @@ class Server:
                 return total
             total += len(data)
 
-    def give(self, conn):
+    def give_and_close(self, conn):
+        self.give(conn, socket.socket.close)
+
+    def give(self, conn, then=None):
         left = [memoryview(PATTERN)]
 
         def more(sock):
@@ -88,7 +94,7 @@ class Server:
                 return
             if not left[0]:
                 self.sel.unregister(sock)
-                self.unread.append(sock)
+                (then or self.unread.append)(sock)
 
         self.sel.register(conn, selectors.EVENT_WRITE, more)
 
@@ -166,6 +172,21 @@ def cmd_unread(host, port, count):
     for number, sock in enumerate(under_attack(host, int(port), attack)[::CHECKED]):
         if receive_exactly(sock, GIVEN) != PATTERN:
             raise ValueError(f"client {number} got other bytes")
+
+
+def download(host, port):
+    """From a port that closes; the socket, which is not closed here."""
+    sock = connect(host, port)
+    if receive_exactly(sock, GIVEN) != PATTERN or sock.recv(1):
+        raise ValueError("other bytes, or too many")
+    return sock
+
+
+def cmd_keep(host, port, count):
+    kept = [download(host, int(port) + 3) for _ in range(int(count))]
+    for _ in range(CHECKED):
+        download(host, int(port) + 3).close()
+    kept.clear()
 
 
 def cmd_meanwhile(host, port):
