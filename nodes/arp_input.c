@@ -17,6 +17,7 @@
 
 #include <rte_cycles.h>
 
+#include "common/say.h"
 #include "nodes/arp_node.h"
 #include "nodes/arp_verdict.h"
 #include "stack/edge.h"
@@ -159,6 +160,21 @@ learn(struct rte_graph *rg, struct rte_node *node, struct worker *w, const struc
 	return v->error;
 }
 
+/* Somebody has to give one of the two another address. */
+static void
+say_duplicate(struct worker *w, const struct rte_ether_addr *who)
+{
+	char addr[INET_ADDRSTRLEN], mac[RTE_ETHER_ADDR_FMT_SIZE];
+
+	if (w->said_duplicate)
+		return;
+	w->said_duplicate = true;
+	inet_ntop(AF_INET, &w->addr, addr, sizeof(addr));
+	rte_ether_format_addr(mac, sizeof(mac), who);
+	say("another station on this network, %s, has the address %s as well: connections of both will break "
+		"(said once)", mac, addr);
+}
+
 static enum edge
 handle_frame(struct rte_graph *rg, struct rte_node *node, struct worker *w, struct rte_mbuf *m,
 	uint64_t now)
@@ -173,6 +189,8 @@ handle_frame(struct rte_graph *rg, struct rte_node *node, struct worker *w, stru
 
 	if (v.spread && from_wire && may_spread(node, w, now))
 		spread(rg, node, w, m);
+	if (row == ARP_INPUT_DUPLICATE_ADDRESS)
+		say_duplicate(w, &arp->arp_data.arp_sha);
 	if (v.learn)
 		row = learn(rg, node, w, arp, &v, now);
 	if (graph_tracing(node)) {

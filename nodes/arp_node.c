@@ -30,8 +30,8 @@ arp_node_fini(struct graph *g, struct rte_node *node)
 	w->arp = NULL;
 }
 
-struct rte_mbuf *
-arp_node_request(struct worker *w, const struct arp_entry *e)
+static struct rte_mbuf *
+new_frame(struct worker *w)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
 
@@ -40,6 +40,26 @@ arp_node_request(struct worker *w, const struct arp_entry *e)
 	m->port = w->port;
 	m->l2_len = RTE_ETHER_HDR_LEN;
 	graph_trace_end(m);
+	return m;
+}
+
+struct rte_mbuf *
+arp_node_probe(struct worker *w)
+{
+	struct rte_mbuf *m = new_frame(w);
+
+	if (m != NULL)
+		arp_write_request(rte_pktmbuf_append(m, ARP_FRAME_LEN), &w->mac, 0, w->addr, NULL);
+	return m;
+}
+
+struct rte_mbuf *
+arp_node_request(struct worker *w, const struct arp_entry *e)
+{
+	struct rte_mbuf *m = new_frame(w);
+
+	if (m == NULL)
+		return NULL;
 	/* RFC 4861 7.3.3 in spirit: a known neighbour is asked alone, without disturbing others. One
 	 * that stays silent while another claims its address: all are. */
 	arp_write_request(rte_pktmbuf_append(m, ARP_FRAME_LEN), &w->mac, w->addr,

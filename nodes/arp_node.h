@@ -11,6 +11,9 @@
 int arp_node_init(struct graph *g, struct rte_node *node);
 void arp_node_fini(struct graph *g, struct rte_node *node);
 
+/* RFC 5227 2.1.1: asks who has our address, for somebody else who does answers; his answer is what arp-input
+ * says once. NULL: no memory. */
+struct rte_mbuf *arp_node_probe(struct worker *w);
 /* A request for `e` (NULL: an announcement of our own address), or NULL: no memory. */
 struct rte_mbuf *arp_node_request(struct worker *w, const struct arp_entry *e);
 

@@ -119,6 +119,8 @@ create_worker(struct instance *in, unsigned int index)
 	w->n_workers = in->n_workers;
 	w->port = in->port;
 	w->bond = in->bond;
+	/* The ports of a bond have MAC addresses of their own: what comes back of them is nobody else's. */
+	w->said_duplicate = in->conf->n_bond_slaves > 1;
 	w->rxq = index < in->n_rxq ? index : WORKER_NO_PORT;
 	w->txq = index % in->n_txq;
 	n_sharing = (in->n_workers - 1 - w->txq) / in->n_txq + 1;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Source node ip4-timer: what the IPv4 nodes do by the clock. The neighbour table repeats requests,
- * confirms neighbours in use, gives up on silent ones and announces our address at start (RFC 5227
- * 2.3); incomplete datagrams are given up, with word to their senders (RFC 1122 3.3.2). One node
- * for both: it runs in every walk.
+ * confirms neighbours in use, gives up on silent ones, announces our address at start and asks who else
+ * has it (RFC 5227 2.3, 2.1.1); incomplete datagrams are given up, with word to their senders (RFC 1122
+ * 3.3.2). One node for both: it runs in every walk.
  *
  * Expects  nothing; costs two comparisons while nothing is due.
  * Next     tx (requests); ip4-output (ICMP time exceeded); drop (packets that waited in vain).
@@ -46,11 +46,8 @@ static const struct graph_error errors[IP4_TIMER_ERRORS] = {
 };
 
 static uint16_t
-send_request(struct rte_graph *rg, struct rte_node *node, struct worker *w,
-	const struct arp_entry *e)
+send_arp(struct rte_graph *rg, struct rte_node *node, struct rte_mbuf *m)
 {
-	struct rte_mbuf *m = arp_node_request(w, e);
-
 	if (m == NULL) {
 		graph_count(node, IP4_TIMER_NO_MEMORY, 1);
 		return 0;
@@ -82,13 +79,17 @@ serve_neighbours(struct rte_graph *rg, struct rte_node *node, struct worker *w, 
 	unsigned int pos = 0;
 	uint16_t n = 0;
 
-	if (arp_take_announcement(t, now))
-		n += send_request(rg, node, w, NULL);
+	if (arp_take_announcement(t, now)) {
+		n += send_arp(rg, node, arp_node_request(w, NULL));
+		/* ltran lets no frame without our address through, and has one MAC address for all. */
+		if (w->bells == NULL)
+			n += send_arp(rg, node, arp_node_probe(w));
+	}
 	while ((e = arp_next_due(t, now, &pos)) != NULL) {
 		if (e->tries >= ARP_TRIES)
 			n += give_up(rg, node, t, e);
 		else if (arp_take_request(t, e, now))
-			n += send_request(rg, node, w, e);
+			n += send_arp(rg, node, arp_node_request(w, e));
 	}
 	return n;
 }

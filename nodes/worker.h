@@ -65,6 +65,7 @@ struct worker {
 	struct token_bucket icmp_errors; /* sent: icmp_error.c */
 	struct token_bucket icmp_echoes; /* answered: icmp_to_lwip.c */
 	struct token_bucket arp_copies;  /* to other cores and the kernel: arp_input.c */
+	bool said_duplicate;             /* another station has our address: arp_input.c */
 	struct tx_backlog tx_backlog;
 
 	/* of a lossy path (loss.h): where received packets go, whence those to be sent come */

@@ -12,6 +12,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "common/say.h"
 #include "nodes/arp_node.h"
 #include "nodes/kernel.h"
 #include "nodes/nodes.h"
@@ -100,7 +101,7 @@ sent_length(void)
 	return len;
 }
 
-/* Walk past the announcement that the first core sends. */
+/* Walk past the announcement that the first core sends, and the question who else has the address. */
 static void
 swallow_announcement(void)
 {
@@ -110,6 +111,12 @@ swallow_announcement(void)
 	m = rig_take(NODE_TX);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	CU_ASSERT_EQUAL(arp_of(m)->arp_data.arp_sip, US);
+	CU_ASSERT_EQUAL(arp_of(m)->arp_data.arp_tip, US);
+	CU_ASSERT_TRUE(rte_is_broadcast_ether_addr(&eth_of(m)->dst_addr));
+	rte_pktmbuf_free(m);
+	m = rig_take(NODE_TX);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL(arp_of(m)->arp_data.arp_sip, 0);
 	CU_ASSERT_EQUAL(arp_of(m)->arp_data.arp_tip, US);
 	CU_ASSERT_TRUE(rte_is_broadcast_ether_addr(&eth_of(m)->dst_addr));
 	rte_pktmbuf_free(m);
@@ -384,6 +391,31 @@ answers_to_strangers_have_their_own_places(void)
 	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "evicted"), 3 * ARP_STRANGERS_MAX);
 }
 
+static char said[512];
+static int n_said;
+
+static void
+keep_said(const char *text, size_t n)
+{
+	snprintf(said, sizeof(said), "%.*s", (int)n, text);
+	n_said++;
+}
+
+static void
+another_station_with_our_address_is_said_once(void)
+{
+	swallow_announcement();
+	n_said = 0;
+	say_write_by(keep_said);
+	for (int i = 0; i < 3; i++)
+		rig_walk(NODE_ARP_INPUT, arp_frame(RTE_ARP_OP_REPLY, US, US));
+	say_write_by(NULL);
+	CU_ASSERT_EQUAL(n_said, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "has the address 198.18.0.1 as well"));
+	CU_ASSERT_EQUAL(rig_count(NODE_ARP_INPUT, "duplicate-address"), 3);
+	CU_ASSERT_EQUAL(sent_length(), 0);
+}
+
 static void
 announcements_to_other_cores_have_a_rate(void)
 {
@@ -459,7 +491,7 @@ empty_pool_is_counted_and_survived(void)
 		n++;
 	rig_walk(NODE_IP4_OUTPUT, m);
 	CU_ASSERT_EQUAL(rig_count(NODE_IP4_OUTPUT, "no-memory"), 1);
-	CU_ASSERT_EQUAL(rig_count(NODE_IP4_TIMER, "no-memory"), 1); /* the announcement */
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_TIMER, "no-memory"), 2); /* announcement and question */
 	rig_walk(NODE_IP4_OUTPUT, far);
 	CU_ASSERT_EQUAL(rig_count(NODE_IP4_FRAG, "no-memory"), 1);
 	rig_walk(NODE_IP4_OUTPUT, near);
@@ -663,6 +695,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(full_table_is_counted_and_requests_are_answered),
 	CUNIT_TEST(claim_to_a_confirmed_address_has_it_asked),
 	CUNIT_TEST(answers_to_strangers_have_their_own_places),
+	CUNIT_TEST(another_station_with_our_address_is_said_once),
 	CUNIT_TEST(announcements_to_other_cores_have_a_rate),
 	CUNIT_TEST(packet_to_ourselves_loops_unshared),
 	CUNIT_TEST(what_cannot_be_sent_is_counted),

@@ -213,3 +213,22 @@ def hugepages(bed):
             servers[-1].wait(5)
         if leftovers(servers[0].pid):
             raise Failure(f"left behind after the next start: {leftovers(servers[0].pid)}")
+
+
+@case(modes=BOTH, kernel=False)
+def address_of_another_station(bed):
+    """Who has our address is named, once, and the program goes on."""
+    sh("ip", "-n", bed.far_ns, "addr", "add", NEAR + "/24", "dev", bed.far_dev)
+    mac = sh("ip", "netns", "exec", bed.far_ns, "cat", f"/sys/class/net/{bed.far_dev}/address")
+    server = bed.near([PEER[0], "-c", LISTEN, NEAR])
+    deadline = time.monotonic() + 20
+    while "another station" not in server.output():
+        if time.monotonic() > deadline or not server.running():
+            raise Failure(f"nothing is said: {server.output()[-400:]}")
+        time.sleep(0.05)
+    time.sleep(3)  # the second announcement
+    said = [line for line in server.output().splitlines() if "another station" in line]
+    if len(said) != 1 or mac.strip().upper() not in said[0] or NEAR not in said[0]:
+        raise Failure(f"{said} with {mac.strip()}")
+    if not server.running():
+        raise Failure(f"it has ended: {server.output()[-400:]}")
