@@ -98,7 +98,7 @@ struct ctl_trace {
 	X(app_read_bytes)                                                                          \
 	X(app_write_bytes)                                                                         \
 	X(mem_kb)            /* of packets that sockets keep, headers and unused room included */ \
-	X(mem_high_kb)       /* from here on a connection with something gets no more */          \
+	X(mem_high_kb)       /* what those, but for segments before their turn, may have together */ \
 	X(mem_pressure)      /* times that connections were held to their share */                \
 	X(mem_rx_drop)       /* segments in the window, and datagrams, that found no room */      \
 	X(mem_ooo_drop)      /* early segments refused or thrown away */

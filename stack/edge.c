@@ -27,7 +27,7 @@ _Static_assert(sizeof(((struct pkt *)0)->pbuf) >= sizeof(struct pbuf_custom), "p
 static void
 pbuf_gone(struct pbuf *pb)
 {
-	rte_pktmbuf_free_seg(pkt_mbuf((struct pkt *)pb));
+	edge_free((struct pkt *)pb);
 }
 
 uint32_t
@@ -40,19 +40,16 @@ edge_chain_mem(const struct pkt *p)
 	return bytes;
 }
 
-/* One segment as a custom pbuf in its private area. */
+/* What pbuf_alloced_custom() does for PBUF_REF, without the call. */
 static inline struct pbuf *
-segment_pbuf(struct stack *st, struct rte_mbuf *m, uint16_t skip)
+custom_pbuf(struct pkt *p, void *payload, uint16_t len)
 {
-	struct pkt *p = mbuf_pkt(m);
 	struct pbuf_custom *pc = (struct pbuf_custom *)p->pbuf;
-	uint16_t len = m->data_len - skip;
 
 	pc->custom_free_function = pbuf_gone;
 	p->next = NULL;
-	/* what pbuf_alloced_custom() does for PBUF_REF, without the call */
 	pc->pbuf.next = NULL;
-	pc->pbuf.payload = rte_pktmbuf_mtod_offset(m, void *, skip);
+	pc->pbuf.payload = payload;
 	pc->pbuf.tot_len = len;
 	pc->pbuf.len = len;
 	pc->pbuf.type_internal = (u8_t)PBUF_REF;
@@ -60,6 +57,29 @@ segment_pbuf(struct stack *st, struct rte_mbuf *m, uint16_t skip)
 	pc->pbuf.ref = 1;
 	pc->pbuf.if_idx = NETIF_NO_INDEX;
 	return &pc->pbuf;
+}
+
+/* One segment as a custom pbuf in its private area. */
+static inline struct pbuf *
+segment_pbuf(struct stack *st, struct rte_mbuf *m, uint16_t skip)
+{
+	return custom_pbuf(mbuf_pkt(m), rte_pktmbuf_mtod_offset(m, void *, skip), m->data_len - skip);
+}
+
+struct pkt *
+edge_copy_out(struct stack *st, const struct pkt *from, const void **ip)
+{
+	const struct pbuf *pb = (const struct pbuf *)from;
+	const uint8_t *payload = pb->payload;
+	uint32_t before = payload - (const uint8_t *)*ip;
+	struct pkt *p = edge_block(st, before + pb->len);
+
+	if (p == NULL)
+		return NULL;
+	memcpy(p->data, *ip, before + pb->len);
+	*ip = p->data;
+	custom_pbuf(p, p->data + before, pb->len);
+	return p;
 }
 
 /* The packet behind its IP header as a pbuf chain. */

@@ -20,6 +20,10 @@ mbuf_pkt(struct rte_mbuf *m)
 	return rte_mbuf_to_priv(m);
 }
 
+/* edge_pool.c: a block for `bytes` at its data that is no packet of the pool; edge_free() frees it.
+ * NULL: no memory. Holder. */
+struct pkt *edge_block(struct stack *st, uint32_t bytes);
+
 /* edge_tx.c: is there room in the queue to the port; `half`: in the first half of it? */
 bool edge_tx_room(struct stack *st, bool half);
 bool edge_tx_push(struct stack *st, struct rte_mbuf *m); /* m is gone in any case; false: no room */

@@ -4,10 +4,12 @@
 #include "stack/impl.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 
+#define BLOCK_MIN 256 /* bytes of room, so that small segments behind it can join */
 #define CACHES_SHARE 8 /* of the pool may lie in the caches of the program's threads */
 
 /* Of a packet's memory, what is not its buffer. */
@@ -105,12 +107,51 @@ edge_alloc(struct stack *st, uint32_t want, uint32_t *mem)
 	return p;
 }
 
+/* A block that is no packet of the pool has a buffer of length 0 that begins where its memory ends, so
+ * that edge_room() is right for both. */
+static inline bool
+is_block(const struct rte_mbuf *m)
+{
+	return __builtin_expect(m->buf_len == 0, 0);
+}
+
+struct pkt *
+edge_block(struct stack *st, uint32_t bytes)
+{
+	uint32_t room = bytes > BLOCK_MIN ? bytes : BLOCK_MIN;
+	uint32_t size = (uint32_t)PACKET_OVERHEAD + room;
+	struct rte_mbuf *m = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_CACHE_LINE_ROUNDUP(size));
+	struct pkt *p;
+
+	if (m == NULL)
+		return NULL;
+	memset(m, 0, PACKET_OVERHEAD);
+	p = (struct pkt *)(m + 1);
+	p->data = (uint8_t *)(p + 1);
+	p->charge = size;
+	p->end = (uintptr_t)&st->mem.copied;
+	m->buf_addr = p->data + room;
+	atomic_fetch_add_explicit(&st->mem.copied, size, memory_order_relaxed);
+	return p;
+}
+
+/* `end` and `charge` are of no use for what has been received in its turn: here they are the counter
+ * and what it counts. */
+static __attribute__((noinline)) void
+block_free(struct pkt *p)
+{
+	_Atomic uint64_t *copied = (_Atomic uint64_t *)(uintptr_t)p->end;
+
+	atomic_fetch_sub_explicit(copied, p->charge, memory_order_relaxed);
+	free(pkt_mbuf(p));
+}
+
 uint32_t
 edge_mem(const struct pkt *p)
 {
 	const struct rte_mbuf *m = pkt_mbuf((struct pkt *)p);
 
-	return m->buf_len + PACKET_OVERHEAD;
+	return is_block(m) ? EDGE_COPY_CHARGE : m->buf_len + PACKET_OVERHEAD;
 }
 
 uint32_t
@@ -118,7 +159,10 @@ edge_free(struct pkt *p)
 {
 	uint32_t bytes = edge_mem(p);
 
-	rte_pktmbuf_free_seg(pkt_mbuf(p));
+	if (is_block(pkt_mbuf(p)))
+		block_free(p);
+	else
+		rte_pktmbuf_free_seg(pkt_mbuf(p));
 	return bytes;
 }
 

@@ -154,7 +154,8 @@ mem_check(struct stack *st)
 {
 	const struct mem *m = &st->mem;
 
-	if (m->used >= m->pressure_at || m->looked_ms != st->now_ms || mem_pressure(m))
+	if (m->rx.used >= m->rx.pressure_at || m->tx.used >= m->tx.pressure_at ||
+	    m->looked_ms != st->now_ms || mem_pressure(m))
 		mem_update(st);
 }
 
@@ -168,14 +169,14 @@ sock_tx_has_room(const struct sock *s, uint32_t num, uint32_t den)
 			atomic_load_explicit(&m->tx_charge_acked, memory_order_acquire);
 	uint64_t bytes = atomic_load_explicit(&m->tx_bytes_in, memory_order_relaxed) -
 			 atomic_load_explicit(&m->tx_bytes_acked, memory_order_relaxed);
-	uint32_t held = mem_tx_held(s), share;
+	uint32_t held;
 
 	if ((uint64_t)charge * num >= most || bytes * num >= most)
 		return false;
-	if (held == 0 || s->stack == NULL)
+	if (s->stack == NULL || !mem_pressure(&s->stack->mem))
 		return true;
-	share = atomic_load_explicit(&s->stack->mem.share, memory_order_relaxed);
-	return (uint64_t)held * num < (uint64_t)share * den;
+	held = mem_tx_held(s);
+	return (uint64_t)held * num < (uint64_t)mem_tx_limit(s, held) * den;
 }
 
 /* --- stack.c: lock, operations, one run ------------------------------------------------------------ */
@@ -349,6 +350,12 @@ struct pkt *edge_alloc(struct stack *st, uint32_t want, uint32_t *mem);
 uint32_t edge_free(struct pkt *p);      /* any thread; returns what edge_mem() said */
 uint32_t edge_mem(const struct pkt *p); /* bytes of real memory */
 uint32_t edge_chain_mem(const struct pkt *p); /* of all packets of the pbuf chain that begins here */
+/* What a copy of edge_copy_out() counts as: it is none of the pool's packets. */
+#define EDGE_COPY_CHARGE 1
+#define EDGE_COPY_MAX 2048 /* of payload */
+/* The TCP segment `p`, a pbuf of one piece behind the IP header at *ip, in a block of its own size that
+ * is no packet of the pool; *ip moves along. The packet is the caller's. NULL: no memory. Holder. */
+struct pkt *edge_copy_out(struct stack *st, const struct pkt *p, const void **ip);
 uint32_t edge_room(const struct pkt *p); /* unused bytes behind its data */
 uint32_t edge_packets_free(const struct stack *st); /* in the pool, those in threads' caches left out */
 uint32_t edge_packet_bytes(const struct stack *st); /* real memory of one */

@@ -221,7 +221,7 @@ struct sock {
 	_Atomic uint32_t tx_charge_acked; /* holder */
 	_Atomic uint32_t tx_mem_in;       /* app; real memory of packets, see mem.c */
 	_Atomic uint32_t tx_mem_out;      /* holder */
-	uint32_t mem_seen;                /* holder: what the stack counts for this socket */
+	uint32_t tx_mem_seen;             /* holder: what the stack counts of it */
 	uint32_t tx_pushed;               /* app: low bits of tx_bytes_in at the last push */
 
 	/* holder: connection */
@@ -263,11 +263,18 @@ struct sock {
 	struct tcp_cc cc;
 	struct tcp_ooo *ooo;   /* segments that came before their turn; NULL: none */
 	struct tcp_loss *loss; /* see tcp_loss.c; NULL: no loss in what is in flight */
+	uint32_t rx_mem_seen;  /* what the stack counts of rx_mem_in - rx_mem_out */
+	uint32_t persist_start_ms;
 	struct sock *pending_next; /* end-of-vector work list */
-	uint32_t persist_start_ms, retransmits;
+	uint32_t retransmits;
 	uint32_t challenge_ms;      /* the last challenge ACK */
 	uint16_t challenge_wait_ms; /* from then on none; 0: there was none */
 	uint32_t end_ms, end_una; /* last progress; lastack then, see tcp_orphan.c */
+	/* mem.c's, kept under pressure: a place in each stream, when it was noted, and until when the
+	 * socket counts as one whose data goes on at once; a time of 0 is none */
+	uint32_t rx_mark, rx_mark_ms, rx_good_ms;
+	uint32_t tx_mark, tx_mark_ms;
+	_Atomic uint32_t tx_good_ms;
 	uint32_t laddr;            /* constant, as the peer's above */
 	_Atomic int fd;
 

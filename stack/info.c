@@ -146,7 +146,7 @@ op_counters(struct stack *st, void *arg)
 
 	*out = st->counters; /* of sockets that are gone, too */
 	mem_settle_all(st);
-	out->mem_bytes = st->mem.used;
+	out->mem_bytes = mem_used(&st->mem);
 	out->mem_high_bytes = st->mem.high;
 	out->mem_pressure = st->mem.n_pressure;
 	out->mem_rx_drops = st->mem.n_rx_drops;

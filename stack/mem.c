@@ -4,37 +4,60 @@
  *
  * What is counted. Every packet that a socket keeps (received and not read, queued for sending and
  * not acknowledged, received before its turn) is charged with its buffer and headers, whatever its
- * payload. A socket has two pairs of counters, one writer for each half, like its other queues: the
- * holder counts what comes in and the program what it has read; the program what it queues and the
- * holder what is acknowledged. `used` is the sum over all sockets as far as the holder has learnt of
- * it: mem_settle() brings it up to date whenever the socket is served anyway, so no thread needs an
- * atomic addition. What was read from sockets that are not served is learnt when pressure begins, by
- * a walk over all of them; and under pressure every reader asks to be served.
+ * payload. A socket has two pairs of counters, one writer for each half, like its other queues:
+ * the holder counts what comes in and the program what it has read; the program what it queues and
+ * the holder what is acknowledged. `rx.used` and `tx.used` are the sums over all sockets as far as
+ * the holder has learnt of it: mem_settle() brings them up to date whenever the socket is served
+ * anyway, so no thread needs an atomic addition. What was read from sockets that are not served is
+ * learnt when pressure begins, by a walk over all of them; and under pressure every reader asks to
+ * be served.
  *
- * The pool is shared by the stacks of the process, and not by them alone: the port's rings, packets
- * on their way out, fragments and the threads' caches have some. A stack's budget is its part of
- * what the pool has when the stack first runs, after the rings were filled:
+ * The pool is shared by the stacks of the process, and not by them alone: the port's rings,
+ * packets on their way out, fragments and the threads' caches have some. A stack's budget is its
+ * part of what the pool has when the stack first runs, after the rings were filled. Each use has
+ * marks of its own, so that programs that do not read leave peers that do not their part, and the
+ * other way round:
  *
- *   pressure  1/2 of it (ending at low, 3/8): a connection may hold, each way, 1/SHARE of what is
- *             left below high. The more take, the less each may have, and some is always left for
- *             those who have nothing (Choudhury, Hahne: Dynamic Queue Length Thresholds). Windows
- *             open no further than that, senders are told to wait earlier.
- *   high      5/8: a connection that holds nothing may still have one packet; nobody else gets any.
- *   ooo       3/4: high and the eighth that early segments may have. Beyond it they go first, those
- *             of the connection that began to hold them longest ago. (Senders who are held to their
- *             share come a little above high, and must not take loss recovery from everybody.)
- *   reserve   1/8 of the pool: what is left then serves ACKs, handshakes and the port's rings alone.
+ *   received      5/16 and two times 1/32
+ *   to be sent    1/4  and two times 1/32
+ *   out of order  1/8: beyond it the segments of the connection that began to hold some longest
+ *                 ago go first.
+ *   reserve       1/8 of the pool: what is left then serves ACKs, handshakes and the port's rings
+ *                 alone.
  *
- * Received data that finds no room is dropped although it is within the window (RFC 9293 3.8.6.2.1:
- * its right edge never moves left); its ACK counts all the same. Connections that the program has
- * not accepted share a quarter of the budget among those of their listener. Early segments together
- * have an eighth; who has more than the fair part of it gives way to others.
+ * Pressure begins when one of the first two has 4/5 of its first mark, and ends when both are
+ * below 3/5. Then a connection may hold, of each, 1/SHARE of what is left below the mark. The more
+ * take, the less each may have, and some is always left for those who have nothing (Choudhury,
+ * Hahne: Dynamic Queue Length Thresholds). Windows open no further than that, senders are told to
+ * wait earlier.
  *
- * lwIP describes what it has been given to send: 250 bytes for each segment, from a heap of its own
- * (heap.c). A peer that announces an MSS of 48 bytes and acknowledges nothing more makes that five
- * times the data. So a quarter of the budget is the limit of it, over all connections of the stack;
- * beyond, a connection is given one segment at a time, when nothing of it is in flight, and the rest
- * waits in its send queue, whose limits the program sees (EAGAIN).
+ * Who holds memory and who merely uses it. What a program reads at once, and what a peer
+ * acknowledges at once, takes memory for a moment only, and must not wait for memory that others
+ * hold for long. So under pressure it is observed of each connection how long its oldest data
+ * waits: a place in the stream is noted, and when all before it is gone within GOOD_MS of that,
+ * the connection is MEM_FLOWING for another GOOD_MS. Its mark is higher by both of the 1/32. One
+ * that holds nothing and has no such history is MEM_NEWCOMER and has one of them; all others have
+ * none. So those who hold something for long cannot get at the last 1/32 at all, and newcomers,
+ * who may turn out to do so, not at the other. A connection that was flowing and stops keeps what
+ * it has of it; the thresholds bound that as well.
+ *
+ * Below any mark there is the first packet of a connection that holds nothing, which is what
+ * handshakes and short questions need. Received, it is copied out of the pool into a block of its
+ * own size (mem_may_copy(), edge_copy_out()); these have half of the budget beside it, and no
+ * block more than 1/COPY_SHARE of what is left of that, so that large ones end before small ones.
+ * To be sent, it may be a small packet of the pool until such first packets have taken another
+ * 1/16 of the budget; beyond, MEM_FLOWING alone may have one.
+ *
+ * Received data that finds no room is dropped although it is within the window (RFC 9293
+ * 3.8.6.2.1: its right edge never moves left); its ACK counts all the same. Connections that the
+ * program has not accepted share a quarter of `high` among those of their listener. Early segments
+ * together have an eighth; who has more than the fair part of it gives way to others.
+ *
+ * lwIP describes what it has been given to send: 250 bytes for each segment, from a heap of its
+ * own (heap.c). A peer that announces an MSS of 48 bytes and acknowledges nothing more makes that
+ * five times the data. So a quarter of the budget is the limit of it, over all connections of the
+ * stack; beyond, a connection is given one segment at a time, when nothing of it is in flight, and
+ * the rest waits in its send queue, whose limits the program sees (EAGAIN).
  */
 #include "stack/mem.h"
 
@@ -42,8 +65,42 @@
 #include "stack/tcp_ooo.h"
 
 #define SHARE 8
+#define COPY_SHARE 64
+#define COPIES_MAX 2 /* of a connection that holds nothing else */
+#define GOOD_MS 100
 #define SETTLE_BEGIN_MS 100 /* walks over all sockets come no closer than this, */
 #define SETTLE_AGAIN_MS 1000 /* and while pressure lasts, no closer than this */
+
+static uint64_t
+top(const struct mem_side *side, enum mem_class c)
+{
+	return side->high + side->extra * c;
+}
+
+static void
+set_side(struct mem_side *side, uint64_t high, uint64_t extra)
+{
+	side->low = high * 3 / 5;
+	side->pressure_at = high * 4 / 5;
+	side->high = high;
+	side->extra = extra;
+}
+
+static void
+set_tx_shares(struct mem *m, bool pressure)
+{
+	for (enum mem_class c = 0; c < MEM_CLASSES; c++) {
+		uint64_t most = top(&m->tx, c);
+		uint64_t left = m->tx.used < most ? (most - m->tx.used) / SHARE : 0;
+
+		if (!pressure)
+			left = MEM_NO_LIMIT;
+		else if (left >= MEM_NO_LIMIT)
+			left = MEM_NO_LIMIT - 1;
+		atomic_store_explicit(&m->tx_share[c], (uint32_t)left, memory_order_relaxed);
+	}
+	atomic_store_explicit(&m->tx_first, m->tx.used < m->tx_first_max, memory_order_relaxed);
+}
 
 static void
 set_marks(struct stack *st)
@@ -52,14 +109,15 @@ set_marks(struct stack *st)
 	uint64_t packets = edge_packets_free(st);
 	uint64_t budget = packets * edge_packet_bytes(st) / st->group->n;
 
-	m->low = budget * 3 / 8;
-	m->pressure_at = budget / 2;
-	m->high = budget * 5 / 8;
+	set_side(&m->rx, budget * 5 / 16, budget / 32);
+	set_side(&m->tx, budget / 4, budget / 32);
+	m->high = top(&m->rx, MEM_FLOWING) + top(&m->tx, MEM_FLOWING);
+	m->tx_first_max = top(&m->tx, MEM_FLOWING) + budget / 16;
+	m->copied_max = budget / 2;
 	m->ooo_max = budget / 8;
-	m->ooo_mark = m->high + m->ooo_max;
 	m->heap_max = budget / 4;
 	m->reserve = packets / 8;
-	atomic_store_explicit(&m->share, MEM_NO_LIMIT, memory_order_relaxed);
+	set_tx_shares(m, false);
 }
 
 void
@@ -70,20 +128,14 @@ mem_settle_all(struct stack *st)
 		mem_settle(&st->mem, s);
 }
 
-static uint32_t
-share(const struct mem *m)
-{
-	uint64_t left = m->used < m->high ? (m->high - m->used) / SHARE : 0;
-
-	return left < MEM_NO_LIMIT ? (uint32_t)left : MEM_NO_LIMIT - 1;
-}
-
 static void
 begin_pressure(struct stack *st)
 {
 	struct mem *m = &st->mem;
 
 	/* Set before the walk: who reads behind it sees it, and asks to be served. */
+	atomic_store_explicit(&m->now_ms, st->now_ms, memory_order_relaxed);
+	set_tx_shares(m, true);
 	atomic_store_explicit(&m->pressure, true, memory_order_seq_cst);
 	m->n_pressure++;
 	if (st->now_ms - m->settled_ms >= SETTLE_BEGIN_MS)
@@ -94,7 +146,7 @@ static void
 end_pressure(struct mem *m)
 {
 	atomic_store_explicit(&m->pressure, false, memory_order_relaxed);
-	atomic_store_explicit(&m->share, MEM_NO_LIMIT, memory_order_relaxed);
+	set_tx_shares(m, false);
 }
 
 void
@@ -111,39 +163,129 @@ mem_update(struct stack *st)
 	if (tight != mem_tight(m))
 		atomic_store_explicit(&m->tight, tight, memory_order_relaxed);
 	if (!mem_pressure(m)) {
-		if (m->used < m->pressure_at && !tight)
+		if (m->rx.used < m->rx.pressure_at && m->tx.used < m->tx.pressure_at && !tight)
 			return;
 		begin_pressure(st);
 	} else if (st->now_ms - m->settled_ms >= SETTLE_AGAIN_MS) {
 		mem_settle_all(st);
 	}
-	while (m->ooo_first != NULL && (tight || m->used > m->ooo_mark))
+	while (m->ooo_first != NULL && (tight || mem_used(m) > m->high + m->ooo_max))
 		tcp_rx_ooo_evict(st, m->ooo_first);
-	if (m->used < m->low && !tight)
+	if (m->rx.used < m->rx.low && m->tx.used < m->tx.low && !tight) {
 		end_pressure(m);
-	else
-		atomic_store_explicit(&m->share, share(m), memory_order_relaxed);
+		return;
+	}
+	atomic_store_explicit(&m->now_ms, st->now_ms, memory_order_relaxed);
+	set_tx_shares(m, true);
+}
+
+/* --- received ------------------------------------------------------------------------------------- */
+
+static bool
+is_recent(uint32_t now_ms, uint32_t at_ms)
+{
+	return at_ms != 0 && now_ms - at_ms <= GOOD_MS;
+}
+
+/* How long does the data of `s` wait to be read? */
+static enum mem_class
+reader_class(const struct stack *st, struct sock *s)
+{
+	uint64_t in = atomic_load_explicit(&s->rx_bytes_in, memory_order_relaxed);
+	uint64_t out = atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed);
+
+	if ((int32_t)((uint32_t)out - s->rx_mark) >= 0) {
+		if (in == out || is_recent(st->now_ms, s->rx_mark_ms))
+			s->rx_good_ms = st->now_ms;
+		s->rx_mark = (uint32_t)in;
+		s->rx_mark_ms = st->now_ms;
+	}
+	if (!is_recent(st->now_ms, s->rx_good_ms))
+		return MEM_OTHERS;
+	return out > 0 ? MEM_FLOWING : MEM_NEWCOMER;
+}
+
+static bool
+waits_for_accept(const struct sock *s)
+{
+	return s->listener != NULL &&
+	       !atomic_load_explicit(&((struct sock *)s)->accepted, memory_order_relaxed);
+}
+
+uint32_t
+mem_rx_limit(struct stack *st, struct sock *s)
+{
+	const struct mem *m = &st->mem;
+	uint64_t most, limit;
+
+	if (!mem_pressure(m))
+		return MEM_NO_LIMIT;
+	most = top(&m->rx, reader_class(st, s));
+	limit = m->rx.used < most ? (most - m->rx.used) / SHARE : 0;
+	if (waits_for_accept(s)) {
+		uint64_t n = atomic_load_explicit(&s->listener->acc_n, memory_order_relaxed);
+
+		if (limit > m->high / 4 / (n + 1))
+			limit = m->high / 4 / (n + 1);
+	}
+	return limit < MEM_NO_LIMIT ? (uint32_t)limit : MEM_NO_LIMIT - 1;
 }
 
 bool
-mem_may_receive(const struct stack *st, const struct sock *s, uint32_t bytes)
+mem_may_receive(struct stack *st, struct sock *s, uint32_t bytes)
+{
+	uint32_t limit = mem_rx_limit(st, s); /* as it is now, in the middle of a vector */
+
+	return !mem_tight(&st->mem) && (uint64_t)mem_rx_held(s) + bytes <= limit;
+}
+
+bool
+mem_may_copy(const struct stack *st, const struct sock *s, uint32_t bytes)
 {
 	const struct mem *m = &st->mem;
-	uint32_t held = mem_rx_held(s);
-	uint64_t limit = share(m); /* as it is now, in the middle of a vector */
+	uint64_t copied = atomic_load_explicit(&((struct stack *)st)->mem.copied,
+		memory_order_relaxed);
 
-	if (mem_tight(m))
-		return false;
-	if (held == 0)
-		return true;
-	if (s->listener != NULL && !atomic_load_explicit(&((struct sock *)s)->accepted,
-			memory_order_relaxed)) {
-		uint64_t waiting = atomic_load_explicit(&s->listener->acc_n, memory_order_relaxed);
+	return mem_rx_held(s) < COPIES_MAX * EDGE_COPY_CHARGE && copied < m->copied_max &&
+	       bytes <= (m->copied_max - copied) / COPY_SHARE;
+}
 
-		if (limit > m->high / 4 / (waiting + 1))
-			limit = m->high / 4 / (waiting + 1);
-	}
-	return (uint64_t)held + bytes <= limit;
+/* --- to be sent ------------------------------------------------------------------------------------ */
+
+void
+mem_tx_acked(struct stack *st, struct sock *s, uint64_t acked)
+{
+	uint64_t in = atomic_load_explicit(&s->tx_bytes_in, memory_order_relaxed);
+	uint32_t rtt_ms = s->srtt_us / 1000; /* on a long path the ACK cannot come sooner */
+	uint32_t good_ms = GOOD_MS + (rtt_ms < 4 * GOOD_MS ? 2 * rtt_ms : 8 * GOOD_MS);
+	uint32_t waited_ms = st->now_ms - s->tx_mark_ms;
+
+	if ((int32_t)((uint32_t)acked - s->tx_mark) < 0)
+		return;
+	if (acked == in && waited_ms > st->now_ms - s->sent_ms)
+		waited_ms = st->now_ms - s->sent_ms; /* that was all, and before it there was nothing */
+	if (waited_ms <= good_ms)
+		atomic_store_explicit(&s->tx_good_ms, st->now_ms + good_ms, memory_order_relaxed);
+	s->tx_mark = (uint32_t)in;
+	s->tx_mark_ms = st->now_ms;
+}
+
+uint32_t
+mem_tx_limit(const struct sock *s, uint32_t held)
+{
+	struct mem *m = &s->stack->mem;
+	uint32_t until = atomic_load_explicit(&((struct sock *)s)->tx_good_ms, memory_order_relaxed);
+	uint32_t now_ms = atomic_load_explicit(&m->now_ms, memory_order_relaxed), limit;
+	enum mem_class c = held == 0 ? MEM_NEWCOMER : MEM_OTHERS;
+
+	if (until != 0 && (int32_t)(until - now_ms) >= 0)
+		c = MEM_FLOWING;
+	limit = atomic_load_explicit(&m->tx_share[c], memory_order_relaxed);
+	if (limit <= held && held == 0 &&
+	    (c == MEM_FLOWING || s->kind == SOCK_UDP || /* goes on at once */
+		    atomic_load_explicit(&m->tx_first, memory_order_relaxed)))
+		return 1;
+	return limit;
 }
 
 /* --- segments before their turn ------------------------------------------------------------------ */
@@ -155,9 +297,11 @@ mem_ooo_make_room(struct stack *st, struct sock *s, uint32_t bytes)
 	uint32_t own = s->ooo != NULL ? s->ooo->mem : 0;
 	uint64_t fair = m->ooo_max / (m->n_ooo + (own == 0));
 
-	if (mem_tight(m) || m->used > m->ooo_mark)
+	if (mem_tight(m) || mem_used(m) > m->high + m->ooo_max)
 		return false;
-	if (own > 0 && mem_pressure(m) && own + bytes > share(m))
+	/* When the gap is filled they are received, and nobody asks then. */
+	if (own > 0 && mem_pressure(m) &&
+	    (uint64_t)mem_rx_held(s) + own + bytes > mem_rx_limit(st, s))
 		return false;
 	while (m->ooo + bytes > m->ooo_max) {
 		if (m->ooo_first == NULL || m->ooo_first == s || own + bytes > fair)
@@ -173,7 +317,6 @@ mem_ooo_added(struct stack *st, struct sock *s, uint32_t bytes)
 	struct mem *m = &st->mem;
 	struct tcp_ooo *o = s->ooo;
 
-	m->used += bytes;
 	m->ooo += bytes;
 	if (o->mem == 0) {
 		o->older = m->ooo_last;
@@ -194,7 +337,6 @@ mem_ooo_removed(struct stack *st, struct sock *s, uint32_t bytes)
 	struct mem *m = &st->mem;
 	struct tcp_ooo *o = s->ooo;
 
-	m->used -= bytes;
 	m->ooo -= bytes;
 	o->mem -= bytes;
 	if (o->mem > 0)

@@ -15,6 +15,7 @@
 #define TELL_BYTES (128 * 1024) /* at each multiple the peer must hear of a larger window */
 #define PUSH_BYTES (64 * 1024)  /* written bytes after which they are sent: one large packet */
 #define PIECE_MIN_CHARGE 512    /* a small piece occupies a whole packet */
+#define LARGE_BYTES (20 * 1024) /* of memory that must be left for a large packet, under pressure */
 #define UDP_MAX 65507
 
 static inline bool
@@ -238,17 +239,34 @@ sock_inq(struct sock *s)
 
 /* --- sending ------------------------------------------------------------------------------------------ */
 
+/* The connection holds nothing and may have nothing: no ACK will tell it when that has changed. */
+static __attribute__((noinline)) bool
+no_first_packet(const struct sock *s)
+{
+	return s->stack != NULL && mem_tx_held(s) == 0 && mem_tx_limit(s, 0) == 0;
+}
+
+static __attribute__((noinline)) bool
+room_for_large(const struct sock *s)
+{
+	uint32_t held = mem_tx_held(s);
+
+	return mem_tx_limit(s, held) >= (uint64_t)held + LARGE_BYTES;
+}
+
 /* One more piece of the stream, under tx_lock; 0: no room, -ENOMEM: no packet, -EFAULT. */
 static ssize_t
 send_piece(struct sock *s, struct cursor *c, size_t left)
 {
+	uint32_t mem, want = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
 	struct pkt *p;
-	uint32_t mem;
 	size_t n;
 
 	if (!sock_tx_has_room(s, 1, 1))
-		return 0;
-	p = edge_alloc(s->stack, left > UINT32_MAX ? UINT32_MAX : (uint32_t)left, &mem);
+		return no_first_packet(s) ? -ENOMEM : 0;
+	if (__builtin_expect(mem_pressure(&s->stack->mem), 0) && !room_for_large(s))
+		want = 1;
+	p = edge_alloc(s->stack, want, &mem);
 	if (p == NULL)
 		return -ENOMEM;
 	n = cursor_copy(c, p->data, left < p->len ? left : p->len, true);

@@ -232,6 +232,8 @@ on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
 		s->tx_tail = NULL;
 	mem_count(&s->tx_charge_acked, charge);
 	mem_count(&s->tx_mem_out, mem);
+	if (__builtin_expect(mem_pressure(&s->stack->mem), 0))
+		mem_tx_acked(s->stack, s, acked);
 	atomic_store_explicit(&s->tx_bytes_acked, acked, memory_order_release);
 	/* A waiter sets the flag and then looks at the room; here it is the other way round. */
 	atomic_thread_fence(memory_order_seq_cst);

@@ -15,9 +15,9 @@
 
 /* How far the window may open: under pressure to what the connection may hold, but two segments. */
 static uint32_t
-window_max(const struct stack *st, const struct sock *s)
+window_max(struct stack *st, struct sock *s)
 {
-	uint32_t most = atomic_load_explicit(&((struct stack *)st)->mem.share, memory_order_relaxed) / 2;
+	uint32_t most = mem_rx_limit(st, s) / 2;
 	uint32_t least = 2 * (uint32_t)s->pcb->mss;
 
 	return most > least ? most : least;
@@ -66,17 +66,36 @@ tcp_report_recved(struct stack *st, struct sock *s)
 	}
 }
 
-/* Is there memory for a segment that comes in its turn, or room for it where others wait? */
+/* In place of the segment, a copy that takes nothing of the pool; false: there may be none. */
 static bool
-rx_has_room(struct stack *st, struct sock *s, const struct pbuf *pb,
+copy_out(struct stack *st, const struct sock *s, struct pbuf **pb, const void **ip)
+{
+	struct pbuf *from = *pb;
+	struct pkt *copy;
+
+	if (from->next != NULL || from->len > EDGE_COPY_MAX || !mem_may_copy(st, s, from->len))
+		return false;
+	copy = edge_copy_out(st, (struct pkt *)from, ip);
+	if (copy == NULL)
+		return false;
+	st->lw->pbuf_free(from);
+	*pb = (struct pbuf *)copy;
+	return true;
+}
+
+/* Is there memory for a segment that comes in its turn, or room for it where others wait? */
+static __attribute__((noinline)) bool
+rx_has_room(struct stack *st, struct sock *s, struct pbuf **pb, const void **ip,
 	const struct tcp_gate_segment *g)
 {
 	if (g->len == 0 || (g->flags & (TCP_RST | TCP_SYN)) != 0 ||
 	    !tcp_gate_seq_lt(s->pcb->rcv_nxt, g->seq + g->len) || s->closed)
 		return true;
-	if (mem_may_receive(st, s, edge_chain_mem((const struct pkt *)pb)))
+	if (mem_may_receive(st, s, edge_chain_mem((const struct pkt *)*pb)))
 		return true;
-	return pb->next == NULL && g->len <= SOCK_JOIN_MAX && sock_can_join_rx(s, g->len);
+	if ((*pb)->next == NULL && g->len <= SOCK_JOIN_MAX && sock_can_join_rx(s, g->len))
+		return true;
+	return copy_out(st, s, pb, ip);
 }
 
 /* Also makes the options fit for lwIP. */
@@ -241,7 +260,7 @@ rx_connection(struct stack *st, struct sock *s, struct pbuf *pb, const void *ip,
 	if (s->pcb->state != TIME_WAIT)
 		tcp_report_recved(st, s);
 	if (g->seq == s->pcb->rcv_nxt || !tcp_rx_is_early(s, g)) {
-		if (__builtin_expect(mem_pressure(&st->mem), 0) && !rx_has_room(st, s, pb, g)) {
+		if (__builtin_expect(mem_pressure(&st->mem), 0) && !rx_has_room(st, s, &pb, &ip, g)) {
 			st->mem.n_rx_drops++;
 			rx_header(st, s, pb, ip, g);
 			st->lw->pbuf_free(pb);

@@ -12,7 +12,8 @@
  *   delayed ACK     40 ms at most (RFC 9293 3.8.6.3 allows 500)
  *   keepalive, TIME_WAIT, abandoned out-of-order data
  *   orphan          closed by the program and without progress: tcp_orphan.c
- *   memory          1 ms after a send or a segment found no packet
+ *   memory          1 ms after a send or a segment found no packet; 10 ms while its connection may not
+ *                   have one, see mem.c
  *
  * A connection with none of these is not armed and costs nothing.
  */
@@ -28,6 +29,7 @@
 #define TIME_WAIT_MS 60000
 #define OOO_MS 30000
 #define MEMORY_MS 1
+#define MEMORY_PRESSURE_MS 10
 #define DATA_TRIES 15 /* Linux: tcp_retries2 */
 #define ORPHAN_TRIES 8 /* Linux: tcp_orphan_retries */
 #define LOSS_KEEP_MS 1000
@@ -116,6 +118,14 @@ persisting(const struct tcp_pcb *pcb)
 	return pcb->persist_backoff > 0 && pcb->unacked == NULL && pcb->unsent != NULL;
 }
 
+static inline uint32_t
+memory_deadline(const struct stack *st, const struct sock *s)
+{
+	bool waits = mem_pressure(&st->mem) && mem_tx_held(s) == 0;
+
+	return st->now_ms + (waits ? MEMORY_PRESSURE_MS : MEMORY_MS);
+}
+
 void
 tcp_timer_arm(struct stack *st, struct sock *s)
 {
@@ -150,7 +160,7 @@ tcp_timer_arm(struct stack *st, struct sock *s)
 	if (s->ooo != NULL)
 		at = earlier(now, at, pcb->tmr + OOO_MS);
 	if (s->mem_wait || (pcb->flags & TF_CLOSEPEND))
-		at = earlier(now, at, now + MEMORY_MS);
+		at = earlier(now, at, memory_deadline(st, s));
 	if (s->loss != NULL) {
 		if (loss_may_go(s))
 			at = earlier(now, at, s->rto_start_ms + LOSS_KEEP_MS);
@@ -273,8 +283,12 @@ fire_memory(struct stack *st, struct sock *s)
 	if (s->pcb->unsent != NULL)
 		st->lw->tcp_output(s->pcb);
 	if (sock_flags(s) & SF_TX_FULL) {
-		sock_flag_clear(s, SF_TX_FULL);
-		sock_notify(s, EPOLLOUT);
+		if (sock_writable(s)) {
+			sock_flag_clear(s, SF_TX_FULL);
+			sock_notify(s, EPOLLOUT);
+		} else if (mem_tx_held(s) == 0) {
+			s->mem_wait = true; /* no ACK will tell */
+		}
 	}
 	if (s->pcb->flags & TF_CLOSEPEND) {
 		tcp_clear_flags(s->pcb, TF_CLOSEPEND);

@@ -14,7 +14,7 @@
 
 /* SO_RCVBUF is of payload; the packets of small datagrams may take some times that. */
 static bool
-no_memory(struct stack *st, const struct sock *s, uint32_t bytes)
+no_memory(struct stack *st, struct sock *s, uint32_t bytes)
 {
 	uint32_t held = mem_rx_held(s);
 

@@ -381,8 +381,7 @@ finish(bool is_gentle)
 	}
 	fuzz_require(fuzz_host_conns(&fuzz_peer_host) == 0, "a connection is left");
 	fuzz_require(fuzz_packets() == 0, "packets leaked");
-	fuzz_require(fuzz_peer_host.w.stack->mem.used == 0 && fuzz_peer_host.w.stack->mem.ooo == 0,
-		"memory is charged to nobody");
+	fuzz_require(mem_used(&fuzz_peer_host.w.stack->mem) == 0, "memory is charged to nobody");
 	fuzz_require(fuzz_peer_host.w.stack->syn.n == 0, "a request is left");
 }
 

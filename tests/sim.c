@@ -381,10 +381,14 @@ sim_teardown(void)
 	CU_ASSERT_EQUAL(stack_conns(sim_stack(SIM_B), &i, 1), 0);
 	CU_ASSERT_EQUAL(sim_packets_out(), settled);
 	/* What was charged to a socket has been given back to the byte. */
-	CU_ASSERT_EQUAL(sim_stack(SIM_A)->mem.used, 0);
-	CU_ASSERT_EQUAL(sim_stack(SIM_B)->mem.used, 0);
-	CU_ASSERT_EQUAL(sim_stack(SIM_A)->mem.ooo, 0);
-	CU_ASSERT_EQUAL(sim_stack(SIM_B)->mem.ooo, 0);
+	for (int side = SIM_A; side <= SIM_B; side++) {
+		const struct mem *m = &sim_stack(side)->mem;
+
+		CU_ASSERT_EQUAL(m->rx.used, 0);
+		CU_ASSERT_EQUAL(m->tx.used, 0);
+		CU_ASSERT_EQUAL(m->ooo, 0);
+		CU_ASSERT_EQUAL(m->copied, 0);
+	}
 }
 
 struct stack_group *

@@ -260,7 +260,7 @@ unread_data_leaves_memory_for_others(void)
 	}
 	CU_ASSERT(m->n_pressure > 0);
 	CU_ASSERT(m->n_rx_drops > 0);
-	CU_ASSERT(m->used <= m->high + m->high / 10);
+	CU_ASSERT(mem_used(m) <= m->high + m->high / 10);
 	CU_ASSERT(least >= m->reserve);
 	/* Nothing of what was dropped is lost. */
 	for (int round = 0; round < 3000 && !done; round++) {
@@ -316,6 +316,188 @@ unacknowledged_data_leaves_memory_for_others(void)
 	sock_close(a);
 	sock_close(b);
 	close_streams();
+}
+
+/* --- those who read at once ---------------------------------------------------------------------------- */
+
+#define RATE_BYTES 20000 /* that somebody sends in each millisecond */
+
+/* What arrives in 300 ms of one who sends that from `from` to `to`; `n` is its stream. */
+static uint64_t
+flow(struct sock *from, struct sock *to, uint32_t n, uint64_t *sent, uint64_t *got)
+{
+	uint64_t before = *got, end = sim_now_us + 300000;
+	size_t due = 0;
+
+	while (sim_now_us < end) {
+		uint64_t had = *sent;
+
+		due = due + RATE_BYTES > sizeof(buf) ? sizeof(buf) : due + RATE_BYTES;
+		*sent = send_stream(from, n, *sent, due);
+		due -= *sent - had;
+		sim_run(500);
+		*got = recv_stream(to, n, *got);
+		sim_run(500);
+		*got = recv_stream(to, n, *got);
+	}
+	return *got - before;
+}
+
+/* Streams from A to B and from B to A go on in the same way, also those that begin only now. */
+static void
+check_flows(void (*hold)(void))
+{
+	uint64_t sent[4] = {0}, got[4] = {0}, before[2], now;
+	struct sock *a[2], *b[2];
+
+	sim_wire.delay_us = 200;
+	start();
+	join(&a[0], &b[0]);
+	before[0] = flow(a[0], b[0], 100, &sent[0], &got[0]);
+	before[1] = flow(b[0], a[0], 101, &sent[1], &got[1]);
+	open_streams();
+	hold();
+	CU_ASSERT(mem_pressure(mem_of(SIM_B)));
+	join(&a[1], &b[1]);
+	for (int i = 0; i < 4; i++) {
+		now = i % 2 == 0 ? flow(a[i / 2], b[i / 2], 100 + i, &sent[i], &got[i]) :
+				   flow(b[i / 2], a[i / 2], 100 + i, &sent[i], &got[i]);
+		if (now < before[i % 2] * 9 / 10)
+			printf("flow %d: %lu bytes, %lu before\n", i, now, before[i % 2]);
+		CU_ASSERT(now >= before[i % 2] * 9 / 10);
+	}
+	for (int i = 0; i < 2; i++) {
+		sock_close(a[i]);
+		sock_close(b[i]);
+	}
+	close_streams();
+}
+
+static void
+programs_do_not_read(void)
+{
+	for (int round = 0; round < 150; round++) {
+		send_all_streams();
+		sim_run(4000);
+	}
+	CU_ASSERT(mem_of(SIM_B)->n_rx_drops > 0);
+}
+
+static void
+unread_data_leaves_others_their_rate(void)
+{
+	check_flows(programs_do_not_read);
+}
+
+static void
+peers_do_not_read(void)
+{
+	for (int round = 0; round < 150; round++) {
+		for (uint32_t i = 0; i < MANY; i++)
+			streams[i].sent = send_stream(streams[i].b, i, streams[i].sent, 100000);
+		sim_run(4000);
+	}
+}
+
+static void
+unacknowledged_data_leaves_others_their_rate(void)
+{
+	check_flows(peers_do_not_read);
+}
+
+static void
+nobody_reads(void)
+{
+	for (int round = 0; round < 150; round++) {
+		send_all_streams();
+		for (uint32_t i = 0; i < MANY; i++)
+			send_stream(streams[i].b, i, 0, 100000);
+		sim_run(4000);
+	}
+}
+
+static void
+data_unread_on_both_sides_leaves_others_their_rate(void)
+{
+	check_flows(nobody_reads);
+}
+
+/* --- the first packet of a connection ------------------------------------------------------------------- */
+
+#define CROWD 1500
+#define SMALL_POOL 1500 /* packets that the budget is made of */
+
+static struct rte_mbuf *away[SIM_PACKETS];
+static struct sock *crowd[CROWD][2];
+
+/* Leave B a pool of SMALL_POOL packets, and let it find its marks anew. */
+static unsigned int
+shrink_pool(void)
+{
+	unsigned int n = 0;
+
+	while (sim_packets_free(SIM_B) > SMALL_POOL) {
+		away[n] = rte_pktmbuf_alloc(sim_stack(SIM_B)->wiring.pool);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(away[n]);
+		n++;
+	}
+	mem_of(SIM_B)->high = 0;
+	return n;
+}
+
+static void
+restore_pool(unsigned int n)
+{
+	rte_pktmbuf_free_bulk(away, n);
+	mem_of(SIM_B)->high = 0;
+}
+
+/* The program leaves one segment of each unread, more than the pool has packets: those who read still
+ * get all, and so do new ones. */
+static void
+a_segment_of_everybody_does_not_take_the_pool(void)
+{
+	struct mem *m = mem_of(SIM_B);
+	uint64_t sent = 0, got = 0;
+	struct sock *a, *b, *c, *d;
+	unsigned int n = shrink_pool();
+
+	start();
+	join(&a, &b);
+	nodelay(a);
+	nodelay(b);
+	ping(a, b, 60000);
+	for (uint32_t i = 0; i < CROWD; i++) {
+		join(&crowd[i][0], &crowd[i][1]);
+		CU_ASSERT_EQUAL(send_stream(crowd[i][0], i, 0, 1400), 1400);
+		sim_run(1000);
+		if (i % 10 == 0)
+			ping(a, b, 10000);
+	}
+	CU_ASSERT(m->n_pressure > 0);
+	CU_ASSERT(m->copied > 0);
+	CU_ASSERT(m->copied <= m->copied_max);
+	CU_ASSERT(sim_packets_free(SIM_B) >= m->reserve);
+	join(&c, &d);
+	nodelay(c);
+	nodelay(d);
+	ping(c, d, 10000);
+	flow(a, b, 7, &sent, &got);
+	CU_ASSERT(got >= 300 * RATE_BYTES / 2);
+	for (uint32_t i = 0; i < CROWD; i++) {
+		CU_ASSERT_EQUAL(recv_stream(crowd[i][1], i, 0), 1400);
+		sock_close(crowd[i][0]);
+		sock_close(crowd[i][1]);
+		sim_run(200);
+	}
+	CU_ASSERT_EQUAL(m->copied, 0);
+	sock_close(a);
+	sock_close(b);
+	sock_close(c);
+	sock_close(d);
+	sock_close(listener);
+	sim_run(100000);
+	restore_pool(n);
 }
 
 static void
@@ -566,6 +748,10 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_slow_reader_of_small_segments_gets_them_in_order),
 	CUNIT_TEST(unread_data_leaves_memory_for_others),
 	CUNIT_TEST(unacknowledged_data_leaves_memory_for_others),
+	CUNIT_TEST(unread_data_leaves_others_their_rate),
+	CUNIT_TEST(unacknowledged_data_leaves_others_their_rate),
+	CUNIT_TEST(data_unread_on_both_sides_leaves_others_their_rate),
+	CUNIT_TEST(a_segment_of_everybody_does_not_take_the_pool),
 	CUNIT_TEST(what_nobody_has_accepted_is_bounded_by_listener),
 	CUNIT_TEST(early_segments_of_one_vector_are_acknowledged_together),
 	CUNIT_TEST(early_segments_of_many_are_bounded),
