@@ -7,7 +7,8 @@
  * With low_power_mode a thread spins for a while before it sleeps, and yields meanwhile. Where others
  * compute on its core a yield costs it their time slices, milliseconds; who sleeps has the core as soon as
  * a packet wakes him. So once that is seen it sleeps without spinning for a time. Without low_power_mode
- * it spins for ever and nothing is armed; on such a core it sleeps for NAP_US, or until one of its own
+ * it spins for ever and no wire can be armed; on such a core it still spins for a while, because an answer
+ * may be a few microseconds away, but does not yield, and then sleeps for NAP_US, or until one of its own
  * sockets has something.
  */
 #ifndef STACK_IDLE_H

@@ -371,8 +371,13 @@ completes(const struct ready_set *set)
 bool
 ready_spins(const struct ready_set *set)
 {
-	return completes(set) && (set->group->n_sleepers == 0 || idle.tsc < set->group->spin_tsc) &&
-		!idle_is_crowded(&idle);
+	bool polls = set->group->n_sleepers == 0, spins_still = idle.tsc < set->group->spin_tsc;
+
+	if (!completes(set))
+		return false;
+	if (polls && spins_still)
+		return true;
+	return (polls || spins_still) && !idle_is_crowded(&idle);
 }
 
 static bool

@@ -34,6 +34,7 @@ static unsigned int n_armed, n_disarmed;
 
 #define SPIN_US 50       /* as in stack.c */
 #define RUNS_MAX 1000000 /* each takes time, so far fewer are needed */
+#define POLLS 300        /* take longer than SPIN_US */
 
 static uint64_t slice_us; /* how long others have the core after a yield */
 static unsigned int n_yields;
@@ -467,6 +468,86 @@ caller_sleeps_until_the_holder_has_done_its_work(void)
 	CU_ASSERT_EQUAL(n_yields, 0);
 }
 
+/* --- without low_power_mode ---------------------------------------------------------------------------- */
+
+static struct stack_group *
+polling_group(void)
+{
+	static struct stack_group *g;
+	struct stack_params p = {.n_stacks = 1,
+		.mode = STACK_RUN_TO_COMPLETION,
+		.addr = inet_addr("198.18.0.1"),
+		.mask = htonl(0xffffff00),
+		.mtu = 1500,
+		.conn_max = 10,
+		.clock_us = clock_us};
+	struct stack_wiring w = {.walk = walk, .pool = pool, .bulk = bulk};
+
+	if (g == NULL) {
+		CU_ASSERT_EQUAL_FATAL(stack_group_create(&p, &g), 0);
+		w.walk_arg = stack_group_get(g, 0);
+		stack_wire(stack_group_get(g, 0), &w);
+	}
+	return g;
+}
+
+/* Returns how often the thread has run the stack before it wants to sleep. */
+static int
+runs_before_sleep(struct ready_set *polling, int most)
+{
+	int runs = 0;
+
+	for (; ready_spins(polling) && runs < most; runs++)
+		ready_run(polling);
+	return runs;
+}
+
+static void *
+poll_on_a_crowded_core(void *unused)
+{
+	struct ready_event ev;
+	struct ready_set *polling;
+	struct ready_watch *w;
+	struct sock *sock;
+
+	CU_ASSERT_EQUAL_FATAL(ready_create(polling_group(), &polling), 0);
+	CU_ASSERT_EQUAL_FATAL(sock_open(polling_group(), SOCK_TCP, &sock), 0);
+	/* A core of its own, unless the test itself has lost it during a yield. */
+	for (int tries = 0; tries < 20 && runs_before_sleep(polling, POLLS) < POLLS; tries++)
+		while (!ready_spins(polling))
+			ready_run(polling);
+	CU_ASSERT_EQUAL(runs_before_sleep(polling, POLLS), POLLS);
+	CU_ASSERT_TRUE(n_yields > 0);
+	slice_us = 2000;
+	n_yields = 0;
+	ready_run(polling);
+	CU_ASSERT_EQUAL(n_yields, 1);
+	CU_ASSERT_FALSE(ready_spins(polling));
+	CU_ASSERT_TRUE_FATAL(ready_sleep_begin(polling, &s));
+	CU_ASSERT_TRUE(s.us <= 1000 && !s.attends && s.fd == -1);
+	ready_sleep_end(polling, &s);
+	/* After something has come it looks for the next for a while, without yields. */
+	CU_ASSERT_EQUAL_FATAL(ready_add(polling, sock, EPOLLIN, 0, &w), 0);
+	CU_ASSERT_EQUAL(ready_collect(polling, &ev, 1), 1);
+	ready_del(w);
+	CU_ASSERT_TRUE(runs_before_sleep(polling, RUNS_MAX) > 0);
+	CU_ASSERT_FALSE(ready_spins(polling));
+	CU_ASSERT_EQUAL(n_yields, 1);
+	sock_close(sock);
+	ready_destroy(polling);
+	return unused;
+}
+
+/* In a thread of its own, which knows nothing of the core yet. */
+static void
+polling_thread_sleeps_on_a_crowded_core_only(void)
+{
+	pthread_t thread;
+
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, poll_on_a_crowded_core, NULL), 0);
+	pthread_join(thread, NULL);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(idle_thread_spins_for_a_while_and_then_sleeps),
 	CUNIT_TEST(watch_that_is_out_of_date_keeps_nobody_awake),
@@ -479,6 +560,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(work_handed_over_before_the_last_look_is_done_first),
 	CUNIT_TEST(sleeper_does_not_wait_for_the_lock_and_is_kicked_when_it_is_free),
 	CUNIT_TEST(caller_sleeps_until_the_holder_has_done_its_work),
+	CUNIT_TEST(polling_thread_sleeps_on_a_crowded_core_only),
 	/* the last: it lasts 200 ms */
 	CUNIT_TEST(thread_on_a_crowded_core_sleeps_without_spinning),
 	CUNIT_TEST(work_does_not_make_a_crowded_core_a_quiet_one),

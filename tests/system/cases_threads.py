@@ -13,7 +13,7 @@ from ltran_bed import FULL
 SECONDS = "2"
 BUSY_LOOPS = 2         # on a core
 WORST_US = 500000      # nobody was woken, and a timer has helped
-SHARE = 4              # of the kernel's connections a fourth must be there
+SHARE = 6              # of the kernel's connections a sixth must be there
 # servers, clients, threads that poll
 FEW, MANY = ("1", "1", "1"), ("4", "14", "0")
 
@@ -42,7 +42,7 @@ def talk(bed, run, address, threads, *options):
 @case(modes=BOTH if FULL else (COMPLETION,), kernel=False, seconds=120)
 def threads_share_busy_cores(bed):
     """Threads connect to their own program's listener, beside busy loops and beside a thread that polls:
-    at least a fourth of the connections that the kernel makes, none of them waits for a timer."""
+    at least a sixth of the connections that the kernel makes, none of them waits for a timer."""
     settings = {"low_power_mode": ("--set", "low_power_mode=1")}
     if bed.mode == COMPLETION:  # a stack's thread that never sleeps needs a core of its own
         settings["polling"] = ()
