@@ -33,6 +33,7 @@
 #include "preload/fd_size.h"
 #include "preload/fd_table.h"
 #include "preload/guard.h"
+#include "preload/last_thread.h"
 #include "preload/libc.h"
 #include "preload/low_fds.h"
 #include "preload/own_fds.h"
@@ -323,6 +324,7 @@ static void after_fork_in_child(void)
 	pthread_mutex_unlock(&boot.lock);
 	thread_orphan();
 	fd_table_in_child();
+	last_thread_begin();
 	if (!boot_is_up())
 		return;
 	boot.instance = NULL;
@@ -377,6 +379,7 @@ static void __attribute__((constructor)) boot_init(void)
 	}
 	own_fds_reserve();
 	process_begin();
+	last_thread_begin();
 	atomic_store(&process.boot_state, BOOT_IDLE);
 	if (boot.conf.syscall_guard && guard_start(&why) < 0)
 		boot_say("syscall_guard does nothing here: %s", why);

@@ -16,6 +16,7 @@
 #include "preload/fd_table.h"
 #include "preload/calls.h"
 #include "preload/guard.h"
+#include "preload/last_thread.h"
 #include "preload/libc.h"
 #include "preload/own_fds.h"
 #include "preload/signals.h"
@@ -30,6 +31,8 @@
 struct start {
 	void *(*fn)(void *arg);
 	void *arg;
+	bool is_own; /* of the library */
+	bool has_left;
 };
 
 static THREAD_LOCAL bool has_left;
@@ -64,30 +67,38 @@ bool fd_table_is_shared(void)
 	return atomic_load(&has_threads) || syscall(SYS_gettid) != getpid();
 }
 
-static void *start_outside(void *arg)
+static void *begin(void *arg)
 {
 	struct start s = *(struct start *)arg;
+	void *r;
 
-	has_left = true;
+	has_left = s.has_left;
 	free(arg);
-	return s.fn(s.arg);
+	if (!s.is_own)
+		return s.fn(s.arg);
+	last_thread_begin_own();
+	pthread_cleanup_push(last_thread_end_own, NULL);
+	r = s.fn(s.arg);
+	pthread_cleanup_pop(1);
+	return r;
 }
 
 int fd_table_create_thread(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *),
 	void *arg, const void *caller)
 {
+	bool is_own = own_fds_calls(caller), leaves = fd_table_is_other();
 	struct start *s;
 	int r;
 
-	if (!own_fds_calls(caller))
+	if (!is_own)
 		atomic_store(&has_threads, true);
-	if (!fd_table_is_other())
+	if (!is_own && !leaves)
 		return libc.pthread_create(thread, attr, fn, arg);
 	s = malloc(sizeof(*s));
 	if (s == NULL)
 		return EAGAIN;
-	*s = (struct start){fn, arg};
-	r = libc.pthread_create(thread, attr, start_outside, s);
+	*s = (struct start){fn, arg, is_own, leaves};
+	r = libc.pthread_create(thread, attr, begin, s);
 	if (r != 0)
 		free(s);
 	return r;

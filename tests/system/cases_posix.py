@@ -87,6 +87,12 @@ def copy_probe(bed):
     compare(bed, "copy_probe", 10)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def leave_probe(bed):
+    """A program whose first thread has ended by pthread_exit() ends with its last thread, or by a signal."""
+    compare(bed, "leave_probe", 20)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
