@@ -64,8 +64,10 @@ bond_open_slave(struct bond *b, unsigned int i, struct port_info *got, char *err
 	s->is_open = true;
 	__atomic_store_n(&s->if_index, got->if_index, __ATOMIC_RELAXED);
 	s->is_kernel = is_kernel_device(got);
-	if (s->is_kernel)
-		if_indextoname(s->if_index, s->if_name);
+	if (s->is_kernel && if_indextoname(s->if_index, s->if_name) == NULL) {
+		snprintf(err, len, "port %u (%s): its device has gone", s->port, got->driver);
+		return -ENODEV;
+	}
 	if (b->p.mode == BOND_ALB || rte_is_zero_ether_addr(&b->mac) ||
 		(!got->is_virtual && rte_eth_dev_default_mac_addr_set(s->port, &b->mac) < 0))
 		port_promiscuous(s->port);

@@ -188,7 +188,8 @@ bond_monitor_look(struct bond *b)
 		l.up |= link ? BOND_BIT(i) : 0;
 		if (note_link(&b->slaves[i], link, old.version == 0, now))
 			settled |= BOND_BIT(i);
-		if (old.version != 0)
+		/* At first only of a device that was there when the driver opened it. */
+		if (old.version != 0 || !present || b->slaves[i].said == BOND_SAID_GONE)
 			say_change(&b->slaves[i], present, link);
 		if (!link)
 			bond_calm_slave(b, i);

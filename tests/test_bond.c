@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A bond: which link is used and heard, what waits for a port, links that change while a worker runs. */
+#include "common/say.h"
 #include "tests/bond_rig.h"
 
 /* --- mode 1 ------------------------------------------------------------------------------------ */
@@ -220,6 +221,42 @@ links_change_under_a_running_worker(void)
 	CU_ASSERT_FALSE(atomic_load(&bond->workers[0].busy));
 }
 
+/* --- what is said --------------------------------------------------------------------------------- */
+
+static char said[512];
+static int n_said;
+
+static void
+keep_said(const char *text, size_t n)
+{
+	snprintf(said, sizeof(said), "%.*s", (int)n, text);
+	n_said++;
+}
+
+static void
+look_twice(bool removed, const char *expect)
+{
+	for (unsigned int i = 0; i < LINKS; i++)
+		atomic_store(&bond->slaves[i].removed, removed);
+	n_said = 0;
+	bond_monitor_look(bond);
+	bond_monitor_look(bond);
+	CU_ASSERT_EQUAL(n_said, LINKS);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, expect));
+}
+
+/* Between the driver's open() and the first look at the links. */
+static void
+devices_that_go_during_the_start_are_said(void)
+{
+	start(BOND_ACTIVE_BACKUP, -1);
+	atomic_store(&bond->links, bond_pack(&(struct bond_links){.active = BOND_NO_SLAVE}));
+	say_write_by(keep_said);
+	look_twice(true, "has gone");
+	look_twice(false, "is back");
+	say_write_by(NULL);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(only_the_active_link_is_heard),
 	CUNIT_TEST(frames_that_are_nobodys_are_dropped),
@@ -230,5 +267,6 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_full_port_does_not_hold_up_another),
 	CUNIT_TEST(a_port_that_stands_still_is_passed_over),
 	CUNIT_TEST(links_change_under_a_running_worker),
+	CUNIT_TEST(devices_that_go_during_the_start_are_said),
 };
 EAL_TEST_MAIN("bond", tests, setup, teardown)
