@@ -177,6 +177,7 @@ static long returned(long r)
 #define NEW_FILE(ret, name, params, args) NEW_STREAM(ret, name, params, args, fileno)
 #define NEW_DIR(ret, name, params, args) NEW_STREAM(ret, name, params, args, dirfd)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED /* for syscall_rows.h, too */
 #define EARLY(ret, name, params, args)
 #undef DESC
 #define DESC(ret, name, params, args)

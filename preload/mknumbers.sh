@@ -20,7 +20,7 @@ awk -F '[(,]' '
 END {
 	for (name in function_of) {
 		early = sub(/^early_/, "sys_", function_of[name])
-		printf "#if defined(SYS_%s)%s\n", name, early ? " && !SANITIZED" : ""
+		printf "#if defined(SYS_%s)%s\n", name, early ? " && !defined(SANITIZED)" : ""
 		printf "\t[SYS_%s] = (syscall_fn)%s,\n#endif\n", name, function_of[name]
 	}
 }' "$1"
