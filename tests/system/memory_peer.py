@@ -184,6 +184,7 @@ def download(host, port):
 
 def cmd_keep(host, port, count):
     kept = [download(host, int(port) + 3) for _ in range(int(count))]
+    time.sleep(0.5)  # the last ACKs, of the server's FINs, are delayed by up to 200 ms
     for _ in range(CHECKED):
         download(host, int(port) + 3).close()
     kept.clear()
