@@ -210,29 +210,34 @@ static void probe_listener(void)
 	close(l);
 }
 
+struct waiting {
+	int listener, err; /* err: what accept() ended with, 0 when it accepted somebody */
+};
+
 static void *in_accept(void *arg)
 {
-	if (accept(*(int *)arg, NULL, NULL) >= 0)
-		puts("accepted somebody");
-	else
-		printf("accept ended: %s\n", strerrorname_np(errno));
+	struct waiting *w = arg;
+
+	w->err = accept(w->listener, NULL, NULL) >= 0 ? 0 : errno;
 	return NULL;
 }
 
 static void probe_stopped_accept(void)
 {
 	const int ways[] = {SHUT_RD, SHUT_RDWR};
-	pthread_t waiting;
-	int l;
+	struct waiting w;
+	pthread_t thread;
 
 	title("a listener stops while threads wait");
 	for (int i = 0; i < 2; i++) {
-		l = listen_any_port();
-		pthread_create(&waiting, NULL, in_accept, &l);
+		w = (struct waiting){listen_any_port(), 0};
+		pthread_create(&thread, NULL, in_accept, &w);
 		nap(30);
-		SHOW(shutdown(l, ways[i]));
-		pthread_join(waiting, NULL);
-		close(l);
+		SHOW(shutdown(w.listener, ways[i]));
+		pthread_join(thread, NULL);
+		/* Here, and not in the thread: who of the two prints first would be chance. */
+		printf("accept ended: %s\n", w.err ? strerrorname_np(w.err) : "accepted somebody");
+		close(w.listener);
 	}
 }
 
