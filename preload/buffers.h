@@ -64,7 +64,7 @@ static inline void buffers_one(struct buffers *b, const void *buf, size_t n)
 /* Can there be a buffer like that at all (access_ok() of the kernel)? */
 static inline bool buffers_possible(const void *buf, size_t n)
 {
-	const uint64_t end = UINT64_C(1) << 47;
+	const uint64_t end = (UINT64_C(1) << 47) - 4096; /* TASK_SIZE_MAX */
 
 	return n <= end && (uintptr_t)buf <= end - n;
 }

@@ -22,6 +22,7 @@
 #include "preload/epoll.h"
 #include "preload/polling.h"
 #include "preload/boot.h"
+#include "preload/buffers.h"
 #include "preload/calls.h"
 #include "preload/fd_new.h"
 #include "preload/guard.h"
@@ -177,7 +178,7 @@ static int collect(struct ready_set *set, struct epoll_event *evs, int max)
 	if (!user_touch(evs) || !user_touch((char *)(evs + max) - 1))
 		max = (int)(user_extent(evs, (size_t)max * sizeof(*evs), true) / sizeof(*evs));
 	if (max == 0)
-		return -EFAULT;
+		return ready_look(set) ? -EFAULT : 0;
 	n = ready_collect(set, ready, max);
 	if (__builtin_expect(fd_checks != 0, 0))
 		n = drop_stale(ready, n);
@@ -315,13 +316,15 @@ static long epoll_wait_ns(struct file *f, int epfd, struct epoll_event *evs, int
 	struct wait w;
 	long n;
 
-	if (max <= 0 || max > EVENTS_MAX)
-		return -EINVAL;
 	if (mask) {
 		if (poll_get_mask(&room, mask) < 0)
 			return -EFAULT;
 		mask = &room;
 	}
+	if (max <= 0 || max > EVENTS_MAX)
+		return -EINVAL;
+	if (!buffers_possible(evs, (size_t)max * sizeof(*evs)))
+		return -EFAULT;
 	boot_check_end();
 	if (must_attach(f))
 		boot_attach();

@@ -65,6 +65,17 @@ static uint32_t stack_events(uint32_t events)
 	return events & ~(uint32_t)(EPOLLEXCLUSIVE | EPOLLWAKEUP);
 }
 
+/* epoll_ctl(2): with what, and how, exclusive wake-up may be asked for. */
+static bool is_allowed(int op, uint32_t events)
+{
+	const uint32_t beside = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET;
+
+	if (!(events & EPOLLEXCLUSIVE))
+		return true;
+	return op != EPOLL_CTL_MOD &&
+		(op != EPOLL_CTL_ADD || !(events & ~(beside | EPOLLEXCLUSIVE)));
+}
+
 static int add(struct file *epoll, int epfd, struct file *f, int fd, struct epoll_event *ev)
 {
 	bool in_kernel = (f->sock.halves & HALF_KERNEL) != 0;
@@ -84,6 +95,7 @@ static int add(struct file *epoll, int epfd, struct file *f, int fd, struct epol
 			libc.epoll_ctl(epfd, EPOLL_CTL_DEL, fd, NULL);
 		return r;
 	}
+	w->is_exclusive = (ev->events & EPOLLEXCLUSIVE) != 0;
 	w->in_kernel = in_kernel;
 	if (in_kernel)
 		atomic_fetch_add(&epoll->epoll.n_kernel, 1);
@@ -96,7 +108,7 @@ static int modify(struct file *epoll, int epfd, struct file *f, int fd, struct e
 
 	if (w == NULL)
 		return -ENOENT;
-	if ((ev->events & EPOLLEXCLUSIVE) || (w->events & EPOLLEXCLUSIVE))
+	if (w->is_exclusive)
 		return -EINVAL;
 	if (w->in_kernel && libc.epoll_ctl(epfd, EPOLL_CTL_MOD, fd, ev) < 0)
 		return -errno;
@@ -134,8 +146,8 @@ long on_epoll_ctl(struct file *epoll, int epfd, int op, int fd, struct epoll_eve
 	struct file *f = fd_get(fd);
 	long r;
 
-	if (f == &fd_free)
-		return -EBADF;
+	if (f == &fd_free) /* the kernel reads the event first */
+		return op != EPOLL_CTL_DEL && user_get(ev, program, sizeof(*ev)) < 0 ? -EFAULT : -EBADF;
 	if (f == NULL || f->kind != FILE_SOCK) {
 		if (f && f != epoll && epoll_must_nest(f))
 			epoll_nest(f);
@@ -147,6 +159,10 @@ long on_epoll_ctl(struct file *epoll, int epfd, int op, int fd, struct epoll_eve
 	if (op != EPOLL_CTL_DEL && user_get(ev, program, sizeof(*ev)) < 0) {
 		file_put(f);
 		return -EFAULT;
+	}
+	if (op != EPOLL_CTL_DEL && !is_allowed(op, ev->events)) {
+		file_put(f);
+		return -EINVAL;
 	}
 	fd_lock();
 	switch (op) {

@@ -70,11 +70,14 @@ static ssize_t receive_now(struct file *f, int fd, const struct iovec *iov, int 
 	return r;
 }
 
-/* Nothing there, or MSG_WAITALL and not all of it. */
-static ssize_t receive_wait(struct file *f, int fd, struct cursor c, int flags, struct incoming *in,
-	ssize_t got)
+/* Nothing there, or MSG_WAITALL and not all of it. Who wants no bytes of a stream waits once, as in Linux,
+ * and gets 0 whatever ends that: an error is for the next call. */
+static ssize_t receive_wait(struct file *f, int fd, const struct buffers *b, int flags,
+	struct incoming *in, ssize_t got)
 {
 	uint64_t timeout = timeout_of(f->sock.recv_timeout_ns);
+	bool wants_none = b->total == 0 && !f->sock.is_udp;
+	struct cursor c = {b->iov, b->n, 0};
 	bool wants_all = (flags & MSG_WAITALL) && !f->sock.is_udp && !(flags & MSG_PEEK);
 	const struct iovec *iov;
 	struct iovec part;
@@ -83,9 +86,13 @@ static ssize_t receive_wait(struct file *f, int fd, struct cursor c, int flags, 
 	int n;
 
 	/* As in Linux: what has been received is reported after any handler, and not waited on with. */
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER && got == 0, f);
+	wait_begin(&w, timeout, timeout == WAIT_FOREVER && got == 0 && !wants_none, f);
+	if (got > 0)
+		cursor_advance(&c, got);
 	for (;;) {
 		r = wait_socket(&w, f, fd, EPOLLIN);
+		if (wants_none && r != -EBADF)
+			return 0;
 		if (r < 0) {
 			r = r == -ETIMEDOUT ? -EAGAIN : r;
 			break;
@@ -107,14 +114,13 @@ static ssize_t receive_wait(struct file *f, int fd, struct cursor c, int flags, 
 
 static ssize_t receive(struct file *f, int fd, const struct buffers *b, int flags, struct incoming *in)
 {
-	struct cursor c = {b->iov, b->n, 0};
 	ssize_t r;
 
 	in->has_from = false;
 	in->kernel_len = 0;
 	in->flags = 0;
-	if (flags & MSG_OOB)
-		return -EINVAL;
+	if ((flags & MSG_OOB) && !f->sock.is_udp) /* there never is urgent data */
+		return f->sock.is_listening ? -ENOTCONN : -EINVAL;
 	if (flags & MSG_ERRQUEUE)
 		return -EAGAIN;
 
@@ -128,9 +134,7 @@ static ssize_t receive(struct file *f, int fd, const struct buffers *b, int flag
 			wait_nudge(f);
 		return r;
 	}
-	if (r > 0)
-		cursor_advance(&c, r);
-	return receive_wait(f, fd, c, flags, in, r > 0 ? r : 0);
+	return receive_wait(f, fd, b, flags, in, r > 0 ? r : 0);
 }
 
 /* Where a datagram came from; for a stream the length becomes 0, as in Linux. */

@@ -22,6 +22,7 @@ struct watch {
 	uint32_t events;
 	uint64_t data;
 	struct ready_watch *ready; /* NULL while the file has no stack half */
+	bool is_exclusive;         /* epoll: made with EPOLLEXCLUSIVE, which cannot be changed */
 	bool in_kernel;            /* its kernel half is in the kernel's set as well */
 };
 

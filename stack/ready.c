@@ -75,27 +75,6 @@ ready_create(struct stack_group *g, struct ready_set **out)
 	return 0;
 }
 
-/* --- the fifo; set->lock held ----------------------------------------------------------------------- */
-
-static void
-fifo_collect(struct ready_set *set)
-{
-	struct ready_watch *in, *oldest = NULL;
-
-	if (atomic_load_explicit(&set->in, memory_order_relaxed) == NULL)
-		return;
-	in = atomic_exchange_explicit(&set->in, NULL, memory_order_acquire);
-	while (in != NULL) {
-		struct ready_watch *next = in->in_next;
-
-		in->in_next = oldest;
-		oldest = in;
-		in = next;
-	}
-	for (; oldest != NULL; oldest = oldest->in_next)
-		fifo_append(&set->fifo, oldest);
-}
-
 /* --- edges --------------------------------------------------------------------------------------------- */
 
 void
@@ -270,7 +249,7 @@ ready_del(struct ready_watch *w)
 	spin_unlock(&w->sock->watch_lock);
 	/* Nobody pushes it any more; take it out of the set if it was pushed. */
 	spin_lock(&set->lock);
-	fifo_collect(set);
+	fifo_collect(&set->fifo, &set->in);
 	fifo_remove(&set->fifo, w);
 	*w->set_prev = w->set_next;
 	if (w->set_next != NULL)
@@ -302,17 +281,21 @@ ready_destroy(struct ready_set *set)
 
 /* --- collecting -------------------------------------------------------------------------------------------- */
 
+/* What it has to say. What comes after this puts it into the queue again. */
+static uint32_t
+events_now(struct ready_watch *w, uint32_t want)
+{
+	atomic_store_explicit(&w->queued, false, memory_order_seq_cst);
+	return want == 0 ? 0 : sock_events(w->sock) & ((want & ~CONTROL) | ALWAYS);
+}
+
 /* True: `e` was filled. Whether the watch stays queued is decided here. */
 static bool
 look(struct ready_set *set, struct ready_watch *w, struct ready_event *e)
 {
 	uint32_t want = atomic_load_explicit(&w->events, memory_order_relaxed);
-	uint32_t now;
+	uint32_t now = events_now(w, want);
 
-	atomic_store_explicit(&w->queued, false, memory_order_seq_cst);
-	if (want == 0)
-		return false;
-	now = sock_events(w->sock) & ((want & ~CONTROL) | ALWAYS);
 	if (now == 0)
 		return false;
 	e->events = now;
@@ -333,6 +316,24 @@ ready_has_some(const struct ready_set *set)
 	return set->fifo.first != NULL || atomic_load_explicit(&set->in, memory_order_relaxed) != NULL;
 }
 
+bool
+ready_look(struct ready_set *set)
+{
+	struct ready_watch *w;
+	bool has_some = false;
+
+	spin_lock(&set->lock);
+	fifo_collect(&set->fifo, &set->in);
+	while (!has_some && (w = set->fifo.first) != NULL) {
+		fifo_remove(&set->fifo, w);
+		has_some = events_now(w, atomic_load_explicit(&w->events, memory_order_relaxed)) != 0;
+		if (has_some && !atomic_exchange(&w->queued, true))
+			fifo_append(&set->fifo, w);
+	}
+	spin_unlock(&set->lock);
+	return has_some;
+}
+
 int
 ready_collect(struct ready_set *set, struct ready_event *out, int max)
 {
@@ -342,7 +343,7 @@ ready_collect(struct ready_set *set, struct ready_event *out, int max)
 	if (!ready_has_some(set))
 		return 0;
 	spin_lock(&set->lock);
-	fifo_collect(set);
+	fifo_collect(&set->fifo, &set->in);
 	last = fifo_last(&set->fifo);
 	while (n < max && (w = set->fifo.first) != NULL) {
 		fifo_remove(&set->fifo, w);

@@ -51,6 +51,8 @@ void ready_del(struct ready_watch *w);
 
 /* Is there perhaps something to collect? A look without a lock. */
 bool ready_has_some(const struct ready_set *set);
+/* Is there something to collect? Nothing is taken. */
+bool ready_look(struct ready_set *set);
 /* Take up to `max` events. Threads may collect from one set at the same time. */
 int ready_collect(struct ready_set *set, struct ready_event *out, int max);
 

@@ -42,4 +42,24 @@ fifo_last(const struct ready_fifo *f)
 	return (struct ready_watch *)((char *)f->tail - offsetof(struct ready_watch, fifo_next));
 }
 
+/* Take over what was pushed to `in`, the newest first there. */
+static inline void
+fifo_collect(struct ready_fifo *f, _Atomic(struct ready_watch *) *in)
+{
+	struct ready_watch *w, *oldest = NULL;
+
+	if (atomic_load_explicit(in, memory_order_relaxed) == NULL)
+		return;
+	w = atomic_exchange_explicit(in, NULL, memory_order_acquire);
+	while (w != NULL) {
+		struct ready_watch *next = w->in_next;
+
+		w->in_next = oldest;
+		oldest = w;
+		w = next;
+	}
+	for (; oldest != NULL; oldest = oldest->in_next)
+		fifo_append(f, oldest);
+}
+
 #endif

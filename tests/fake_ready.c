@@ -125,6 +125,18 @@ bool ready_has_some(const struct ready_set *set)
 	return true;
 }
 
+bool ready_look(struct ready_set *set)
+{
+	struct ready_watch *w;
+	bool has_some = false;
+
+	pthread_mutex_lock(&fake_lock);
+	LIST_FOREACH(w, &set->watches, in_set)
+		has_some = has_some || is_ready(w);
+	pthread_mutex_unlock(&fake_lock);
+	return has_some;
+}
+
 int ready_collect(struct ready_set *set, struct ready_event *out, int max)
 {
 	struct ready_watch *w;

@@ -100,6 +100,48 @@ BOTH_MODES(control_errors_are_linux_errors)
 	pair_close(p);
 }
 
+BOTH_MODES(exclusive_watches_cannot_be_changed)
+{
+	struct pair p = pair_open();
+	int ep = epoll_create1(0);
+
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_ADD, p.server, EPOLLEXCLUSIVE | EPOLLIN | EPOLLRDHUP), -1);
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_ADD, p.server, EPOLLEXCLUSIVE | EPOLLIN | EPOLLONESHOT), -1);
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_ADD, p.server, EPOLLEXCLUSIVE | EPOLLIN | EPOLLET), 0);
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_MOD, p.server, EPOLLIN), -1);
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1);
+	CU_ASSERT_EQUAL(ready(ep, p.server, 1000), EPOLLIN);
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_DEL, p.server, EPOLLEXCLUSIVE), 0);
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_ADD, p.server, EPOLLIN), 0);
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_MOD, p.server, EPOLLEXCLUSIVE | EPOLLIN), -1);
+	CU_ASSERT_EQUAL(errno, EINVAL);
+	close(ep);
+	pair_close(p);
+}
+
+BOTH_MODES(events_need_room_only_where_there_are_some)
+{
+	struct pair p = pair_open();
+	struct epoll_event *volatile nowhere = NULL;
+	struct epoll_event ev;
+	int ep = epoll_create1(0);
+
+	CU_ASSERT_EQUAL(ctl(ep, EPOLL_CTL_ADD, p.server, EPOLLIN | EPOLLET), 0);
+	CU_ASSERT_EQUAL(epoll_wait(ep, nowhere, 1, 0), 0);
+	CU_ASSERT_EQUAL(epoll_wait(ep, (void *)-8, 1, 0), -1); /* there cannot be any */
+	CU_ASSERT_EQUAL(errno, EFAULT);
+	CU_ASSERT_EQUAL(write(p.client, "x", 1), 1);
+	CU_ASSERT_EQUAL(epoll_wait(ep, nowhere, 1, 1000), -1);
+	CU_ASSERT_EQUAL(errno, EFAULT);
+	CU_ASSERT_EQUAL(epoll_wait(ep, &ev, 1, 1000), 1);
+	CU_ASSERT_EQUAL(epoll_wait(ep, nowhere, 1, 0), 0);
+	close(ep);
+	pair_close(p);
+}
+
 BOTH_MODES(kernel_and_stack_mix_and_the_kernel_keeps_its_data)
 {
 	struct pair p = pair_open();
@@ -407,6 +449,8 @@ BOTH_MODES(select_counts_bits_and_leaves_the_rest_of_the_time)
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(level_edge_and_oneshot),
 	CUNIT_TEST(control_errors_are_linux_errors),
+	CUNIT_TEST(exclusive_watches_cannot_be_changed),
+	CUNIT_TEST(events_need_room_only_where_there_are_some),
 	CUNIT_TEST(kernel_and_stack_mix_and_the_kernel_keeps_its_data),
 	CUNIT_TEST(a_sleeper_wakes_for_either_half),
 	CUNIT_TEST(a_socket_can_be_in_many_sets_and_close_leaves_all),

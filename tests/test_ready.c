@@ -84,6 +84,27 @@ edge_reports_once_per_arrival(void)
 }
 
 static void
+a_look_takes_nothing(void)
+{
+	CU_ASSERT_FALSE(ready_look(set));
+	ready_add(set, b, EPOLLIN | EPOLLET, 1, &w);
+	CU_ASSERT_FALSE(ready_look(set));
+	send_to_b("x");
+	CU_ASSERT_TRUE(ready_look(set));
+	CU_ASSERT_TRUE(ready_look(set));
+	CU_ASSERT_EQUAL(ready_collect(set, ev, 8), 1);
+	CU_ASSERT_FALSE(ready_look(set)); /* an edge is reported once */
+	send_to_b("y");
+	read_b(2);
+	CU_ASSERT_TRUE(ready_has_some(set)); /* perhaps */
+	CU_ASSERT_FALSE(ready_look(set));
+	CU_ASSERT_FALSE(ready_has_some(set));
+	send_to_b("z");
+	CU_ASSERT_EQUAL(ready_collect(set, ev, 8), 1);
+	read_b(1);
+}
+
+static void
 oneshot_is_silent_until_modified(void)
 {
 	ready_add(set, b, EPOLLIN | EPOLLONESHOT, 1, &w);
@@ -214,6 +235,7 @@ armed_set_wakes_its_sleeper(void)
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(level_reports_until_the_data_is_read),
 	CUNIT_TEST(edge_reports_once_per_arrival),
+	CUNIT_TEST(a_look_takes_nothing),
 	CUNIT_TEST(oneshot_is_silent_until_modified),
 	CUNIT_TEST(one_socket_in_two_sets),
 	CUNIT_TEST(hangup_and_error_need_not_be_asked_for),

@@ -93,6 +93,12 @@ def leave_probe(bed):
     compare(bed, "leave_probe", 20)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def bounds_probe(bed):
+    """Receiving no bytes, in each state and with each flag; what epoll checks of events, numbers and room."""
+    compare(bed, "bounds_probe", 4000)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
