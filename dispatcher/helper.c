@@ -3,8 +3,8 @@
  * The helper's process and ltran's side of it.
  *
  * Between them is a pair of SOCK_SEQPACKET sockets: one request, one answer, of fixed size, with at
- * most one descriptor in the answer. Requests of several threads take turns. The helper keeps the
- * capabilities that its requests need, has a filter of system calls, and ends when ltran's end is closed,
+ * most one descriptor in the answer, and a few in the request that is about memory. Requests of several
+ * threads take turns. The helper keeps the capabilities that its requests need, has a filter of system calls, and ends when ltran's end is closed,
  * however ltran ended. An answer that takes longer than ANSWER_MS is not waited for.
  */
 #include "dispatcher/helper.h"
@@ -25,15 +25,18 @@
 
 #include "dispatcher/confine.h"
 #include "dispatcher/confine_filter.h"
+#include "dispatcher/helper_keep.h"
 #include "dispatcher/helper_work.h"
 
 #define NAME "helper"
 #define KEEP                                                                                       \
 	(CONFINE_BIT(CAP_NET_RAW) | CONFINE_BIT(CAP_NET_ADMIN) | CONFINE_BIT(CAP_DAC_OVERRIDE) |   \
-		CONFINE_BIT(CAP_CHOWN) | CONFINE_BIT(CAP_SYS_PTRACE))
+		CONFINE_BIT(CAP_CHOWN) | CONFINE_BIT(CAP_SYS_PTRACE) |                             \
+		CONFINE_BIT(CAP_LINUX_IMMUTABLE))
 
 #define ANSWER_MS 1000 /* then a request has failed, and so have the next ones until the answer comes ... */
 #define HURRY_MS 100   /* ... at the end */
+#define KEEP_MS 100    /* a file's flag is set, or somebody is at work on the file */
 #define SLICE_MS 10    /* so soon who waits finds out that it is the end */
 #define END_MS 200     /* the helper may take to end */
 
@@ -49,6 +52,11 @@ static struct {
 union fd_message {
 	struct cmsghdr head;
 	char room[CMSG_SPACE(sizeof(int))];
+};
+
+union fds_message {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(HELPER_FDS_MAX * sizeof(int))];
 };
 
 /* --- the helper ------------------------------------------------------------------------------------- */
@@ -87,6 +95,25 @@ send_answer(int to, const struct helper_answer *a, int fd)
 	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*a);
 }
 
+/* Whole, with its descriptors; 0: not so. */
+static ssize_t
+receive_request(int from, struct helper_request *q, int *fds, unsigned int *n_fds)
+{
+	union fds_message control;
+	struct iovec iov = {q, sizeof(*q)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+
+	*n_fds = 0;
+	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+		*n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(fds, CMSG_DATA(c), *n_fds * sizeof(int));
+	}
+	return n;
+}
+
 static void __attribute__((noreturn))
 serve(int from)
 {
@@ -95,15 +122,21 @@ serve(int from)
 	struct helper_answer a;
 
 	for (;;) {
-		ssize_t n = recv(from, &q, sizeof(q), 0);
+		int fd, fds[HELPER_FDS_MAX];
+		unsigned int n_fds;
+		ssize_t n = receive_request(from, &q, fds, &n_fds);
 		bool is_sent;
-		int fd;
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n != (ssize_t)sizeof(q))
 			_exit(0);
-		fd = helper_work(&place, &q, &a);
+		if (q.op == HELPER_KEEP)
+			a = (struct helper_answer){.ret = helper_keep(fds, n_fds, q.uid, &fd)};
+		else
+			fd = helper_work(&place, &q, &a);
+		while (n_fds > 0)
+			close(fds[--n_fds]);
 		is_sent = send_answer(from, &a, fd);
 		/* Too many descriptors of our user are on their way; see registry_answer.c. */
 		if (!is_sent && errno == ETOOMANYREFS) {
@@ -121,7 +154,8 @@ static void __attribute__((noreturn))
 become_helper(int fd, int argc, char **argv)
 {
 	static const uint32_t calls[] = {
-		SYS_recvfrom, SYS_sendmsg, SYS_close, SYS_exit_group, SYS_exit, SYS_brk, SYS_mmap, SYS_munmap,
+		SYS_recvmsg, SYS_sendmsg, SYS_clone, SYS_wait4, SYS_pipe2, SYS_fcntl, SYS_close,
+		SYS_exit_group, SYS_exit, SYS_brk, SYS_mmap, SYS_munmap,
 		SYS_socket, SYS_connect, SYS_ioctl,
 		SYS_openat, SYS_openat2, SYS_fstat, SYS_newfstatat, SYS_statx, SYS_mkdirat, SYS_unlinkat, SYS_fchownat,
 #ifdef SYS_unlink
@@ -249,9 +283,25 @@ forget_late(void)
 	return true;
 }
 
+static bool
+send_request(int to, const struct helper_request *q, const int *fds, unsigned int n)
+{
+	union fds_message control = {.head = {.cmsg_len = CMSG_LEN(n * sizeof(int)),
+		.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {(void *)(uintptr_t)q, sizeof(*q)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (n > 0) {
+		memcpy(CMSG_DATA(&control.head), fds, n * sizeof(int));
+		m.msg_control = &control;
+		m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+	}
+	return sendmsg(to, &m, MSG_NOSIGNAL) == (ssize_t)sizeof(*q);
+}
+
 /* The descriptor that came with the answer, or -1. */
 static int
-ask(const struct helper_request *q, struct helper_answer *a)
+ask_about(const struct helper_request *q, struct helper_answer *a, const int *fds, unsigned int n)
 {
 	int fd = -1;
 
@@ -261,13 +311,19 @@ ask(const struct helper_request *q, struct helper_answer *a)
 		fd = helper_work(&helper.place, q, a);
 	else if (!forget_late())
 		a->ret = -ETIMEDOUT;
-	else if (send(helper.fd, q, sizeof(*q), MSG_NOSIGNAL) == (ssize_t)sizeof(*q)) {
+	else if (send_request(helper.fd, q, fds, n)) {
 		wait_for_answer(helper.fd);
 		fd = receive_answer(helper.fd, a);
 		helper.n_late += a->ret == -ETIMEDOUT;
 	}
 	pthread_mutex_unlock(&helper.lock);
 	return fd;
+}
+
+static int
+ask(const struct helper_request *q, struct helper_answer *a)
+{
+	return ask_about(q, a, NULL, 0);
 }
 
 static int
@@ -370,6 +426,26 @@ helper_remove_own(const char *path)
 	struct helper_request q = {.op = HELPER_REMOVE_OWN};
 
 	return set_path(&q, path) ? ask_simply(&q) : -EINVAL;
+}
+
+int
+helper_keep_pages(const int *fds, unsigned int n, uid_t uid)
+{
+	struct helper_request q = {.op = HELPER_KEEP, .uid = uid};
+	struct helper_answer a;
+	struct pollfd p = {.events = POLLIN};
+	int n_ended = 1;
+
+	if (!helper_is_there()) {
+		helper_keep_here(fds, n);
+		return 0;
+	}
+	p.fd = ask_about(&q, &a, fds, n);
+	if (p.fd >= 0) {
+		n_ended = poll(&p, 1, KEEP_MS);
+		close(p.fd);
+	}
+	return n_ended == 0 || a.ret == -EBUSY ? -EBUSY : 0;
 }
 
 int

@@ -45,6 +45,10 @@ int helper_remove_ring(const char *path);
 /* ltran's own name in the run directory: {prefix}ltran_client.sock, its lock, its control socket. */
 int helper_remove_own(const char *path);
 
+/* Nobody can punch holes into these files, memory of user `uid`, from now on, where the kernel has a way
+ * (helper_keep.c). 0; -EBUSY: somebody is punching holes into them just now, and goes on. */
+int helper_keep_pages(const int *fds, unsigned int n, uid_t uid);
+
 /* A socket of AF_PACKET for a device that comes back. A descriptor or -errno. */
 int helper_packet_socket(int type, int protocol);
 /* SIOCSIFFLAGS, SIOCSIFHWADDR, SIOCSIFMTU, SIOCSIFTXQLEN. 0 or -errno. */

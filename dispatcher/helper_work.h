@@ -20,6 +20,7 @@ enum helper_op {
 	HELPER_REMOVE_OWN,
 	HELPER_PACKET_SOCKET,
 	HELPER_SET_DEVICE,
+	HELPER_KEEP, /* with descriptors: helper_keep.h */
 };
 
 struct helper_request {

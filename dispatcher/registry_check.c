@@ -17,11 +17,13 @@
 
 #include "dispatcher/closer.h"
 #include "dispatcher/registry.h"
+#include "dispatcher/whole_file.h"
 #include "nodes/ltran_table.h"
 
 #define MTU_MIN 68 /* RFC 791 */
 #define SLOTS_MAX (1u << 22) /* of one table */
-#define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+/* Nobody can take pages away (FUTURE_WRITE: neither punch holes), so a look at the table never waits. */
+#define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 struct text_addr {
 	char s[INET_ADDRSTRLEN];
@@ -162,8 +164,10 @@ map_table(struct member *m, int fd, char *text)
 			head.n_tables, head.n_slots);
 	m->table_bytes = LTRAN_TABLE_OFFSET +
 		(size_t)head.n_tables * head.n_slots * sizeof(struct ltran_slot);
-	if ((uint64_t)st.st_size < m->table_bytes)
-		return refuse(text, -EINVAL, "the socket table ends before its last slot");
+	if ((uint64_t)st.st_size != m->table_bytes)
+		return refuse(text, -EINVAL, "the socket table does not end behind its last slot");
+	if (!whole_file(&st))
+		return refuse(text, -EINVAL, "the socket table has holes, which ltran would have to fill");
 	m->table_map = mmap(NULL, m->table_bytes, PROT_READ, MAP_SHARED, fd, 0);
 	if (m->table_map == MAP_FAILED) {
 		m->table_map = NULL;

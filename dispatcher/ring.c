@@ -33,8 +33,10 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/ring_link.h"
+#include "dispatcher/ring_sane.h"
 #include "dispatcher/time_share.h"
 #include "dispatcher/sigbus.h"
+#include "dispatcher/whole_file.h"
 
 /* What an instance may not ask for: nothing of it is used, and some of it writes elsewhere. */
 #define FEATURES_OFF                                                                               \
@@ -63,6 +65,7 @@ static struct ring {
 	bool is_lost;     /* the instance hung up */
 	bool is_paused;   /* librte_vhost has a message that changes something */
 	bool is_looked_at; /* by ring_is_broken(), without the lock: the device has to stay */
+	struct whole_files files; /* of its memory; librte_vhost's descriptors */
 	uint64_t since_us, next_us;
 	/* control thread */
 	struct ring_link link;
@@ -101,6 +104,7 @@ watch_memory(struct ring *r, int vid)
 	for (n = 0; n < mem->nregions && n < SIGBUS_REGIONS; n++) {
 		regions[n].start = mem->regions[n].mmap_addr;
 		regions[n].bytes = mem->regions[n].mmap_size;
+		whole_files_add(&r->files, mem->regions[n].fd);
 	}
 	sigbus_watch(r - rings, regions, n, &r->m->broken);
 	free(mem);
@@ -110,9 +114,13 @@ static enum rte_vhost_msg_result
 before_message(int vid, void *msg)
 {
 	struct ring *r;
+	uint32_t request;
 
+	memcpy(&request, msg, sizeof(request));
 	pthread_mutex_lock(&lock);
 	r = ring_of(vid);
+	if (r != NULL && request == SET_MEM_TABLE)
+		r->files.n = 0; /* they are closed now */
 	sigbus_expect(r != NULL ? &r->m->broken : NULL);
 	pthread_mutex_unlock(&lock);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -165,6 +173,7 @@ destroy_connection(int vid)
 	if (r != NULL) {
 		r->is_lost = true;
 		r->connection = -1;
+		r->files.n = 0;
 		sigbus_forget(r - rings); /* DPDK unmaps it now, and others may get the place */
 	}
 	sigbus_expect(NULL);
@@ -439,26 +448,6 @@ ring_connect(struct member *m, uint64_t now_us)
 	return is_there;
 }
 
-/* No ring of `vid` has more entries waiting than it has room for. */
-static bool
-indices_are_sane(int vid, char why[RING_TEXT_MAX])
-{
-	for (int i = 0; i < rte_vhost_get_vring_num(vid); i++) {
-		struct rte_vhost_vring v;
-		uint16_t waiting;
-
-		if (rte_vhost_get_vhost_vring(vid, i, &v) < 0)
-			continue;
-		waiting = rte_vhost_avail_entries(vid, i);
-		if (waiting <= v.size)
-			continue;
-		snprintf(why, RING_TEXT_MAX, "queue %d of its ring offers %u entries of %u", i,
-			waiting, v.size);
-		return false;
-	}
-	return true;
-}
-
 bool
 ring_is_broken(struct member *m, char why[RING_TEXT_MAX])
 {
@@ -473,12 +462,18 @@ ring_is_broken(struct member *m, char why[RING_TEXT_MAX])
 		return true;
 	}
 	pthread_mutex_lock(&lock);
+	if (!whole_files_are(&r->files)) {
+		pthread_mutex_unlock(&lock);
+		atomic_store(&m->broken, true);
+		snprintf(why, RING_TEXT_MAX, "pages of its memory have gone");
+		return true;
+	}
 	vid = r->is_paused ? -1 : r->vid;
 	r->is_looked_at = vid >= 0;
 	pthread_mutex_unlock(&lock);
 	if (vid < 0)
 		return false;
-	is_sane = indices_are_sane(vid, why);
+	is_sane = ring_indices_are_sane(vid, why);
 	pthread_mutex_lock(&lock);
 	r->is_looked_at = false;
 	pthread_cond_broadcast(&looked);

@@ -158,8 +158,13 @@ send_message(struct ring_link *l)
 static enum ring_link_state
 transmit(struct ring_link *l, uint64_t now_us, char *why)
 {
-	bool is_sent = send_message(l);
+	bool is_sent;
 
+	if (vhost_message_has_memory(&l->in) && helper_keep_pages(l->fds, l->n_fds, l->uid) < 0) {
+		snprintf(why, VHOST_WHY_MAX, "a system call that takes pages of its memory away does not end");
+		return RING_LINK_REFUSED;
+	}
+	is_sent = send_message(l);
 	if (!is_sent && errno == ETOOMANYREFS) {
 		if (l->unsent_us == 0)
 			l->unsent_us = now_us;

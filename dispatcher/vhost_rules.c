@@ -17,7 +17,8 @@
  * Memory must be a file of memfd, shmem or hugetlbfs, the only ones that answer F_GET_SEALS: a page of
  * any other file may be brought by somebody who never brings it, and a worker would wait for ever. That
  * its owner takes it away later cannot be excluded (DPDK's own memory is not sealed): that is a SIGBUS,
- * see sigbus.h.
+ * see sigbus.h and helper_keep.c. It has all its pages from the beginning: whoever touches a hole first
+ * pays for the page.
  *
  * All other messages (migration, IOTLB, inflight, configuration, ...) belong to features that are not
  * offered.
@@ -30,6 +31,7 @@
 #include <sys/stat.h>
 
 #include "dispatcher/closer.h"
+#include "dispatcher/whole_file.h"
 
 #ifndef F_GET_SEALS
 #define F_GET_SEALS 1034
@@ -100,9 +102,9 @@ vhost_message_is_answered(const struct vhost_message *m)
 
 /* --- memory ---------------------------------------------------------------------------------------- */
 
-/* The first `bytes` of the file can be mapped and written to by us. */
+/* The first `bytes` of the file can be mapped and written to by us; *file_bytes: of all of it. */
 static int
-check_file(int fd, uint64_t bytes, char *why)
+check_file(int fd, uint64_t bytes, uint64_t *file_bytes, char *why)
 {
 	int flags, seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
@@ -117,6 +119,9 @@ check_file(int fd, uint64_t bytes, char *why)
 		return refuse(why, "its memory is sealed against writing", bytes);
 	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < bytes)
 		return refuse(why, "its memory ends before it says", bytes);
+	if (whole_file_matters(fd) && !whole_file(&st))
+		return refuse(why, "its memory has holes, which ltran would have to fill", bytes);
+	*file_bytes = st.st_size;
 	return 0;
 }
 
@@ -131,7 +136,7 @@ check_memory(struct vhost_rules *r, const struct vhost_message *m, const int *fd
 		return refuse(why, "a table of memory regions that cannot be", n);
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t bytes = m->payload.memory.region[i].bytes;
-		uint64_t offset = m->payload.memory.region[i].offset;
+		uint64_t offset = m->payload.memory.region[i].offset, file_bytes;
 
 		if (bytes == 0 || bytes > r->memory_max || offset > r->memory_max ||
 			offset % PAGE != 0 || bytes % PAGE != 0)
@@ -139,11 +144,11 @@ check_memory(struct vhost_rules *r, const struct vhost_message *m, const int *fd
 		if (m->payload.memory.region[i].guest > UINT64_MAX - bytes ||
 			m->payload.memory.region[i].user > UINT64_MAX - bytes)
 			return refuse(why, "a memory region beyond all addresses", bytes);
-		total += bytes + offset;
-		if (total > r->memory_max)
-			return refuse(why, "more memory than an instance may have", total);
-		if (check_file(fds[i], bytes + offset, why) < 0)
+		if (check_file(fds[i], bytes + offset, &file_bytes, why) < 0)
 			return -1;
+		total += file_bytes;
+		if (total > r->memory_max || file_bytes > r->memory_max)
+			return refuse(why, "more memory than an instance may have", total);
 	}
 	r->has_memory = true;
 	return 0;

@@ -176,8 +176,6 @@ build_args(struct eal *e, const struct eal_params *p, struct args *a)
 	args_add(a, "%s", p->name);
 	for (i = 0; i < p->n_args; i++)
 		i += args_copy(a, &seen, p->args + i, p->n_args - i);
-	for (i = 0; i < p->n_extra; i++)
-		args_add(a, "%s", p->extra[i]);
 	if (seen.map_perfect)
 		notice("--map-perfect is not needed with this DPDK and ignored");
 	add_memory_args(e, p, &seen, why, a);

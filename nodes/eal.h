@@ -14,7 +14,8 @@ struct eal_params {
 	const char *key;         /* of the settings that hold `args`, named in messages */
 	const char *const *args; /* the user's, as written */
 	unsigned int n_args;
-	const char *const *extra; /* ours, passed on as they are: a --vdev */
+	const char *const *extra; /* ours: a --vdev, which is taken into account, and not passed on: it is
+				   * the caller's to make, after the start */
 	unsigned int n_extra;
 	bool one_file;           /* the memory must be one file that a vhost peer can map */
 	unsigned int default_mb; /* ordinary pages taken where the user named no size */

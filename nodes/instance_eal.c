@@ -1,12 +1,49 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* DPDK's environment as an instance wants it: from dpdk_args, with a bounded wait for a vhost peer. */
+/*
+ * DPDK's environment as an instance wants it: from dpdk_args, with a bounded wait for a vhost peer.
+ *
+ * Memory that is shown to ltran has all its pages before: a page that is missing would be made, and paid
+ * for, by ltran, so it accepts none that has holes (huge pages are always there). So the port to ltran, whose
+ * driver shows the memory, is made after DPDK has started.
+ */
 #include "nodes/instance_private.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include <rte_dev.h>
 
 #include "nodes/eal_args.h"
+#include "nodes/eal_fill.h"
 #include "nodes/instance_peer.h"
+
+static int
+fill_memory(const struct instance *in, char *err, size_t err_len)
+{
+	int ret = in->ltran != NULL && in->eal.no_huge ? eal_fill_memory() : 0;
+
+	if (ret == 0)
+		return 0;
+	snprintf(err, err_len, "the machine has no room for the %u MB of DPDK's memory that ltran is shown: %s",
+		in->eal.memory_mb, strerror(-ret));
+	return ret;
+}
+
+/* 0 or -errno; the driver waits for ltran in here. */
+static int
+make_port(const struct instance *in, char *err, size_t err_len)
+{
+	const char *args = in->ltran_vdev != NULL ? strchr(in->ltran_vdev, ',') : NULL;
+	int ret = fill_memory(in, err, err_len);
+
+	if (ret < 0 || args == NULL)
+		return ret;
+	ret = rte_eal_hotplug_add("vdev", INSTANCE_LTRAN_PORT, args + 1);
+	if (ret < 0)
+		snprintf(err, err_len, "the port to ltran: %s", strerror(-ret));
+	return ret;
+}
 
 int
 instance_eal_start(struct instance *in, char *err, size_t err_len)
@@ -35,6 +72,8 @@ instance_eal_start(struct instance *in, char *err, size_t err_len)
 
 	peer_watch_start(&watch, &p, &in->signals);
 	ret = eal_start(&in->eal, &p, err, err_len);
+	if (ret == 0)
+		ret = make_port(in, err, err_len);
 	peer = peer_watch_stop(&watch);
 	if (peer == 0)
 		return ret;

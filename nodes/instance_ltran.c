@@ -49,7 +49,7 @@ struct instance_ltran {
 
 /* --- the socket table ---------------------------------------------------------------------------- */
 
-/* Half full at most: then a search is short. The file is sparse. */
+/* Half full at most: then a search is short. */
 static uint32_t
 choose_slots(uint32_t n_conns)
 {
@@ -69,15 +69,17 @@ make_table(struct instance_ltran *lt, uint32_t n_tables, uint32_t n_conns)
 	lt->map_bytes = LTRAN_TABLE_OFFSET +
 		(size_t)n_tables * lt->n_slots * sizeof(struct ltran_slot);
 	lt->table_fd = memfd_create("gazelle_sockets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (lt->table_fd < 0 || ftruncate(lt->table_fd, lt->map_bytes) < 0 ||
-		syscall(SYS_fcntl, lt->table_fd, F_ADD_SEALS,
-			F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+	if (lt->table_fd < 0 || fallocate(lt->table_fd, 0, 0, (off_t)lt->map_bytes) < 0)
 		return -errno;
 	lt->map = mmap(NULL, lt->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, lt->table_fd, 0);
 	if (lt->map == MAP_FAILED) {
 		lt->map = NULL;
 		return -errno;
 	}
+	/* ltran wants to be sure that no page of it is ever taken away. */
+	if (syscall(SYS_fcntl, lt->table_fd, F_ADD_SEALS,
+		F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+		return -errno;
 	head = lt->map;
 	*head = (struct ltran_table_head){.magic = LTRAN_MAGIC, .version = LTRAN_VERSION,
 		.n_tables = n_tables, .n_slots = lt->n_slots};
@@ -179,7 +181,7 @@ open_link(struct instance_ltran *lt, char *err, size_t err_len)
 	return ltran_link_open(&p, &lt->link, err, err_len);
 }
 
-/* The EAL argument that makes the port. */
+/* The port, as an argument of EAL. */
 static int
 make_port_argument(struct instance *in, const struct ltran_registered *grant)
 {

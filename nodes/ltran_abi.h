@@ -13,7 +13,8 @@
  *    by it where several instances share an address, resets the peers of an instance that was
  *    killed, and knows everything again after its own restart. ltran maps it read only and believes
  *    nothing in it: a wrong table costs its owner (and those who share the address with it) packets.
- *    It must be sealed against growing and shrinking (F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_SEAL).
+ *    It has a page for each of its bytes, no bytes more, and is sealed, so that this stays so:
+ *    F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_FUTURE_WRITE (by whoever has mapped it), F_SEAL_SEAL.
  * 4. The doorbells. Whoever sleeps is woken by the other one, by descriptors that ltran makes and sends
  *    with its answer to LTRAN_REGISTER; ltran never uses a descriptor that an instance has made:
  *

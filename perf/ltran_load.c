@@ -31,6 +31,7 @@
 
 #include "perf/linerate_calc.h"
 #include "perf/linerate_port.h"
+#include "nodes/eal_fill.h"
 #include "tests/ltran_client.h"
 
 #define BURST 32
@@ -221,7 +222,7 @@ command_instance(struct load *l, const char *text)
 	snprintf(name, sizeof(name), "net_virtio_user%u", 10 + l->n_instances);
 	snprintf(args, sizeof(args), "path=%s,server=1,queues=1,queue_size=%u,%s", answer.path,
 		answer.queue_size, l->ring);
-	if (rte_eal_hotplug_add("vdev", name, args) < 0 ||
+	if (eal_fill_memory() < 0 || rte_eal_hotplug_add("vdev", name, args) < 0 ||
 		rte_eth_dev_get_port_by_name(name, &in->port) < 0)
 		linerate_die(args);
 	linerate_start_port(in->port, answer.queue_size, l->in);

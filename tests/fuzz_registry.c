@@ -206,12 +206,12 @@ open_client(struct client *c, bool is_sealed)
 		return;
 	c->fd = dial();
 	c->table_fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	require(ftruncate(c->table_fd, TABLE_BYTES) == 0, "no table");
-	if (is_sealed)
-		fcntl(c->table_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+	require(fallocate(c->table_fd, 0, 0, TABLE_BYTES) == 0, "no table");
 	c->table = mmap(NULL, TABLE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, c->table_fd, 0);
 	require(c->table != MAP_FAILED, "no table");
 	memcpy(c->table, &head, sizeof(head));
+	if (is_sealed)
+		fcntl(c->table_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
 }
 
 static void

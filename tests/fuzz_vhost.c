@@ -58,6 +58,12 @@ helper_connect_ring(const char *path, uid_t uid)
 	return dialled;
 }
 
+int
+helper_keep_pages(const int *fds, unsigned int n, uid_t uid)
+{
+	return 0;
+}
+
 static void
 pause_ring(void *arg)
 {
@@ -357,7 +363,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memory = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		bell = eventfd(0, EFD_CLOEXEC);
 		file = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600); /* as good as FUSE's */
-		fuzz_require(memory >= 0 && bell >= 0 && file >= 0 && ftruncate(memory, MEMORY) == 0 &&
+		fuzz_require(memory >= 0 && bell >= 0 && file >= 0 && fallocate(memory, 0, 0, MEMORY) == 0 &&
 			ftruncate(file, MEMORY) == 0, "no descriptors");
 		files = open_files();
 	}

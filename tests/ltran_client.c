@@ -45,8 +45,9 @@ ltran_client_table(uint16_t n_tables, uint32_t n_slots)
 
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, bytes) == 0 && pwrite(fd, &head, sizeof(head), 0) == sizeof(head) &&
-		fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+	if (fallocate(fd, 0, 0, bytes) == 0 && pwrite(fd, &head, sizeof(head), 0) == sizeof(head) &&
+		fcntl(fd, F_ADD_SEALS,
+			F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0)
 		return fd;
 	err = -errno;
 	close(fd);

@@ -10,7 +10,8 @@
  *	reconnects:S    hangs up on its ring whenever ltran has connected
  *	enables:S,RATE  switches its rings off and on while they run (RATE 0: as fast as it can)
  *	tables:S,RATE   tells of the same memory anew while its rings run
- *	table:KIND      a table of memory: giant, overlap, many, wrap, none, pipe, short, sealed
+ *	table:KIND      a table of memory: giant, overlap, many, wrap, none, pipe, short, sealed,
+ *	                holes, punched
  *	rings:KIND      stops its rings and starts them with addresses: misaligned, straddle, outside
  *	drip:S          a message of which a byte comes every millisecond
  *	fds:N           N messages with 253 descriptors each, on the ring's connection
@@ -36,6 +37,7 @@
 
 #include "tests/ltran_client.h"
 #include "tests/ltran_guest_fuse.h"
+#include "tests/ltran_guest_punch.h"
 
 #define ACCEPT_MS 3000
 #define REGIONS 8
@@ -320,6 +322,7 @@ table(struct guest *g, const char *kind)
 
 	for (int i = 0; i < REGIONS; i++)
 		fds[i] = g->device.memory_fd;
+	fds[0] = guest_odd_memory(kind, g->device.memory_bytes, fds[0]);
 	if (strcmp(kind, "giant") == 0) {
 		t.region[0].bytes = 1ull << 40;
 		if (ftruncate(fd, 1ll << 40) < 0)
@@ -346,7 +349,7 @@ table(struct guest *g, const char *kind)
 			fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0)
 			perror("sealed");
 		fds[0] = fd;
-	} else {
+	} else if (fds[0] == g->device.memory_fd) {
 		return false;
 	}
 	say_regions(g, &t, fds);
@@ -490,8 +493,7 @@ guest_take_hostile_step(struct guest *g, const char *step, const char *text)
 	else if (strcmp(step, "fly") == 0)
 		fly((unsigned int)seconds, rate_of(text));
 	else if (strcmp(step, "punch") == 0)
-		printf("punch %s\n", fallocate(g->device.memory_fd, FALLOC_FL_PUNCH_HOLE |
-			FALLOC_FL_KEEP_SIZE, 0, (off_t)g->device.memory_bytes) == 0 ? "ok" : strerror(errno));
+		guest_punch(g->device.memory_fd, g->device.memory_bytes);
 	else
 		return false;
 	return true;

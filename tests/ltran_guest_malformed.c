@@ -35,14 +35,14 @@ odd_table(const struct ltran_table_head *head, off_t bytes, int seals)
 {
 	int fd = memfd_create("odd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd < 0 || ftruncate(fd, bytes) < 0 ||
+	if (fd < 0 || (bytes > 0 && fallocate(fd, 0, 0, bytes) < 0) ||
 		(bytes > 0 && pwrite(fd, head, sizeof(*head), 0) != sizeof(*head)) ||
 		fcntl(fd, F_ADD_SEALS, seals) < 0)
 		perror("odd_table");
 	return fd;
 }
 
-#define GOOD_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+#define GOOD_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 #define GOOD_BYTES (LTRAN_TABLE_OFFSET + SLOTS * (off_t)sizeof(struct ltran_slot))
 
 static struct ltran_table_head

@@ -3,6 +3,7 @@
 #include "tests/ltran_guest_ring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,7 +115,7 @@ guest_device_open(struct guest_device *d, const char *path, uint16_t n_pairs, ui
 		return -EINVAL;
 	d->memory_bytes = d->n_rings * ring_bytes(size);
 	d->memory_fd = memfd_create("guest", MFD_CLOEXEC);
-	if (d->memory_fd < 0 || ftruncate(d->memory_fd, (off_t)d->memory_bytes) < 0)
+	if (d->memory_fd < 0 || fallocate(d->memory_fd, 0, 0, (off_t)d->memory_bytes) < 0)
 		return -errno;
 	d->memory = mmap(NULL, d->memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, d->memory_fd, 0);
 	if (d->memory == MAP_FAILED)

@@ -132,12 +132,12 @@ static inline void
 open_table(struct instance *in)
 {
 	in->table_fd = memfd_create("table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	CU_ASSERT_EQUAL(ftruncate(in->table_fd, table_bytes(in)), 0);
-	fcntl(in->table_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+	CU_ASSERT_EQUAL(fallocate(in->table_fd, 0, 0, table_bytes(in)), 0);
 	in->head = mmap(NULL, table_bytes(in), PROT_READ | PROT_WRITE, MAP_SHARED, in->table_fd, 0);
 	CU_ASSERT_PTR_NOT_EQUAL_FATAL(in->head, MAP_FAILED);
 	*in->head = (struct ltran_table_head){.magic = LTRAN_MAGIC, .version = LTRAN_VERSION,
 		.n_tables = in->q.n_queues, .n_slots = SLOTS};
+	fcntl(in->table_fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
 	in->table = (struct ltran_slot *)((char *)in->head + LTRAN_TABLE_OFFSET);
 }
 

@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +25,8 @@
 #include "tests/cunit_main.h"
 
 #define PREFIX "p-"
+#define MEMORY (1 << 20)
+#define MANY 20 /* more than a user may have at work */
 #define RING PREFIX "ltran_12_3.vhost"
 
 static char dir[64];
@@ -274,6 +279,72 @@ only_child(void)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
+static int
+memory_file(void)
+{
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+
+	CU_ASSERT_EQUAL(fallocate(fd, 0, 0, MEMORY), 0);
+	return fd;
+}
+
+static bool
+can_punch(int fd)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MEMORY) == 0;
+}
+
+/* Of Linux before 6.0, and without the capability, nothing keeps a process from it: ring.c looks for holes. */
+static bool
+kernel_can_keep(void)
+{
+	int fd = memory_file(), flags = FS_IMMUTABLE_FL;
+	bool can = ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+
+	close(fd);
+	return can;
+}
+
+/* While a hole is punched whoever touches its pages waits: nobody can punch any. */
+static void
+memory_keeps_its_pages(void)
+{
+	char name[] = "test-of-helper";
+	char *argv[] = {name, NULL}, path[] = "/dev/shm/test_helper_XXXXXX";
+	int fds[2] = {memory_file(), memory_file()}, named = mkstemp(path);
+	bool is_kept = kernel_can_keep();
+	char *at;
+
+	CU_ASSERT_FATAL(named >= 0);
+	CU_ASSERT_EQUAL(fallocate(named, 0, 0, MEMORY), 0);
+	CU_ASSERT_TRUE(can_punch(fds[0]));
+	CU_ASSERT_EQUAL_FATAL(helper_start(1, argv), 0);
+	for (int i = 0; i < 2 * MANY; i++)
+		CU_ASSERT_EQUAL(helper_keep_pages(fds, 2, geteuid()), 0);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(can_punch(fds[i]), !is_kept);
+		/* The next ltran can map it as this one did. */
+		at = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, fds[i], 0);
+		CU_ASSERT_FATAL(at != MAP_FAILED);
+		at[MEMORY - 1] = 1;
+		CU_ASSERT_EQUAL(madvise(at, MEMORY, MADV_REMOVE), is_kept ? -1 : 0);
+		munmap(at, MEMORY);
+		close(fds[i]);
+	}
+	for (int i = 0; i < MANY; i++) {
+		fds[0] = memory_file();
+		CU_ASSERT_EQUAL(helper_keep_pages(fds, 1, geteuid()), 0);
+		CU_ASSERT_EQUAL(can_punch(fds[0]), !is_kept);
+		close(fds[0]);
+	}
+	CU_ASSERT_EQUAL(helper_keep_pages(&named, 1, geteuid()), 0);
+	CU_ASSERT_EQUAL(unlink(path), 0); /* who has a name can still be rid of it */
+	CU_ASSERT_TRUE(can_punch(named));
+	close(named);
+	CU_ASSERT_EQUAL(helper_keep_pages(&(int){STDIN_FILENO}, 1, geteuid()), 0); /* no memory at all */
+	helper_stop();
+}
+
 /* Last: from then on it is the end. */
 static void
 stopped_helper_does_not_hold_up_the_end(void)
@@ -306,6 +377,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(what_is_mounted_in_a_room_is_not_entered),
 	CUNIT_TEST(requests_are_checked),
 	CUNIT_TEST(helper_answers_and_ends_with_ltran),
+	CUNIT_TEST(memory_keeps_its_pages),
 	CUNIT_TEST(stopped_helper_does_not_hold_up_the_end),
 };
 

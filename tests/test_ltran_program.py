@@ -30,7 +30,7 @@ low_power_mode=1
 {more}
 """
 STARTS_WITHIN_S = 20
-CAPABILITIES = "net_raw,net_admin,ipc_lock,dac_override,chown,sys_ptrace"
+CAPABILITIES = "net_raw,net_admin,ipc_lock,dac_override,chown,sys_ptrace,linux_immutable"
 
 
 class Skip(Exception):

@@ -124,6 +124,30 @@ unsealed_table(void)
 	return fd;
 }
 
+/* A table as the instance has, but for its seals, its size and its pages. */
+static int
+table_like(const struct instance *in, int seals, off_t more_bytes, bool is_whole)
+{
+	int fd = memfd_create("like", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	off_t bytes = (off_t)table_bytes(in) + more_bytes;
+
+	CU_ASSERT_EQUAL(is_whole ? fallocate(fd, 0, 0, bytes) : ftruncate(fd, bytes), 0);
+	CU_ASSERT_EQUAL(pwrite(fd, in->head, sizeof(*in->head), 0), sizeof(*in->head));
+	CU_ASSERT_EQUAL(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+/* Whoever looks at it never waits for its owner, and never pays for its pages. */
+static void
+socket_table_keeps_all_its_pages(void)
+{
+	const int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL, all = seals | F_SEAL_FUTURE_WRITE;
+
+	EXPECT_REFUSED(swap_table(&in_, table_like(&in_, seals, 0, true)), -EINVAL, "sealed");
+	EXPECT_REFUSED(swap_table(&in_, table_like(&in_, all, 4096, true)), -EINVAL, "last slot");
+	EXPECT_REFUSED(swap_table(&in_, table_like(&in_, all, 0, false)), -EINVAL, "holes");
+}
+
 static void
 wrong_socket_table_is_refused(void)
 {
@@ -607,6 +631,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(prefix_that_does_not_fit_is_refused),
 	CUNIT_TEST(fields_out_of_range_are_refused),
 	CUNIT_TEST(wrong_socket_table_is_refused),
+	CUNIT_TEST(socket_table_keeps_all_its_pages),
 	CUNIT_TEST(more_than_the_allowed_instances_are_refused),
 	CUNIT_TEST(who_registers_too_often_is_refused),
 	CUNIT_TEST(one_user_does_not_get_all),

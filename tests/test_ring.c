@@ -21,6 +21,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/helper.h"
 #include "dispatcher/ring.h"
+#include "nodes/eal_fill.h"
 #include "dispatcher/sigbus.h"
 #include "tests/eal.h"
 #include "tests/open_files.h"
@@ -55,7 +56,7 @@ static void
 run_instance(const char *path)
 {
 	char vdev[256], *argv[] = {"instance", "--no-huge", "-m", "64", "--no-pci", "--no-shconf",
-		"--no-telemetry", "-l", "0", "--log-level", "critical", "--vdev", vdev};
+		"--no-telemetry", "-l", "0", "--log-level", "critical"};
 	struct rte_eth_conf conf = {
 		.rxmode.offloads = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM,
 		.txmode.offloads = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_MULTI_SEGS};
@@ -63,9 +64,9 @@ run_instance(const char *path)
 	struct rte_mempool *p;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(vdev, sizeof(vdev), "virtio_user0,path=%s,server=1,queues=%d,queue_size=256", path,
-		QUEUES);
-	if (rte_eal_init(sizeof(argv) / sizeof(argv[0]), argv) < 0)
+	snprintf(vdev, sizeof(vdev), "path=%s,server=1,queues=%d,queue_size=256", path, QUEUES);
+	if (rte_eal_init(sizeof(argv) / sizeof(argv[0]), argv) < 0 || eal_fill_memory() < 0 ||
+		rte_eal_hotplug_add("vdev", "virtio_user0", vdev) < 0)
 		_exit(2);
 	p = rte_pktmbuf_pool_create("instance", 4095, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, -1);
 	if (p == NULL || rte_eth_dev_configure(0, QUEUES, QUEUES, &conf) < 0)

@@ -28,7 +28,7 @@ setup(void)
 	rules = (struct vhost_rules){.n_rings = 4, .memory_max = 64 * MEMORY};
 	bell = eventfd(0, EFD_CLOEXEC);
 	memory = memfd_create("memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	CU_ASSERT_EQUAL(ftruncate(memory, MEMORY), 0);
+	CU_ASSERT_EQUAL(fallocate(memory, 0, 0, MEMORY), 0);
 }
 
 static void
@@ -209,6 +209,24 @@ memory_is_a_file_that_nobody_can_withhold(void)
 	CU_ASSERT_EQUAL(say_memory(memory, MEMORY, 0), -1);
 }
 
+/* A page that is missing would be ltran's, and who waits for it waits as long as the instance likes. */
+static void
+memory_with_holes_is_refused(void)
+{
+	CU_ASSERT_EQUAL(say_memory(memory, MEMORY / 2, 0), 0);
+	CU_ASSERT_EQUAL(fallocate(memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MEMORY - 4096, 4096), 0);
+	CU_ASSERT_EQUAL(say_memory(memory, MEMORY / 2, 0), -1); /* wherever it is */
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "holes"));
+	CU_ASSERT_EQUAL(fallocate(memory, FALLOC_FL_KEEP_SIZE, MEMORY, 4 * MEMORY), 0);
+	CU_ASSERT_EQUAL(say_memory(memory, MEMORY / 2, 0), -1); /* pages behind the end make up for none */
+	CU_ASSERT_EQUAL(fallocate(memory, 0, 0, 5 * MEMORY), 0);
+	CU_ASSERT_EQUAL(say_memory(memory, MEMORY / 2, 0), 0);
+	CU_ASSERT_EQUAL(ftruncate(memory, 65 * MEMORY), 0);
+	CU_ASSERT_EQUAL(fallocate(memory, 0, 0, 65 * MEMORY), 0);
+	CU_ASSERT_EQUAL(say_memory(memory, MEMORY / 2, 0), -1); /* the file counts, not what is shown of it */
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "more memory"));
+}
+
 static void
 all_other_messages_are_refused(void)
 {
@@ -243,6 +261,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(stopped_ring_needs_all_again),
 	CUNIT_TEST(impossible_rings_are_refused),
 	CUNIT_TEST(memory_is_a_file_that_nobody_can_withhold),
+	CUNIT_TEST(memory_with_holes_is_refused),
 	CUNIT_TEST(all_other_messages_are_refused),
 };
 

@@ -24,6 +24,8 @@ BEHAVIOURS = (
     ("table:pipe", "memfd"),
     ("table:short", "ends before it says"),
     ("table:sealed", "sealed against writing"),
+    ("table:holes", "memory has holes"),
+    ("table:punched", "memory has holes|pages of its memory"),
     ("rings:misaligned", None),
     ("rings:straddle", None),
     ("rings:outside", None),

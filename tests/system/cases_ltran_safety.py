@@ -212,6 +212,13 @@ def ltran_memory_taken_away(bed):
         net.alive()
         guest.stop()
         net.wait_members(1, 5)
+    # Whoever touches a page while it is taken out of a file waits as long as that call lasts: it cannot be, or,
+    # where the kernel has no way to keep it from being, costs the port.
+    guest = net.guest_ready(ONE, "punch", f"udp:count=10,dip={FAR}", "stall:3")
+    net.wait_until(lambda: "punch Operation not permitted" in guest.output()
+                   or re.search("pages of its memory have gone|memory has holes", net.proc.output()), "its pages are gone", 5)
+    guest.stop()
+    net.wait_members(1, 5)
     net.run_guest(ONE, f"udp:count=10,dip={FAR}", expect="sent 10")
     unharmed(client)
 
