@@ -8,7 +8,8 @@
  *   probe           twice before that, after two round trips without progress (at least 10 ms; 50
  *                   with one segment in flight, whose ACK the peer may delay): RFC 8985 7
  *   reordering      a packet that others have overtaken has had its time: RFC 8985 6.2
- *   persist         window closed, nothing in flight: RTO doubled per probe, at most 60 s
+ *   persist         window closed, or too small to be worth a segment (tcp_tx.c), and nothing in
+ *                   flight: RTO doubled per probe, at most 60 s
  *   delayed ACK     40 ms at most (RFC 9293 3.8.6.3 allows 500)
  *   keepalive, TIME_WAIT, abandoned out-of-order data
  *   orphan          closed by the program and without progress: tcp_orphan.c

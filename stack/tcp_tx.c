@@ -11,6 +11,7 @@
 
 /* Smaller writes are copied into lwIP's own pbuf: cheaper than a chain of two. */
 #define WRITE_COPY_MAX 512
+#define WORTH_SENDING_MIN 48
 #define WRITE_MAX 0x8000u /* tcp_write() counts in 16 bits */
 
 /* Nothing will be sent or acknowledged any more. */
@@ -105,6 +106,16 @@ send_room(const struct sock *s)
 }
 
 /*
+ * Is a segment below the MSS that fills the peer's window worth a packet? RFC 1122 4.2.3.4: half of the
+ * largest window that there has been. As in Linux (tcp_bound_to_half_wnd()) 48 bytes at least.
+ */
+static bool
+is_worth_sending(const struct tcp_pcb *pcb, uint32_t n)
+{
+	return n >= WORTH_SENDING_MIN && n >= pcb->snd_wnd_max / 2;
+}
+
+/*
  * Bytes lwIP may be given now. What may not be sent yet stays here: lwIP calls tcp_output() after
  * every segment received, and that is only cheap while its unsent list is empty.
  */
@@ -123,11 +134,13 @@ feed_allowance(struct stack *st, struct sock *s)
 	if ((!idle || n > pcb->mss) && *st->lw->heap_units > st->mem.heap_stop)
 		return idle ? pcb->mss : 0; /* lwIP's segments have what they may */
 	whole = n - n % pcb->mss;
-	/* A closed window: one segment starts lwIP's persist timer. */
-	if (room == 0 && idle)
-		return pcb->mss;
-	if (n < unfed) /* RFC 9293 3.8.6.2.1: no silly window from our side */
-		return whole > 0 || !idle ? whole : n;
+	if (n < unfed) { /* RFC 9293 3.8.6.2.1: no silly window from our side */
+		if (whole > 0 || !idle)
+			return whole;
+		/* More than the window, closed or almost so, starts lwIP's persist timer, which in
+		 * the end sends as much as it takes. */
+		return is_worth_sending(pcb, n) ? n : pcb->mss;
+	}
 	return small_must_wait(s, idle) ? whole : n;
 }
 

@@ -331,6 +331,134 @@ window_may_close_over_what_is_in_flight(void)
 	end();
 }
 
+/* A peer made by hand, with windows as it likes. */
+static struct {
+	uint32_t addr, seq, ack; /* ack: everything that came */
+	unsigned int seen, segments, bytes; /* segments, bytes: of the last take_for() */
+} peer;
+
+static void
+say_to_b(uint8_t flags, uint16_t wnd)
+{
+	static const uint8_t mss[] = {2, 4, MSS >> 8, MSS & 0xff};
+
+	raw_send(&(struct raw_tcp){.addr = peer.addr, .sport = 4000, .dport = PORT, .seq = peer.seq,
+		.ack = peer.ack, .flags = flags, .wnd = wnd, .opt = mss,
+		.opt_len = flags & RAW_SYN ? sizeof(mss) : 0});
+	peer.seq += (flags & (RAW_SYN | RAW_FIN)) != 0;
+	sim_run(1000);
+}
+
+/* Takes what B has sent in its turn meanwhile; true: there was data. */
+static bool
+hear_b(void)
+{
+	unsigned int before = peer.segments;
+
+	for (; peer.seen < raw_n; peer.seen++) {
+		const struct raw_seen *s = &raw_seen[peer.seen % RAW_SEEN_MAX];
+
+		if (s->flags & RAW_SYN)
+			peer.ack = s->seq + 1;
+		if (s->len == 0 || s->seq != peer.ack)
+			continue;
+		peer.ack += s->len;
+		peer.bytes += s->len;
+		peer.segments++;
+	}
+	return peer.segments != before;
+}
+
+/* Acknowledges everything with a window of `wnd` for so long. */
+static void
+take_for(unsigned int ms, uint16_t wnd)
+{
+	peer.segments = peer.bytes = 0;
+	for (unsigned int i = 0; i < ms; i++) {
+		sim_run(1000);
+		if (hear_b())
+			say_to_b(RAW_ACK, wnd);
+	}
+}
+
+/* B sends so much to a peer whose first window is `wnd`. */
+static void
+begin_by_hand(uint16_t wnd, size_t len)
+{
+	begin(0);
+	sim_wire.tap = raw_tap;
+	raw_n = 0;
+	memset(&peer, 0, sizeof(peer));
+	peer.addr = 0xc6120063; /* 198.18.0.99 */
+	sock_close(b);
+	say_to_b(RAW_SYN, wnd);
+	hear_b();
+	say_to_b(RAW_ACK, wnd);
+	CU_ASSERT_EQUAL_FATAL(sock_accept(l, &b, NULL), 0);
+	CU_ASSERT_EQUAL(sock_send(b, &(struct iovec){.iov_base = sent, .iov_len = len}, 1, 0, NULL),
+		(ssize_t)len);
+}
+
+static void
+end_by_hand(void)
+{
+	say_to_b(RAW_RST, 0);
+	CU_ASSERT_PTR_NULL(b->pcb);
+	end();
+}
+
+static void
+window_of_one_byte_is_filled_once_in_a_timeout(void)
+{
+	begin_by_hand(1, 10000);
+	take_for(3000, 1);
+	CU_ASSERT_TRUE(peer.segments >= 10 && peer.segments <= 16);
+	CU_ASSERT_EQUAL(peer.bytes, peer.segments);
+	say_to_b(RAW_ACK, UINT16_MAX); /* the rest goes at once */
+	take_for(100, UINT16_MAX);
+	CU_ASSERT_TRUE(peer.bytes >= 10000 - 16);
+	CU_ASSERT_TRUE(peer.segments <= 8);
+	end_by_hand();
+}
+
+static void
+half_of_the_largest_window_is_filled_at_once(void)
+{
+	begin_by_hand(1000, 100000);
+	take_for(20, 1000);
+	CU_ASSERT_TRUE(peer.bytes >= 5000);
+	take_for(100, 0);
+	CU_ASSERT_TRUE(peer.bytes <= 1000);
+	say_to_b(RAW_ACK, 500);
+	take_for(2, 0);
+	CU_ASSERT_EQUAL(peer.bytes, 500);
+	end_by_hand();
+}
+
+static void
+less_than_half_of_the_largest_window_waits(void)
+{
+	begin_by_hand(1000, 100000);
+	take_for(20, 500);
+	CU_ASSERT_TRUE(peer.bytes >= 2500);
+	take_for(1000, 400); /* what began before is 500 */
+	CU_ASSERT_TRUE(peer.bytes >= 500 + 3 * 400 && peer.bytes <= 500 + 5 * 400);
+	end_by_hand();
+}
+
+/* Nothing smaller is left to send: it does not wait for a larger window. */
+static void
+what_fits_into_a_small_window_is_sent_at_once(void)
+{
+	begin_by_hand(1000, 10);
+	take_for(2, 20);
+	CU_ASSERT_EQUAL(peer.bytes, 10);
+	CU_ASSERT_EQUAL(sock_send(b, &(struct iovec){.iov_base = sent, .iov_len = 20}, 1, 0, NULL), 20);
+	take_for(2, 20);
+	CU_ASSERT_EQUAL(peer.bytes, 20);
+	end_by_hand();
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(without_tso_no_packet_is_longer_than_the_mtu),
 	CUNIT_TEST(bulk_leaves_in_packets_of_many_mss),
@@ -345,5 +473,9 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(closed_window_stops_and_reopens),
 	CUNIT_TEST(window_may_be_closed_by_a_segment_without_news),
 	CUNIT_TEST(window_may_close_over_what_is_in_flight),
+	CUNIT_TEST(window_of_one_byte_is_filled_once_in_a_timeout),
+	CUNIT_TEST(half_of_the_largest_window_is_filled_at_once),
+	CUNIT_TEST(less_than_half_of_the_largest_window_waits),
+	CUNIT_TEST(what_fits_into_a_small_window_is_sent_at_once),
 };
 CUNIT_MAIN("tcp_seg", tests, sim_setup, sim_teardown)
