@@ -13,14 +13,17 @@
 #define CHALLENGE_MIN_MS 250
 #define CHALLENGE_SPREAD_MS 500
 
-/* How far the window may open: under pressure to what the connection may hold, but two segments. */
+/* How far the window may open: under pressure to what the connection may hold beside what it holds.
+ * A packet's memory is up to twice its payload. Who holds nothing may have two segments at least. */
 static uint32_t
 window_max(struct stack *st, struct sock *s)
 {
-	uint32_t most = mem_rx_limit(st, s) / 2;
-	uint32_t least = 2 * (uint32_t)s->pcb->mss;
+	uint32_t most = mem_rx_limit(st, s), held = mem_rx_held(s);
 
-	return most > least ? most : least;
+	most = most > held ? (most - held) / 2 : 0;
+	if (held == 0 && most < 2 * (uint32_t)s->pcb->mss)
+		most = 2 * (uint32_t)s->pcb->mss;
+	return most;
 }
 
 /* The same for a connection that shall not be told of all the room there is in its window. */

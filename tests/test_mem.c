@@ -422,6 +422,40 @@ data_unread_on_both_sides_leaves_others_their_rate(void)
 	check_flows(nobody_reads);
 }
 
+/* Under pressure the window tells no more than there is room for beside what waits to be read, also of
+ * a connection whose window was wide before: nothing that a peer may send is dropped. */
+static void
+the_window_leaves_room_for_what_is_unread(void)
+{
+	struct mem *m = mem_of(SIM_B);
+	uint64_t sent = 0, got = 0, drops = 0;
+	struct sock *a, *b;
+
+	sim_wire.delay_us = 20;
+	start();
+	join(&a, &b);
+	flow(a, b, 100, &sent, &got);
+	open_streams();
+	peers_do_not_read();
+	CU_ASSERT(mem_pressure(m));
+	for (int round = 0; round < 200; round++) {
+		uint64_t before = got;
+
+		if (round == 50) /* what was on its way, as the pressure began, has been sent again */
+			drops = m->n_rx_drops;
+		for (int i = 0; i < 10; i++) {
+			sent = send_stream(a, 100, sent, sizeof(buf));
+			sim_run(400);
+		}
+		got = recv_stream(b, 100, got);
+		CU_ASSERT(round < 50 || got - before >= 20000);
+	}
+	CU_ASSERT_EQUAL(m->n_rx_drops, drops);
+	sock_close(a);
+	sock_close(b);
+	close_streams();
+}
+
 /* --- the first packet of a connection ------------------------------------------------------------------- */
 
 #define CROWD 1500
@@ -751,6 +785,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(unread_data_leaves_others_their_rate),
 	CUNIT_TEST(unacknowledged_data_leaves_others_their_rate),
 	CUNIT_TEST(data_unread_on_both_sides_leaves_others_their_rate),
+	CUNIT_TEST(the_window_leaves_room_for_what_is_unread),
 	CUNIT_TEST(a_segment_of_everybody_does_not_take_the_pool),
 	CUNIT_TEST(what_nobody_has_accepted_is_bounded_by_listener),
 	CUNIT_TEST(early_segments_of_one_vector_are_acknowledged_together),

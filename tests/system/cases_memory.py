@@ -86,6 +86,18 @@ def closed_and_kept(bed):
         raise Failure(f"not 50 places in FIN_WAIT_2, which take no other place: {counts}")
 
 
+@case()
+def memory_upload(bed):
+    """What peers and programs leave unread takes nothing from an upload that is read at once."""
+    server = bed.near(MEMORY_PEER + ["server", "7000"], *SMALL)
+    output = bed.run_far(MEMORY_PEER + ["upload", NEAR, "7000", "150"], expect=r"\bok\b")
+    before, during = map(int, re.search(r"before (\d+) during (\d+) KB/s", output).groups())
+    if bed.wire != "kernel" and not show(bed.ctl, server.pid, "mem_pressure"):
+        raise Failure("there was no pressure: the test tests nothing")
+    if during < before / 3:  # two cores shared with others; without room in windows it was 1/20
+        raise Failure(f"an upload: {before} KB/s before, {during} during")
+
+
 @ltran_case()
 def ltran_memory_unread(bed):
     """The same behind ltran, whose ring takes its packets from the instance's pool."""

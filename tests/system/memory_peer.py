@@ -4,14 +4,18 @@
 
     memory_peer.py server PORT            PORT echoes; what PORT + 1 gets waits until "drain" comes to
                                           PORT; PORT + 2 sends GIVEN bytes to whoever connects, and
-                                          so does PORT + 3, which then closes
+                                          so does PORT + 3, which then closes; PORT + 4 reads at
+                                          once and says so after every TOLD bytes
     memory_peer.py tiny HOST PORT N       N segments of one byte that nobody reads
     memory_peer.py unread HOST PORT N     N clients that do not read what is sent to them
     memory_peer.py keep HOST PORT N       N clients that never close what the server has closed
     memory_peer.py meanwhile HOST PORT    nothing: somebody else attacks from now on
+    memory_peer.py upload HOST PORT N     N clients that do not read, and N whose data nobody reads,
+                                          while one uploads to PORT + 4
 
-A client but "keep" prints how others fared meanwhile: "before ECHOES/s during ECHOES/s pause MILLISECONDS", and
-ends with "ok" when no byte was lost.
+"tiny", "unread" and "meanwhile" print how others fared meanwhile: "before ECHOES/s during ECHOES/s
+pause MILLISECONDS"; "upload" prints "before RATE during RATE KB/s". A client ends with "ok" when no
+byte was lost.
 """
 
 import selectors
@@ -22,6 +26,7 @@ import time
 from peer import connect, listen, receive_exactly, run_command
 
 GIVEN = 256 * 1024
+TOLD = 256 * 1024
 BEFORE_S = DURING_S = 2
 TRIES = 3  # a busy machine is busy for a while, a pool that is taken stays taken
 CHECKED = 8  # one of so many clients reads in the end
@@ -29,13 +34,13 @@ PATTERN = bytes(i * 7 & 255 for i in range(GIVEN))
 
 
 class Server:
-    """One thread, four ports."""
+    """One thread, five ports."""
 
     def __init__(self, port):
         self.sel = selectors.DefaultSelector()
         self.unread = []
         for offset, accepted in enumerate((self.echo, self.unread.append, self.give,
-                                               self.give_and_close)):
+                                               self.give_and_close, self.sink)):
             server = listen(port + offset, 1024)
             server.setblocking(False)
             self.sel.register(server, selectors.EVENT_READ,
@@ -55,6 +60,21 @@ class Server:
         conn, _ = server.accept()
         conn.setblocking(False)
         accepted(conn)
+
+    def sink(self, conn):
+        total = [0]
+
+        def more(sock):
+            data = sock.recv(65536)
+            if not data:
+                self.sel.unregister(sock)
+                sock.close()
+                return
+            told, total[0] = total[0] // TOLD, total[0] + len(data)
+            if total[0] // TOLD > told:
+                sock.send(b"k" * (total[0] // TOLD - told))
+
+        self.sel.register(conn, selectors.EVENT_READ, more)
 
     def echo(self, conn):
         self.sel.register(conn, selectors.EVENT_READ, self.answer)
@@ -188,6 +208,42 @@ def cmd_keep(host, port, count):
     for _ in range(CHECKED):
         download(host, int(port) + 3).close()
     kept.clear()
+
+
+def upload_rate(host, port):
+    """KB a second that the server says it has read."""
+    with connect(host, port) as sock, selectors.DefaultSelector() as sel:
+        sock.setblocking(False)
+        sel.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        end, told = time.monotonic() + DURING_S, 0
+        while time.monotonic() < end:
+            for _, events in sel.select(0.1):
+                if events & selectors.EVENT_READ:
+                    told += len(sock.recv(4096))
+                if events & selectors.EVENT_WRITE:
+                    sock.send(PATTERN)
+    return told * TOLD // 1024 // DURING_S
+
+
+def cmd_upload(host, port, count):
+    port = int(port)
+    before, during, held = upload_rate(host, port + 4), 0, []
+    for _ in range(int(count)):
+        for offset in (1, 2):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(20)
+            sock.connect((host, port + offset))
+            sock.setblocking(False)
+            if offset == 1:
+                sock.send(PATTERN)
+            held.append(sock)
+    time.sleep(1)
+    for _ in range(TRIES):
+        during = upload_rate(host, port + 4)
+        if during > before / 2:
+            break
+    print(f"before {before} during {during} KB/s")
 
 
 def cmd_meanwhile(host, port):
