@@ -78,6 +78,35 @@ def redis_daemon(bed):
     bed.run_far(["redis-cli", "-h", NEAR, "shutdown", "nosave"])
 
 
+# A daemon that asks the network for something before it becomes one. argv: NEAR, FAR, the daemon's command.
+LATE_DAEMON = """
+import errno, os, socket, sys
+near, far, *command = sys.argv[1:]
+socket.create_connection((far, 7001), 10).close()
+if os.fork():
+    os._exit(0)
+for what, call in (("bind", lambda: socket.socket().bind((near, 7000))),
+                   ("connect", lambda: socket.socket().connect((far, 7001)))):
+    try:
+        call()
+        print(what, "works", flush=True)
+    except OSError as err:
+        print(what, errno.errorcode[err.errno], flush=True)
+os.execv(command[0], command)
+"""
+
+
+@case(modes=BOTH, kernel=False)
+def late_daemon(bed):
+    """A child of a program that has used the stack has no network; the program that it starts has."""
+    bed.far(PEER + ["serve", "7001"])
+    daemon = bed.near([PYTHON, "-c", LATE_DAEMON, NEAR, FAR, *PEER, "echo", "7000"])
+    bed.until(bed.run_far, PEER + ["echo-many", NEAR, "7000", "8"], "ok")
+    for line in ("bind EADDRNOTAVAIL", "connect ENETUNREACH"):
+        if line not in daemon.output().splitlines():
+            raise Failure(daemon.output())
+
+
 NGINX = """daemon off; worker_processes 1; user root; pid {dir}/nginx.pid;
 error_log {dir}/error.log warn;
 events {{ worker_connections 1024; }}
