@@ -10,7 +10,7 @@ import time
 from cases_ltran import (ONE, TWO, THREE, answers_by_worker, ask_redis, ltran_case, redis,
                          start_nginx)
 from cases_ltran_safety import bystander, unharmed
-from harness import CPUS, PEER, Failure, children
+from harness import CPUS, FAR, PEER, Failure, children
 from ltran_bed import FULL, LTRAN_PEER, Ltran, instance_addr
 
 KILLS = 1000 if FULL else 20
@@ -206,3 +206,27 @@ def ltran_hundred(bed):
     total = sum(net.member(a)["rx_pkts"] > 3 for a in (addrs[0], addrs[-1]))
     if total != 2:
         raise Failure("their packets were not counted")
+
+
+# A child of a program that has attached starts another, while its parent goes on. argv: FAR, the command.
+STARTER = """
+import os, socket, sys
+far, *command = sys.argv[1:]
+kept = socket.create_connection((far, 7001), 10)
+if os.fork() == 0:
+    os.execv(command[0], command)
+while True:
+    kept.send(b"x")
+    os.waitpid(-1, 0)
+"""
+
+
+@ltran_case()
+def ltran_child_starts_program(bed):
+    """The program that a child starts by exec has the address beside its parent, which keeps its own."""
+    net = Ltran(bed)
+    bed.far(PEER + ["echo", "7001"])
+    parent = net.instance([PEER[0], "-c", STARTER, FAR, *PEER, "echo", "7000"], ONE)
+    bed.until(bed.run_far, PEER + ["echo-many", ONE, "7000", "8"], "ok")
+    if len(net.members()) != 2 or not parent.running():
+        raise Failure(f"instances: {net.members()}: {parent.output()}")
