@@ -254,6 +254,8 @@ void fd_pool_forget(int fd);
 bool fd_pool_verify(int fd);
 /* Give back all that wait, for the kernel to hand out; false: none waited. */
 bool fd_pool_empty(void);
+/* The kernel's soft limit is another now: numbers from there on do not wait. */
+void fd_pool_limit(rlim_t soft);
 /* Can the kernel hand out a number? Asked only where placeholders wait. */
 bool fd_pool_leaves_room(void);
 /* The program closes descriptors behind our back. Lock-free. */

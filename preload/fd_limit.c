@@ -11,6 +11,7 @@
 #include "preload/boot.h"
 #include "preload/calls.h"
 #include "preload/fd.h"
+#include "preload/fd_table.h"
 #include "preload/libc.h"
 #include "preload/own_fds.h"
 #include "stack/user.h"
@@ -50,6 +51,16 @@ long on_getrlimit64(int resource, struct rlimit *lim)
 	return on_getrlimit(resource, lim);
 }
 
+static long tell_kernel(const struct rlimit *lim)
+{
+	long r = libc_result(libc.setrlimit(RLIMIT_NOFILE, lim));
+
+	atomic_store(&fd_limit_known, 0); /* once more: a thread may have asked meanwhile */
+	if (r == 0 && !fd_table_is_other())
+		fd_pool_limit(lim->rlim_cur);
+	return r;
+}
+
 /* The kernel gets its part of it. */
 static long set_limit(struct rlimit want)
 {
@@ -61,12 +72,12 @@ static long set_limit(struct rlimit want)
 		return libc_result(libc.setrlimit(RLIMIT_NOFILE, &want));
 	if (fd_pool_own_limit() == 0 || want.rlim_max > boot_conf()->descriptor_limit) {
 		own_fds_take_limit(&want);
-		return libc_result(libc.setrlimit(RLIMIT_NOFILE, &want));
+		return tell_kernel(&want);
 	}
 	fd_pool_limit_own(want.rlim_cur);
 	lim.rlim_cur = want.rlim_cur < lim.rlim_max ? want.rlim_cur : lim.rlim_max;
 	own_fds_take_limit(&lim);
-	return libc_result(libc.setrlimit(RLIMIT_NOFILE, &lim));
+	return tell_kernel(&lim);
 }
 
 long on_setrlimit(int resource, const struct rlimit *program)

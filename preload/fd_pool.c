@@ -49,6 +49,7 @@ static struct {
 	int fds[POOL_MAX];
 	int n;
 	int max; /* 0: not known yet */
+	int end; /* none waits from here on: a limit that the program has set; 0: it has set none */
 	int seed;
 	ino_t seed_inode;
 	bool low_may_be_free;   /* one of the numbers 0 to 2 */
@@ -193,8 +194,8 @@ static int refill(struct stale *s)
 	while (err == 0 && s->n < POOL_BATCH && n < POOL_BATCH && pool.n + n < pool_max()) {
 		int fd = libc.fcntl(pool.seed, F_DUPFD_CLOEXEC, LOWEST);
 
-		if (fd < 0) {
-			err = -errno;
+		if (fd < 0) { /* EINVAL: the limit is LOWEST or less */
+			err = errno == EINVAL ? -EMFILE : -errno;
 			break;
 		}
 		if (fd >= kernel_end()) {
@@ -355,6 +356,14 @@ bool fd_pool_empty(void)
 	return n > 0;
 }
 
+void fd_pool_limit(rlim_t soft)
+{
+	fd_pool_lock();
+	pool.end = soft == 0 ? 1 : soft < FD_MAX ? (int)soft : FD_MAX;
+	fd_pool_unlock();
+	fd_pool_empty();
+}
+
 bool fd_pool_leaves_room(void)
 {
 	int fd;
@@ -397,7 +406,7 @@ void fd_pool_give(int fd)
 	bool is_full;
 
 	fd_pool_lock();
-	is_full = pool.n >= pool_max() || fd < LOWEST;
+	is_full = pool.n >= pool_max() || fd < LOWEST || (pool.end > 0 && fd >= pool.end);
 	pool.low_may_be_free = pool.low_may_be_free || fd < LOWEST;
 	if (fd_is_own(fd)) {
 		fd_set_free(fd, true);

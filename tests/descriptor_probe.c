@@ -124,6 +124,38 @@ static void probe_numbers(void)
 	pair_close(p);
 }
 
+/* What was closed while its number was above the limit does not come back. */
+static void probe_lower_limit(void)
+{
+	struct rlimit lim, none;
+	int fds[64], n_high = 0;
+
+	title("a lower limit");
+	getrlimit(RLIMIT_NOFILE, &lim);
+	none = lim;
+	for (int i = 0; i < 64; i++)
+		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+	close(fds[0]);
+	none.rlim_cur = 0;
+	SHOW(setrlimit(RLIMIT_NOFILE, &none));
+	SHOW(socket(AF_INET, SOCK_STREAM, 0));
+	SHOW(dup(fds[1]));
+	none.rlim_cur = 40;
+	SHOW(setrlimit(RLIMIT_NOFILE, &none));
+	SHOW(socket(AF_INET, SOCK_STREAM, 0) == fds[0]);
+	for (int i = 1; i < 64; i++)
+		if (fds[i] >= 40 && close(fds[i]) == 0)
+			n_high++;
+	printf("some were above: %d\n", n_high > 0);
+	SHOW(socket(AF_INET, SOCK_STREAM, 0));
+	close(fds[1]);
+	SHOW(socket(AF_INET, SOCK_STREAM, 0) == fds[1]);
+	SHOW(setrlimit(RLIMIT_NOFILE, &lim));
+	for (int i = 0; i < 64; i++)
+		if (fds[i] < 40)
+			close(fds[i]);
+}
+
 static void probe_long_lists(void)
 {
 	struct pair p = pair_open();
@@ -425,6 +457,7 @@ int main(int argc, char **argv)
 	probe_asynchronous();
 	probe_pipes();
 	probe_numbers();
+	probe_lower_limit();
 	probe_long_lists();
 	probe_closed();
 	probe_pidfd();
