@@ -233,7 +233,7 @@ struct sock {
 	uint32_t unacked_end;         /* sequence number behind it */
 	uint32_t small_end;           /* sequence number behind the last segment below the MSS */
 	uint64_t tx_fed;              /* stream offset given to lwIP */
-	uint64_t rx_recved;           /* bytes reported by tcp_recved() */
+	uint64_t rx_recved;           /* told by tcp_recved(); may begin below 0: tcp_rx_begin() */
 
 	/* holder: time and recovery (ms; us where named) */
 	uint64_t rtt_start_us __attribute__((aligned(CACHE_LINE)));

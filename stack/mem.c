@@ -28,7 +28,8 @@
  * Pressure begins when one of the first two has 4/5 of its first mark, and ends when both are
  * below 3/5. Then a connection may hold, of each, 1/SHARE of what is left below the mark. The more
  * take, the less each may have, and some is always left for those who have nothing (Choudhury,
- * Hahne: Dynamic Queue Length Thresholds). Windows open no further than that, senders are told to
+ * Hahne: Dynamic Queue Length Thresholds). Windows open no further than to half of what is left of
+ * that beside what is unread, for a packet's memory is up to twice its payload; senders are told to
  * wait earlier.
  *
  * Who holds memory and who merely uses it. What a program reads at once, and what a peer

@@ -249,6 +249,7 @@ tcp_on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 {
 	struct sock *s = arg;
 
+	tcp_rx_begin(s->stack, s);
 	s->iw_pending = true;
 	sock_flag_set(s, SF_CONNECTED);
 	sock_flag_clear(s, SF_CONNECTING);

@@ -38,6 +38,7 @@ void tcp_rx_ooo_ack(struct stack *st, struct sock *s); /* what was put off to th
 
 /* tcp_rx.c */
 void tcp_report_recved(struct stack *st, struct sock *s);
+void tcp_rx_begin(struct stack *st, struct sock *s); /* it has become ESTABLISHED */
 
 /* tcp_tx.c */
 void tcp_tx_collect(struct sock *s); /* take what the program has queued */

@@ -92,6 +92,7 @@ tcp_open(struct stack *st, struct sock *l, const struct tcp_handshake *h)
 	}
 	fill_pcb(st, pcb, h);
 	tcp_pcb_adopt(st, s, pcb);
+	tcp_rx_begin(st, s);
 	options_inherit(s, l);
 	tcp_options_apply(s);
 	s->listener = l;

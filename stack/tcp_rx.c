@@ -32,7 +32,7 @@ report_some(struct stack *st, struct sock *s, uint64_t out)
 {
 	uint32_t max = window_max(st, s), before = s->pcb->rcv_ann_wnd;
 
-	while (s->rx_recved < out && s->pcb->rcv_wnd < max) {
+	while (s->rx_recved != out && s->pcb->rcv_wnd < max) {
 		uint64_t n = LWIP_MIN(out - s->rx_recved, max - s->pcb->rcv_wnd);
 
 		n = LWIP_MIN(n, 0xffff);
@@ -59,7 +59,7 @@ tcp_report_recved(struct stack *st, struct sock *s)
 		report_some(st, s, out);
 		return;
 	}
-	while (s->rx_recved < out) {
+	while (s->rx_recved != out) {
 		uint64_t n = out - s->rx_recved;
 
 		if (n > 0xffff)
@@ -67,6 +67,21 @@ tcp_report_recved(struct stack *st, struct sock *s)
 		s->rx_recved += n;
 		st->lw->tcp_recved(s->pcb, (u16_t)n);
 	}
+}
+
+/* Whoever connects under pressure is told of no more than the SYN could say, and of the rest when it is
+ * known what the program reads: a whole window would come at once, and most of it be dropped. */
+void
+tcp_rx_begin(struct stack *st, struct sock *s)
+{
+	struct tcp_pcb *pcb = s->pcb;
+	uint32_t first = TCPWND_MIN16(TCP_WND);
+
+	if (__builtin_expect(!mem_pressure(&st->mem), 1) || pcb->rcv_wnd <= first)
+		return;
+	s->rx_recved -= pcb->rcv_wnd - first;
+	pcb->rcv_wnd = pcb->rcv_ann_wnd = first;
+	pcb->rcv_ann_right_edge = pcb->rcv_nxt + first;
 }
 
 /* In place of the segment, a copy that takes nothing of the pool; false: there may be none. */

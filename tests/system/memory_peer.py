@@ -18,6 +18,7 @@ pause MILLISECONDS"; "upload" prints "before RATE during RATE KB/s". A client en
 byte was lost.
 """
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -62,17 +63,19 @@ class Server:
         accepted(conn)
 
     def sink(self, conn):
-        total = [0]
+        read = told = 0
 
         def more(sock):
+            nonlocal read, told
             data = sock.recv(65536)
             if not data:
                 self.sel.unregister(sock)
                 sock.close()
                 return
-            told, total[0] = total[0] // TOLD, total[0] + len(data)
-            if total[0] // TOLD > told:
-                sock.send(b"k" * (total[0] // TOLD - told))
+            read += len(data)
+            if read // TOLD > told:
+                with contextlib.suppress(BlockingIOError):  # it is told with what comes next
+                    told += sock.send(b"k" * (read // TOLD - told))
 
         self.sel.register(conn, selectors.EVENT_READ, more)
 
