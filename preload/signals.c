@@ -28,6 +28,7 @@
 #include "preload/calls.h"
 #include "preload/fd_table.h"
 #include "preload/guard.h"
+#include "preload/put_off.h"
 #include "stack/user.h"
 
 #include <stdatomic.h>
@@ -47,13 +48,8 @@ static struct {
 
 static sigset_t interrupting; /* siginterrupt(): signal() installs these without SA_RESTART */
 
-/* Per thread. A standard signal is kept once, as the kernel does; of real-time signals, those beyond
- * run at once rather than get lost. */
-enum { DEFERRED_MAX = 40, FIRST_REALTIME = 32 };
-
+/* Per thread. */
 static THREAD_LOCAL struct signals_seen seen;
-static THREAD_LOCAL siginfo_t deferred[DEFERRED_MAX];
-static THREAD_LOCAL volatile int n_deferred;
 static THREAD_LOCAL volatile int sleep_fd = -1;
 static THREAD_LOCAL uint32_t hidden_mask; /* of SIGSEGV and SIGBUS: blocked, as the thread believes */
 
@@ -100,20 +96,11 @@ static bool is_fault(int sig)
 		sig == SIGABRT || sig == SIGSYS;
 }
 
+/* What cannot be kept runs at once rather than get lost. */
 static bool put_off(int sig, const siginfo_t *info)
 {
-	int n = n_deferred;
-
-	if (signals_depth(0) == 0 || is_fault(sig))
+	if (signals_depth(0) == 0 || is_fault(sig) || !put_off_add(sig, info))
 		return false;
-	for (int i = 0; i < n && sig < FIRST_REALTIME; i++)
-		if (deferred[i].si_signo == sig)
-			return true;
-	if (n == DEFERRED_MAX)
-		return false;
-	deferred[n] = *info;
-	deferred[n].si_signo = sig;
-	n_deferred = n + 1;
 	atomic_fetch_or(&signals_attention, ATTEND_SIGNALS);
 	return true;
 }
@@ -123,21 +110,16 @@ void signals_deliver(void)
 {
 	sigset_t all, old;
 
-	while (signals_depth(0) == 0 && n_deferred > 0) {
+	while (signals_depth(0) == 0 && !put_off_is_empty()) {
 		siginfo_t info;
+		bool is_taken;
 
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &old);
-		if (n_deferred == 0) { /* a handler that came in between has delivered it */
-			pthread_sigmask(SIG_SETMASK, &old, NULL);
-			return;
-		}
-		info = deferred[0];
-		n_deferred = n_deferred - 1;
-		memmove(deferred, deferred + 1, (size_t)n_deferred * sizeof(deferred[0]));
-		if (n_deferred == 0)
+		is_taken = put_off_take(&info); /* false: a handler that came in between has delivered it */
+		if (put_off_is_empty())
 			atomic_fetch_and(&signals_attention, ~(uint32_t)ATTEND_SIGNALS);
-		if (syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), info.si_signo, &info) < 0)
+		if (is_taken && syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), info.si_signo, &info) < 0)
 			raise(info.si_signo);
 		pthread_sigmask(SIG_SETMASK, &old, NULL); /* it runs here */
 	}

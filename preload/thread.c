@@ -32,6 +32,7 @@
 #include "preload/thread.h"
 #include "preload/boot.h"
 #include "preload/calls.h"
+#include "preload/put_off.h"
 #include "preload/signals.h"
 #include "preload/wait.h"
 
@@ -296,6 +297,7 @@ static void thread_exit(void *arg)
 	unlock_threads();
 	signals_release();
 	atomic_store(&signals_attention, ATTEND_NEW);
+	put_off_end();
 }
 
 static void make_key(void)
