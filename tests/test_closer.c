@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -153,7 +154,28 @@ lingering(int *peer)
 	return fd;
 }
 
-/* Whatever a descriptor would wait for, the processes are soon there for the next one. */
+static void
+interrupt(int sig)
+{
+	(void)sig;
+}
+
+/* SIGALRM every `ms` milliseconds. */
+static void
+set_timer(int ms)
+{
+	const struct itimerval t = {{0, ms * 1000}, {0, ms * 1000}};
+	struct sigaction act = {.sa_handler = interrupt};
+
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
+/*
+ * Whatever a descriptor would wait for, the processes are soon there for the next one. While is_open() asks
+ * about a number, it holds the file; where it is closed by a process at that moment, the file's end
+ * comes at the end of is_open(), and it is the test that lingers. A timer ends that wait, too.
+ */
 static void
 sockets_that_linger_are_not_waited_for(void)
 {
@@ -175,9 +197,11 @@ sockets_that_linger_are_not_waited_for(void)
 		ours[i] = pair[0];
 		closer_hang_up(pair[0]);
 	}
+	set_timer(10);
 	signal_closers(SIGCONT);
 	for (int i = 0; i < 2 * LINGERING; i++)
 		CU_ASSERT_TRUE(becomes(is_open, ours[i], false));
+	set_timer(0);
 	for (int i = 0; i < 2 * LINGERING; i++)
 		close(peers[i]);
 }
