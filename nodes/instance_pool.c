@@ -25,6 +25,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "nodes/pool_ops.h"
 #include "nodes/port.h"
 #include "stack/edge.h"
 
@@ -147,7 +148,7 @@ instance_pool_start(struct instance *in, char *err, size_t err_len)
 		n_bulk = at_most_percent(in, n_bulk, BULK_ROOM, BULK_PERCENT);
 	}
 	in->bulk = create_pool(in, "gazelle_bulk", n_bulk, BULK_MIN, BULK_ROOM, NULL, 0);
-	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, room, "lf_stack", cache);
+	in->pool = create_pool(in, "gazelle_packets", n, PACKETS_MIN, room, POOL_OPS, cache);
 	if (in->pool != NULL && in->bulk != NULL) {
 		if (in->pool->size < wanted)
 			fprintf(stderr, "gazelle: %s: made %u packets, DPDK's memory%s holds no more\n",

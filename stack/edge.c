@@ -98,7 +98,7 @@ packet_pbuf(struct stack *st, struct rte_mbuf *m)
 		seg->next = NULL;
 		seg->nb_segs = 1;
 		if (seg->data_len == 0) {
-			edge_give(seg);
+			rte_pktmbuf_free_seg(seg);
 		} else {
 			last->next = segment_pbuf(st, seg, 0);
 			last->next->tot_len = last->tot_len - last->len;

@@ -37,7 +37,7 @@ edge_send_bare(struct stack *st, const struct edge_bare *b)
 	uint32_t n;
 
 	if (edge_tx_room(st, b->stranger))
-		m = edge_take(st->wiring.pool);
+		m = rte_pktmbuf_alloc(st->wiring.pool);
 	if (m == NULL) {
 		st->counters.alloc_fail++;
 		return; /* the peer asks again */

@@ -20,41 +20,6 @@ mbuf_pkt(struct rte_mbuf *m)
 	return rte_mbuf_to_priv(m);
 }
 
-/*
- * A packet that one thread gives back belongs to the thread that gets it next. DPDK's ring of free packets
- * takes care of the order, but its library is not instrumented, so ThreadSanitizer has to be told of it.
- */
-#ifdef __SANITIZE_THREAD__
-#include <sanitizer/tsan_interface.h>
-#else
-#define __tsan_acquire(m) ((void)(m))
-#define __tsan_release(m) ((void)(m))
-#endif
-
-/* rte_pktmbuf_alloc() */
-static inline struct rte_mbuf *
-edge_take(struct rte_mempool *pool)
-{
-	struct rte_mbuf *m = rte_mbuf_raw_alloc(pool);
-
-	if (m != NULL) {
-		__tsan_acquire(m);
-		rte_pktmbuf_reset(m);
-	}
-	return m;
-}
-
-/* rte_pktmbuf_free_seg() */
-static inline void
-edge_give(struct rte_mbuf *m)
-{
-	m = rte_pktmbuf_prefree_seg(m);
-	if (m != NULL) {
-		__tsan_release(m);
-		rte_mbuf_raw_free(m);
-	}
-}
-
 /* edge_pool.c: a block for `bytes` at its data that is no packet of the pool; edge_free() frees it.
  * NULL: no memory. Holder. */
 struct pkt *edge_block(struct stack *st, uint32_t bytes);

@@ -90,9 +90,9 @@ edge_alloc(struct stack *st, uint32_t want, uint32_t *mem)
 		return NULL;
 	if (want + RTE_PKTMBUF_HEADROOM > rte_pktmbuf_data_room_size(pool) &&
 	    st->wiring.bulk != NULL)
-		m = edge_take(st->wiring.bulk);
+		m = rte_pktmbuf_alloc(st->wiring.bulk);
 	if (m == NULL)
-		m = edge_take(pool);
+		m = rte_pktmbuf_alloc(pool);
 	if (m == NULL)
 		return NULL;
 	p = mbuf_pkt(m);
@@ -162,7 +162,7 @@ edge_free(struct pkt *p)
 	if (is_block(pkt_mbuf(p)))
 		block_free(p);
 	else
-		edge_give(pkt_mbuf(p));
+		rte_pktmbuf_free_seg(pkt_mbuf(p));
 	return bytes;
 }
 

@@ -70,7 +70,7 @@ attach_payload(struct stack *st, const uint8_t *payload, uint16_t len)
 	p = find_payload(st->cur, payload);
 	if (p == NULL)
 		return NULL;
-	m = edge_take(st->wiring.pool);
+	m = rte_pktmbuf_alloc(st->wiring.pool);
 	if (m == NULL)
 		return NULL;
 	direct = pkt_mbuf(p);
@@ -100,7 +100,7 @@ append_copy(struct stack *st, struct rte_mbuf *head, struct rte_mbuf **tail, con
 			len -= n;
 			continue;
 		}
-		struct rte_mbuf *m = edge_take(st->wiring.pool);
+		struct rte_mbuf *m = rte_pktmbuf_alloc(st->wiring.pool);
 
 		if (m == NULL)
 			return -ENOMEM;
@@ -221,7 +221,7 @@ edge_output(struct netif *netif, struct pbuf *p, const ip4_addr_t *next)
 		st->tx_full_drops++;
 		return ERR_MEM;
 	}
-	m = tail = edge_take(st->wiring.pool);
+	m = tail = rte_pktmbuf_alloc(st->wiring.pool);
 	if (m == NULL) {
 		st->counters.alloc_fail++;
 		return ERR_MEM;
