@@ -256,6 +256,8 @@ bool fd_pool_verify(int fd);
 bool fd_pool_empty(void);
 /* The kernel's soft limit is another now: numbers from there on do not wait. */
 void fd_pool_limit(rlim_t soft);
+/* The library has lowered the kernel's soft limit to this, for descriptors of its own. Any thread. */
+void fd_pool_reserved(rlim_t soft);
 /* Can the kernel hand out a number? Asked only where placeholders wait. */
 bool fd_pool_leaves_room(void);
 /* The program closes descriptors behind our back. Lock-free. */

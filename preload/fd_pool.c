@@ -57,7 +57,7 @@ static struct {
 	/* own numbers: base .. next have been in use, n_own of them are free again */
 	int *own;
 	int n_own, next;
-	int soft; /* the kernel's soft limit at the start */
+	_Atomic int soft; /* the kernel's soft limit at the start, less what the library keeps */
 	_Atomic int base, limit; /* 0: not known yet; limit: the program's own soft limit */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .seed = -1, .low_may_be_free = true};
 
@@ -183,6 +183,12 @@ static int kernel_end(void)
 	if (pool.base == 0)
 		own_init();
 	return pool.own ? pool.soft - pool.soft / RLIMIT_SHARE : FD_MAX;
+}
+
+void fd_pool_reserved(rlim_t soft)
+{
+	if (soft < (rlim_t)pool.soft)
+		pool.soft = (int)soft;
 }
 
 /* 0, or why there is not a single one. */

@@ -110,6 +110,7 @@ void own_fds_reserve(void)
 	if (lim.rlim_cur > (rlim_t)own_fds_floor()) {
 		lim.rlim_cur = own_fds_floor();
 		libc.setrlimit(RLIMIT_NOFILE, &lim);
+		fd_pool_reserved(lim.rlim_cur);
 	}
 }
 
