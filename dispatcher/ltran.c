@@ -32,6 +32,7 @@
 #include "nodes/eal.h"
 #include "nodes/kernel.h"
 #include "nodes/nodes.h"
+#include "nodes/pool_ops.h"
 #include "nodes/port.h"
 #include "nodes/port_wake.h"
 
@@ -101,7 +102,7 @@ create_pool(struct ltran *lt, char *err, size_t err_len)
 	do {
 		n = RTE_MAX(n, (uint32_t)PACKETS_MIN);
 		lt->pool = rte_pktmbuf_pool_create_by_ops("ltran_packets", n, CACHE, 0,
-			room, SOCKET_ID_ANY, "lf_stack");
+			room, SOCKET_ID_ANY, POOL_OPS);
 		if (lt->pool != NULL) {
 			if (n < wanted)
 				log_error("%s: made %" PRIu32 " packets, DPDK's memory%s holds no more",

@@ -160,17 +160,6 @@ interrupt(int sig)
 	(void)sig;
 }
 
-/* SIGALRM every `ms` milliseconds. */
-static void
-set_timer(int ms)
-{
-	const struct itimerval t = {{0, ms * 1000}, {0, ms * 1000}};
-	struct sigaction act = {.sa_handler = interrupt};
-
-	sigaction(SIGALRM, &act, NULL);
-	setitimer(ITIMER_REAL, &t, NULL);
-}
-
 /*
  * Whatever a descriptor would wait for, the processes are soon there for the next one. While is_open() asks
  * about a number, it holds the file; where it is closed by a process at that moment, the file's end
@@ -179,6 +168,7 @@ set_timer(int ms)
 static void
 sockets_that_linger_are_not_waited_for(void)
 {
+	const struct itimerval often = {{0, 10000}, {0, 10000}}, never = {0};
 	int peers[2 * LINGERING], ours[2 * LINGERING];
 
 	signal_closers(SIGSTOP); /* no number is used again meanwhile */
@@ -197,11 +187,12 @@ sockets_that_linger_are_not_waited_for(void)
 		ours[i] = pair[0];
 		closer_hang_up(pair[0]);
 	}
-	set_timer(10);
+	signal(SIGALRM, interrupt);
+	setitimer(ITIMER_REAL, &often, NULL);
 	signal_closers(SIGCONT);
 	for (int i = 0; i < 2 * LINGERING; i++)
 		CU_ASSERT_TRUE(becomes(is_open, ours[i], false));
-	set_timer(0);
+	setitimer(ITIMER_REAL, &never, NULL);
 	for (int i = 0; i < 2 * LINGERING; i++)
 		close(peers[i]);
 }
