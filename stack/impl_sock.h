@@ -130,8 +130,9 @@ enum sock_flag { /* struct sock.flags */
 	SF_KEEPALIVE = 1 << 13,
 	SF_USED = 1 << 14, /* not connected: the program has asked it for connections or datagrams */
 	SF_FIN = 1 << 15,  /* the peer's FIN came: whoever reads gets the end, not an error */
-	SF_TRIED = 1 << 16, /* connect() has failed: it may be on lists of its stack */
+	SF_TRIED = 1 << 16, /* connect() has begun at some time: it may be on lists of its stack */
 	SF_OVER = 1 << 17,  /* both ends have closed, TIME-WAIT: not connected any more */
+	SF_CLAIMED = 1 << 18, /* a thread is inside bind(), listen() or connect(), see sock_claim() */
 };
 
 enum sock_dirty { /* reasons for the holder to serve a socket, struct sock.dirty */

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -12,6 +13,23 @@ sock_open(struct stack_group *g, enum sock_kind kind, struct sock **out)
 {
 	*out = sock_alloc(g, kind);
 	return *out == NULL ? -ENOMEM : 0;
+}
+
+/*
+ * bind(), listen(), connect() and the first datagram give a socket its place on the stacks. One thread at
+ * a time does so: two that use a new socket at once must not both find it without a place.
+ */
+void
+sock_claim(struct sock *s)
+{
+	while ((atomic_fetch_or_explicit(&s->flags, SF_CLAIMED, memory_order_acquire) & SF_CLAIMED) != 0)
+		sched_yield();
+}
+
+void
+sock_unclaim(struct sock *s)
+{
+	sock_flag_clear(s, SF_CLAIMED);
 }
 
 /* --- bind ---------------------------------------------------------------------------------------------- */
@@ -79,6 +97,15 @@ claim_udp(struct sock *s)
 	return r.result;
 }
 
+/* No stack knows the socket by its port any more. */
+static void
+forget_port(struct sock *s)
+{
+	free(s->links);
+	s->links = NULL;
+	s->lport = 0;
+}
+
 static int
 bind_port(struct sock *s, uint16_t port)
 {
@@ -107,11 +134,8 @@ bind_port(struct sock *s, uint16_t port)
 		if (port != 0)
 			break;
 	}
-	if (rc != 0) {
-		free(s->links);
-		s->links = NULL;
-		s->lport = 0;
-	}
+	if (rc != 0)
+		forget_port(s);
 	return rc;
 }
 
@@ -128,8 +152,8 @@ op_udp_open(struct stack *st, void *arg)
 	share_port(st, SOCK_UDP, r->s->lport);
 }
 
-int
-sock_bind(struct sock *s, const struct sockaddr_in *addr)
+static int
+bind_claimed(struct sock *s, const struct sockaddr_in *addr)
 {
 	uint32_t ip = addr->sin_addr.s_addr;
 	struct request r = {.s = s};
@@ -145,19 +169,43 @@ sock_bind(struct sock *s, const struct sockaddr_in *addr)
 	s->laddr = ip;
 	if (s->kind == SOCK_UDP) {
 		stack_call(s->stack, op_udp_open, &r);
-		if (r.result != 0)
+		if (r.result != 0) {
+			forget_port(s);
 			return r.result;
+		}
 	}
 	sock_flag_set(s, SF_BOUND);
 	return 0;
 }
 
 int
-sock_bind_implicitly(struct sock *s)
+sock_bind(struct sock *s, const struct sockaddr_in *addr)
+{
+	int rc;
+
+	sock_claim(s);
+	rc = bind_claimed(s, addr);
+	sock_unclaim(s);
+	return rc;
+}
+
+int
+sock_bind_claimed(struct sock *s)
 {
 	struct sockaddr_in any = {.sin_family = AF_INET};
 
-	return s->links != NULL ? 0 : sock_bind(s, &any);
+	return s->links != NULL ? 0 : bind_claimed(s, &any);
+}
+
+int
+sock_bind_implicitly(struct sock *s)
+{
+	int rc;
+
+	sock_claim(s);
+	rc = sock_bind_claimed(s);
+	sock_unclaim(s);
+	return rc;
 }
 
 /* --- connect ------------------------------------------------------------------------------------------------- */
@@ -183,7 +231,9 @@ op_connect(struct stack *st, void *arg)
 	}
 	sock_all_add(st, s);
 	r->result = tcp_sock_connect(st, s);
-	if (r->result != -EINPROGRESS)
+	if (r->result == -EINPROGRESS)
+		sock_flag_set(s, SF_TRIED);
+	else
 		sock_all_remove(s);
 }
 
@@ -192,13 +242,15 @@ op_unconnect(struct stack *st, void *arg)
 {
 	struct sock *s = arg;
 
+	/* Another thread may have done it, and connected the socket anew. */
+	if ((sock_flags(s) & (SF_DEAD | SF_CONNECTED)) != SF_DEAD)
+		return;
 	sock_all_remove(s);
 	s->fail_errno = 0;
 	s->raddr = 0;
 	s->rport = 0;
 	if (s->links == NULL)
 		s->lport = 0;
-	sock_flag_set(s, SF_TRIED);
 	sock_flag_clear(s, SF_DEAD | SF_EOF | SF_FIN | SF_SHUT_RD | SF_SHUT_WR);
 }
 
@@ -273,7 +325,7 @@ connect_udp(struct sock *s, const struct sockaddr_in *addr)
 {
 	struct sockaddr_in to = *addr;
 	void *arg[2] = {s, &to};
-	int rc = sock_bind_implicitly(s);
+	int rc = sock_bind_claimed(s);
 
 	if (rc != 0)
 		return rc;
@@ -290,7 +342,12 @@ connect_udp(struct sock *s, const struct sockaddr_in *addr)
 int
 sock_connect(struct sock *s, const struct sockaddr_in *addr)
 {
-	return s->kind == SOCK_TCP ? connect_tcp(s, addr) : connect_udp(s, addr);
+	int rc;
+
+	sock_claim(s);
+	rc = s->kind == SOCK_TCP ? connect_tcp(s, addr) : connect_udp(s, addr);
+	sock_unclaim(s);
+	return rc;
 }
 
 /* --- shutdown, close ------------------------------------------------------------------------------------------ */

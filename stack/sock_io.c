@@ -425,23 +425,22 @@ send_udp(struct sock *s, const struct iovec *iov, int iovcnt, const struct socka
 {
 	struct cursor c = {.iov = iov, .left = iovcnt};
 	size_t len = iov_total(iov, iovcnt);
+	uint32_t f = sock_flags(s);
 	struct pkt *newest, *oldest;
 	struct sockaddr_in peer;
 	int rc;
 
 	if (len > UDP_MAX)
 		return -EMSGSIZE;
-	if (sock_flags(s) & SF_SHUT_WR)
+	if (f & SF_SHUT_WR)
 		return -EPIPE;
 	if (to == NULL) {
 		if (sock_peer(s, &peer) != 0)
 			return -EDESTADDRREQ;
 		to = &peer;
 	}
-	if (s->links == NULL) {
-		struct sockaddr_in any = {.sin_family = AF_INET};
-
-		rc = sock_bind(s, &any);
+	if ((f & SF_BOUND) == 0) {
+		rc = sock_bind_implicitly(s);
 		if (rc != 0)
 			return rc;
 	}

@@ -47,20 +47,18 @@ op_share(struct stack *st, void *arg)
 	share_port(st, s->kind, s->lport);
 }
 
-int
-sock_listen(struct sock *s, int backlog)
+static int
+listen_claimed(struct sock *s, int backlog)
 {
 	uint32_t f = sock_flags(s);
 	int rc;
 
-	if (s->kind != SOCK_TCP)
-		return -EOPNOTSUPP;
 	if (f & (SF_CONNECTED | SF_CONNECTING))
 		return -EINVAL;
 	s->backlog = backlog < 0 || backlog > 65535 ? 65535 : backlog;
 	if (f & SF_LISTEN)
 		return 0;
-	rc = sock_bind_implicitly(s);
+	rc = sock_bind_claimed(s);
 	if (rc != 0)
 		return rc;
 	rc = share_claim(s);
@@ -70,6 +68,19 @@ sock_listen(struct sock *s, int backlog)
 	listen_on_stacks(s);
 	stack_call(&s->group->stacks[0], op_share, s);
 	return 0;
+}
+
+int
+sock_listen(struct sock *s, int backlog)
+{
+	int rc;
+
+	if (s->kind != SOCK_TCP)
+		return -EOPNOTSUPP;
+	sock_claim(s);
+	rc = listen_claimed(s, backlog);
+	sock_unclaim(s);
+	return rc;
 }
 
 static struct sock *

@@ -143,11 +143,12 @@ on_error(void *arg, err_t err)
 	if (s == NULL)
 		return;
 	e = err_to_errno(s, err);
-	sock_flag_clear(s, SF_CONNECTING);
 	if (e != 0)
 		sock_set_error(s, e, SF_DEAD | SF_EOF | SF_SHUT_WR);
 	else
 		sock_flag_set(s, SF_DEAD | SF_EOF | SF_SHUT_WR);
+	/* Last: without either flag it would look to the program like one that was never connected. */
+	sock_flag_clear(s, SF_CONNECTING);
 	sock_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 }
 

@@ -99,6 +99,12 @@ def bounds_probe(bed):
     compare(bed, "bounds_probe", 4000)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def race_probe(bed):
+    """Calls at the moment of a refusal, and two threads that use a new socket at once."""
+    compare(bed, "race_probe", 16)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
