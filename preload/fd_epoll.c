@@ -177,8 +177,11 @@ static int collect(struct ready_set *set, struct epoll_event *evs, int max)
 		max = COLLECT_MAX;
 	if (!user_touch(evs) || !user_touch((char *)(evs + max) - 1))
 		max = (int)(user_extent(evs, (size_t)max * sizeof(*evs), true) / sizeof(*evs));
-	if (max == 0)
-		return ready_look(set) ? -EFAULT : 0;
+	if (max == 0) {
+		n = ready_look(set) ? -EFAULT : 0;
+		ready_pass_on(set);
+		return n;
+	}
 	n = ready_collect(set, ready, max);
 	if (__builtin_expect(fd_checks != 0, 0))
 		n = drop_stale(ready, n);
@@ -208,6 +211,8 @@ static int gather(struct file *f, int epfd, struct ready_set *set, struct epoll_
 
 		if (r > 0 || n == 0)
 			n += r;
+	} else {
+		ready_pass_on(set);
 	}
 	if (n == 0 && has_kernel && exact)
 		n = ask_kernel(f, epfd, evs, max);
@@ -217,9 +222,9 @@ static int gather(struct file *f, int epfd, struct ready_set *set, struct epoll_
 /* 1: the kernel's half has something; 0; -EBADF. */
 static int sleep_both(struct file *f, int epfd, struct ready_set *set, struct wait *w)
 {
-	bool has_kernel = atomic_load(&f->epoll.n_kernel) > 0;
+	/* Also where it is empty: another thread may put something in. */
 	struct pollfd fds[WAIT_OWN_FDS + 1] = {[WAIT_OWN_FDS] = {.fd = epfd, .events = POLLIN}};
-	int r = wait_sleep(w, set, fds, WAIT_OWN_FDS + has_kernel);
+	int r = wait_sleep(w, set, fds, WAIT_OWN_FDS + 1);
 
 	return r <= 0 ? r : fds[WAIT_OWN_FDS].revents != 0;
 }

@@ -337,6 +337,8 @@ void sock_all_remove(struct sock *s); /* may be repeated */
 void sock_fill_addr(struct sockaddr_in *a, uint32_t addr, uint16_t port);
 void sock_claim(struct sock *s);          /* waits for the thread that is inside */
 void sock_unclaim(struct sock *s);
+/* No other thread of the program is in it: what was asked of the holder is done, and it is on no list. */
+void sock_settle(struct sock *s);
 int sock_bind_implicitly(struct sock *s); /* any address and port, if it has none */
 int sock_bind_claimed(struct sock *s);    /* the same, inside sock_claim() */
 /* sock_listen.c. It keeps its port, and may listen again; who waits in accept() sees that it does not. */

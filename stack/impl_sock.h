@@ -178,6 +178,12 @@ struct ready_watch {
 	struct ready_watch *set_next, **set_prev; /* under set->lock: all of the set */
 };
 
+/* One word: they are read as they were at one moment. */
+struct sock_names {
+	uint32_t raddr;
+	uint16_t rport, lport;
+} __attribute__((aligned(8)));
+
 /*
  * By cache lines, in the order in which a request touches them; sock_prefetch() fetches the first
  * SOCK_HOT_LINES. A connection that has been idle has none of them in a cache.
@@ -185,8 +191,13 @@ struct ready_watch {
 struct sock {
 	/* identity and lookup: constant once the socket has a stack */
 	struct sock *hash_next;
-	uint32_t raddr;        /* network byte order */
-	uint16_t rport, lport; /* network byte order */
+	union {
+		struct {
+			uint32_t raddr;        /* network byte order */
+			uint16_t rport, lport; /* network byte order */
+		};
+		_Atomic struct sock_names names; /* the same, for who may meet a connect() of datagrams */
+	};
 	struct stack *stack;
 	struct stack_group *group;
 	struct tcp_pcb *pcb; /* holder */
@@ -307,7 +318,7 @@ struct sock {
 	_Atomic int linger_s; /* -1: off */
 	_Atomic uint8_t tos, ttl;
 	bool broadcast;
-	bool cork_opt; /* TCP_CORK is set; SF_CORK also follows MSG_MORE */
+	_Atomic bool cork_opt; /* TCP_CORK is set; SF_CORK also follows MSG_MORE */
 
 	/* holder: all sockets of the stack; the queue of `end` */
 	struct sock *all_next, **all_prev;
@@ -346,6 +357,17 @@ static inline void
 sock_flag_set(struct sock *s, uint32_t f)
 {
 	atomic_fetch_or_explicit(&s->flags, f, memory_order_acq_rel);
+}
+
+/* Bytes of a stream that wait. The holder queues them before it counts them: who reads at that moment has
+ * read more than has come, for a while, and that is nothing, too. */
+static inline int64_t
+sock_unread(const struct sock *s)
+{
+	struct sock *m = (struct sock *)s;
+
+	return (int64_t)(atomic_load_explicit(&m->rx_bytes_in, memory_order_acquire) -
+			 atomic_load_explicit(&m->rx_bytes_out, memory_order_relaxed));
 }
 
 /* The program waits for what comes here. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Ready sets, see ready.h.
+ * Ready sets, see ready.h. Joining and leaving them is in ready_watch.c.
  *
  * A watch is on its socket's list and, when it may be ready, also once on its set: first on the
  * lock-free list `in` (pushed by the holder), then on the fifo (owned by the collector under
@@ -11,13 +11,16 @@
  * A level-triggered watch that was reported goes back to the end of the fifo and is looked at again
  * at the next collect, as in Linux.
  *
+ * Several threads may sleep on one set. `armed` counts them: who wakes up takes only itself out, and the
+ * eventfd, which it has emptied, is written again for the next event. An event is one write, and the
+ * first thread to run takes it; what that thread leaves in the set it passes on (ready_pass_on()).
+ *
  * Lock order: set->lock before sock->watch_lock. The holder takes only watch_lock.
  */
-#include "stack/chunk.h"
 #include "stack/gather.h"
 #include "stack/idle.h"
 #include "stack/impl.h"
-#include "stack/ready_fifo.h"
+#include "stack/ready_set.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,22 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ALWAYS (EPOLLERR | EPOLLHUP)
 #define CONTROL (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
-
-static struct slab watches = SLAB(sizeof(struct ready_watch));
-
-struct ready_set {
-	struct stack_group *group;
-	struct spin lock;
-	_Atomic(struct ready_watch *) in;
-	struct ready_fifo fifo;
-	_Atomic bool armed;   /* a thread sleeps, or is about to */
-	_Atomic bool in_wakes; /* on a stack's wake list */
-	_Atomic uint32_t n_in_hand; /* stacks that have yet to wake it */
-	_Atomic int eventfd;   /* -1: there was no number for one; changes once */
-	struct ready_watch *all; /* under lock */
-};
 
 static __thread struct idle idle;
 
@@ -102,7 +90,7 @@ ready_push(struct stack *st, struct ready_watch *w)
 		w->in_next = old;
 	} while (!atomic_compare_exchange_weak_explicit(&set->in, &old, w, memory_order_seq_cst,
 		memory_order_relaxed));
-	if (!atomic_load_explicit(&set->armed, memory_order_seq_cst))
+	if (atomic_load_explicit(&set->armed, memory_order_seq_cst) == 0)
 		return;
 	if (st == NULL || st->n_wakes == STACK_WAKES) {
 		ready_wake(set);
@@ -131,152 +119,25 @@ sock_notify(struct sock *s, uint32_t bits)
 {
 	struct stack *st = s->stack != NULL && s->stack->holder == pthread_self() ? s->stack : NULL;
 
-	if (atomic_load_explicit(&s->watches, memory_order_acquire) == NULL)
-		return;
+	if (atomic_load_explicit(&s->watches, memory_order_acquire) == NULL) {
+		/* Who begins to watch adds the watch and then looks at the socket; here it is the other
+		 * way round. */
+		atomic_thread_fence(memory_order_seq_cst);
+		if (atomic_load_explicit(&s->watches, memory_order_acquire) == NULL)
+			return;
+	}
 	spin_lock(&s->watch_lock);
 	for (struct ready_watch *w = atomic_load_explicit(&s->watches, memory_order_relaxed);
 		w != NULL; w = atomic_load_explicit(&w->sock_next, memory_order_relaxed)) {
 		uint32_t want = atomic_load_explicit(&w->events, memory_order_relaxed);
 
-		if (want != 0 && (bits & (want | ALWAYS)) != 0) {
+		if (want != 0 && (bits & (want | READY_ALWAYS)) != 0) {
 			ready_push(st, w);
 			if (st != NULL)
 				st->counters.events++;
 		}
 	}
 	spin_unlock(&s->watch_lock);
-}
-
-/* --- watches --------------------------------------------------------------------------------------------- */
-
-static void
-check_now(struct ready_watch *w)
-{
-	uint32_t want = atomic_load_explicit(&w->events, memory_order_relaxed);
-
-	if (want != 0 && (sock_events(w->sock) & (want | ALWAYS)) != 0)
-		ready_push(NULL, w);
-}
-
-/* The one inside the socket, if nobody has it. */
-static struct ready_watch *
-watch_take(struct sock *s)
-{
-	struct ready_watch *w = &s->watch;
-	bool is_free;
-
-	spin_lock(&s->watch_lock);
-	is_free = !s->watch_is_taken;
-	s->watch_is_taken = true;
-	spin_unlock(&s->watch_lock);
-	if (!is_free)
-		w = slab_take(&watches);
-	if (w != NULL)
-		memset(w, 0, sizeof(*w));
-	return w;
-}
-
-static void
-watch_give(struct ready_watch *w)
-{
-	struct sock *s = w->sock;
-
-	if (w != &s->watch) {
-		slab_give(&watches, w);
-		return;
-	}
-	spin_lock(&s->watch_lock);
-	s->watch_is_taken = false;
-	spin_unlock(&s->watch_lock);
-}
-
-int
-ready_add(struct ready_set *set, struct sock *s, uint32_t events, uint64_t data,
-	struct ready_watch **out)
-{
-	struct ready_watch *w = watch_take(s), *first;
-
-	if (w == NULL)
-		return -ENOMEM;
-	sock_note_use(s);
-	w->set = set;
-	w->sock = s;
-	w->data = data;
-	atomic_init(&w->events, events | ALWAYS);
-	spin_lock(&s->watch_lock);
-	first = atomic_load_explicit(&s->watches, memory_order_relaxed);
-	atomic_store_explicit(&w->sock_next, first, memory_order_relaxed);
-	if (first != NULL)
-		first->sock_prev = &w->sock_next;
-	w->sock_prev = &s->watches;
-	atomic_store_explicit(&s->watches, w, memory_order_release);
-	spin_unlock(&s->watch_lock);
-	spin_lock(&set->lock);
-	w->set_next = set->all;
-	if (set->all != NULL)
-		set->all->set_prev = &w->set_next;
-	w->set_prev = &set->all;
-	set->all = w;
-	spin_unlock(&set->lock);
-	*out = w;
-	check_now(w);
-	return 0;
-}
-
-int
-ready_mod(struct ready_watch *w, uint32_t events, uint64_t data)
-{
-	spin_lock(&w->set->lock);
-	w->data = data;
-	atomic_store(&w->events, events | ALWAYS);
-	spin_unlock(&w->set->lock);
-	check_now(w);
-	return 0;
-}
-
-void
-ready_del(struct ready_watch *w)
-{
-	struct ready_set *set = w->set;
-	struct ready_watch *next;
-
-	spin_lock(&w->sock->watch_lock);
-	next = atomic_load_explicit(&w->sock_next, memory_order_relaxed);
-	if (next != NULL)
-		next->sock_prev = w->sock_prev;
-	/* It may be the head, which sock_notify() looks at without the lock. */
-	atomic_store_explicit(w->sock_prev, next, memory_order_relaxed);
-	spin_unlock(&w->sock->watch_lock);
-	/* Nobody pushes it any more; take it out of the set if it was pushed. */
-	spin_lock(&set->lock);
-	fifo_collect(&set->fifo, &set->in);
-	fifo_remove(&set->fifo, w);
-	*w->set_prev = w->set_next;
-	if (w->set_next != NULL)
-		w->set_next->set_prev = w->set_prev;
-	spin_unlock(&set->lock);
-	watch_give(w);
-}
-
-static void
-op_nothing(struct stack *st, void *arg)
-{
-}
-
-void
-ready_destroy(struct ready_set *set)
-{
-	while (set->all != NULL)
-		ready_del(set->all);
-	/* No socket knows the set any more; now no stack and no waker may have it in hand. */
-	for (unsigned int i = 0; i < set->group->n; i++) {
-		if (atomic_load(&set->n_in_hand) > 0)
-			stack_call(&set->group->stacks[i], op_nothing, NULL);
-	}
-	thread_forget(set->group, set);
-	if (set->eventfd >= 0)
-		close(set->eventfd);
-	free(set);
 }
 
 /* --- collecting -------------------------------------------------------------------------------------------- */
@@ -286,7 +147,7 @@ static uint32_t
 events_now(struct ready_watch *w, uint32_t want)
 {
 	atomic_store_explicit(&w->queued, false, memory_order_seq_cst);
-	return want == 0 ? 0 : sock_events(w->sock) & ((want & ~CONTROL) | ALWAYS);
+	return want == 0 ? 0 : sock_events(w->sock) & ((want & ~CONTROL) | READY_ALWAYS);
 }
 
 /* True: `e` was filled. Whether the watch stays queued is decided here. */
@@ -334,6 +195,20 @@ ready_look(struct ready_set *set)
 	return has_some;
 }
 
+/* Nobody has anything to say, as far as it can be seen without the lock. */
+static bool
+is_quiet(struct ready_set *set)
+{
+	return set->fifo.first == NULL && atomic_load_explicit(&set->in, memory_order_seq_cst) == NULL;
+}
+
+void
+ready_pass_on(struct ready_set *set)
+{
+	if (atomic_load_explicit(&set->armed, memory_order_seq_cst) != 0 && !is_quiet(set))
+		ready_wake(set);
+}
+
 int
 ready_collect(struct ready_set *set, struct ready_event *out, int max)
 {
@@ -353,8 +228,10 @@ ready_collect(struct ready_set *set, struct ready_event *out, int max)
 	}
 	spin_unlock(&set->lock);
 	gather_result(&gather, n);
-	if (n > 0)
+	if (n > 0) {
 		idle_end(&idle);
+		ready_pass_on(set);
+	}
 	return n;
 }
 
@@ -425,26 +302,49 @@ ready_fd(const struct ready_set *set)
 	return set->eventfd;
 }
 
+static void
+drain(struct ready_set *set)
+{
+	uint64_t n;
+	int fd = atomic_load(&set->eventfd);
+
+	if (fd >= 0 && read(fd, &n, sizeof(n)) < 0) {
+		/* nothing was written */
+	}
+}
+
 bool
 ready_arm(struct ready_set *set)
 {
-	atomic_store_explicit(&set->armed, true, memory_order_seq_cst);
-	if (set->fifo.first == NULL && atomic_load_explicit(&set->in, memory_order_seq_cst) == NULL)
+	atomic_fetch_or(&set->armed, READY_ARMED_BY_CALLER);
+	if (is_quiet(set))
 		return true;
-	atomic_store(&set->armed, false);
+	atomic_fetch_and(&set->armed, ~READY_ARMED_BY_CALLER);
 	return false;
 }
 
 void
 ready_disarm(struct ready_set *set)
 {
-	uint64_t n;
-	int fd = atomic_load(&set->eventfd);
+	atomic_fetch_and(&set->armed, ~READY_ARMED_BY_CALLER);
+	drain(set);
+}
 
-	atomic_store(&set->armed, false);
-	if (fd >= 0 && read(fd, &n, sizeof(n)) < 0) {
-		/* nothing was written */
-	}
+static bool
+begin_sleep(struct ready_set *set)
+{
+	atomic_fetch_add(&set->armed, 1);
+	if (is_quiet(set))
+		return true;
+	atomic_fetch_sub(&set->armed, 1);
+	return false;
+}
+
+static void
+end_sleep(struct ready_set *set)
+{
+	atomic_fetch_sub(&set->armed, 1);
+	drain(set);
 }
 
 bool
@@ -464,7 +364,7 @@ ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
 		make_eventfd(set);
 	most = set->eventfd < 0 ? LOOK_US : UINT64_MAX;
 	*s = (struct ready_sleep){.fd = -1, .us = most};
-	if (!ready_arm(set))
+	if (!begin_sleep(set))
 		return false;
 	if (!completes(set))
 		return true;
@@ -476,7 +376,7 @@ ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
 		return true;
 	verdict = sleep_begin(g->sleepers[0], &s->us);
 	if (verdict != SLEEP_QUIET) {
-		ready_disarm(set);
+		end_sleep(set);
 		idle.tsc = 0;
 		if (verdict == SLEEP_WIRE_BUSY)
 			idle.crowded_tsc = 0; /* who is to empty the wire may need this core */
@@ -492,7 +392,7 @@ ready_sleep_begin(struct ready_set *set, struct ready_sleep *s)
 void
 ready_sleep_end(struct ready_set *set, const struct ready_sleep *s)
 {
-	ready_disarm(set);
+	end_sleep(set);
 	if (s->attends)
 		sleep_end(set->group->sleepers[0]);
 	if (completes(set))

@@ -20,6 +20,9 @@
  *		}
  *	}
  *
+ * Threads may wait for one set at the same time. Who has been woken and does not collect calls
+ * ready_pass_on().
+ *
  * In run-to-completion the stack must have been run at least once before an answer "nothing".
  */
 #ifndef STACK_READY_H
@@ -68,6 +71,9 @@ bool ready_run(struct ready_set *set);
 int ready_fd(const struct ready_set *set);
 bool ready_arm(struct ready_set *set);
 void ready_disarm(struct ready_set *set); /* drains the eventfd */
+
+/* What is in the set is for another thread that sleeps on it, if there is one; part of ready_collect(). */
+void ready_pass_on(struct ready_set *set);
 
 /* One sleep of one thread. */
 struct ready_sleep {

@@ -251,9 +251,7 @@ tcp_events(const struct sock *s, uint32_t f)
 		return 0;
 	if ((f & (SF_CONNECTED | SF_DEAD)) == 0)
 		return EPOLLOUT | EPOLLWRNORM | EPOLLHUP;
-	if (atomic_load_explicit(&m->rx_bytes_in, memory_order_acquire) !=
-		    atomic_load_explicit(&m->rx_bytes_out, memory_order_relaxed) ||
-	    (f & (SF_EOF | SF_SHUT_RD)) != 0)
+	if (sock_unread(s) > 0 || (f & (SF_EOF | SF_SHUT_RD)) != 0)
 		ev |= EPOLLIN | EPOLLRDNORM;
 	if (f & (SF_EOF | SF_SHUT_RD))
 		ev |= EPOLLRDHUP;
@@ -274,14 +272,15 @@ sock_events(const struct sock *s)
 		ev = tcp_events(s, f);
 	} else {
 		ev = is_writable_or_noted(s) ? EPOLLOUT | EPOLLWRNORM : 0;
-		if (atomic_load_explicit(&m->rx_pkts_in, memory_order_acquire) !=
-			    atomic_load_explicit(&m->rx_pkts_out, memory_order_relaxed) ||
+		if ((int32_t)(atomic_load_explicit(&m->rx_pkts_in, memory_order_acquire) -
+			    atomic_load_explicit(&m->rx_pkts_out, memory_order_relaxed)) > 0 ||
 		    (f & SF_SHUT_RD))
 			ev |= EPOLLIN | EPOLLRDNORM;
 		if (f & SF_SHUT_RD)
 			ev |= f & SF_SHUT_WR ? EPOLLRDHUP | EPOLLHUP : EPOLLRDHUP;
 	}
-	if (atomic_load_explicit(&m->err, memory_order_relaxed) != 0)
+	/* A refusal is an error from the moment on at which connect() is over. */
+	if (atomic_load_explicit(&m->err, memory_order_relaxed) != 0 && (f & SF_CONNECTING) == 0)
 		ev |= EPOLLERR;
 	return ev;
 }

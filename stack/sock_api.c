@@ -315,9 +315,12 @@ op_udp_peer(struct stack *st, void *arg)
 {
 	struct sockaddr_in *to = *(struct sockaddr_in **)((void **)arg + 1);
 	struct sock *s = *(struct sock **)arg;
+	struct sock_names names;
 
-	s->raddr = to->sin_addr.s_addr;
-	s->rport = to->sin_port;
+	names.raddr = to->sin_addr.s_addr;
+	names.rport = to->sin_port;
+	names.lport = s->lport;
+	atomic_store_explicit(&s->names, names, memory_order_relaxed);
 }
 
 static int
@@ -331,11 +334,11 @@ connect_udp(struct sock *s, const struct sockaddr_in *addr)
 		return rc;
 	if (addr->sin_family == AF_UNSPEC)
 		memset(&to, 0, sizeof(to));
+	if (to.sin_port == 0)
+		sock_flag_clear(s, SF_CONNECTED);
 	stack_call(s->stack, op_udp_peer, arg);
 	if (to.sin_port != 0)
 		sock_flag_set(s, SF_CONNECTED);
-	else
-		sock_flag_clear(s, SF_CONNECTED);
 	return 0;
 }
 
@@ -366,12 +369,30 @@ sock_shutdown(struct sock *s, int how)
 	if (how != SHUT_WR)
 		sock_flag_set(s, SF_SHUT_RD);
 	if (how != SHUT_RD && (f & SF_SHUT_WR) == 0) {
+		spin_lock(&s->tx_lock); /* what a send() has taken comes before the end */
 		sock_flag_set(s, SF_SHUT_WR);
+		spin_unlock(&s->tx_lock);
 		if (s->kind == SOCK_TCP)
 			stack_mark_dirty(s, SD_SHUT);
 	}
 	sock_notify(s, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP);
 	return f & (SF_DEAD | SF_OVER) ? -ENOTCONN : 0;
+}
+
+static void
+op_settle(struct stack *st, void *arg)
+{
+	struct sock *s = arg;
+
+	while (atomic_load(&s->dirty) != 0)
+		stack_serve_dirty(st);
+}
+
+void
+sock_settle(struct sock *s)
+{
+	if (atomic_load(&s->dirty) != 0)
+		stack_call(s->stack, op_settle, s);
 }
 
 void
@@ -395,10 +416,12 @@ sock_close(struct sock *s)
 		for (unsigned int i = 0; i < s->group->n; i++)
 			stack_call(&s->group->stacks[i], op_release, s);
 	}
-	if (s->stack != NULL && (f & (SF_CONNECTED | SF_CONNECTING | SF_DEAD | SF_TRIED)) != 0)
+	if (s->stack != NULL && (f & (SF_CONNECTED | SF_CONNECTING | SF_DEAD | SF_TRIED)) != 0) {
 		stack_mark_dirty(s, SD_CLOSE);
-	else
-		sock_listener_put(s); /* it may have been one */
+		return;
+	}
+	sock_settle(s);
+	sock_listener_put(s); /* it may have been one */
 }
 
 /* --- names ------------------------------------------------------------------------------------------------------ */
@@ -423,10 +446,13 @@ int
 sock_peer(struct sock *s, struct sockaddr_in *addr)
 {
 	uint32_t f = sock_flags(s);
+	struct sock_names names = atomic_load_explicit(&s->names, memory_order_relaxed);
 
 	if ((f & SF_CONNECTED) == 0 || (s->kind == SOCK_TCP && (f & (SF_DEAD | SF_OVER)) != 0))
 		return -ENOTCONN;
-	sock_fill_addr(addr, s->raddr, s->rport);
+	if (names.rport == 0) /* a datagram socket that is being disconnected */
+		return -ENOTCONN;
+	sock_fill_addr(addr, names.raddr, names.rport);
 	return 0;
 }
 

@@ -227,8 +227,7 @@ sock_inq(struct sock *s)
 	size_t n = 0;
 
 	if (s->kind == SOCK_TCP)
-		return atomic_load_explicit(&s->rx_bytes_in, memory_order_acquire) -
-		       atomic_load_explicit(&s->rx_bytes_out, memory_order_relaxed);
+		return sock_unread(s) > 0 ? (size_t)sock_unread(s) : 0;
 	spin_lock(&s->rx_lock);
 	rx_collect(s);
 	if (s->rx_head != NULL)
@@ -331,18 +330,30 @@ run_if_due(struct sock *s)
 	stack_run_if_unattended(st);
 }
 
+/* Unless TCP_CORK comes at this moment. */
+static __attribute__((noinline)) void
+uncork(struct sock *s)
+{
+	sock_flag_clear(s, SF_CORK);
+	if (s->cork_opt)
+		sock_flag_set(s, SF_CORK);
+}
+
 static ssize_t
 send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 {
 	struct cursor c = {.iov = iov, .left = iovcnt};
 	size_t want = iov_total(iov, iovcnt), total = 0;
-	int rc = send_check(s);
 	ssize_t n = 0;
+	int rc;
 
-	if (rc != 0)
-		return rc;
 	sock_prefetch_pcb(s);
 	spin_lock(&s->tx_lock);
+	rc = send_check(s); /* in the lock: a shutdown() comes before all of it or behind */
+	if (rc != 0) {
+		spin_unlock(&s->tx_lock);
+		return rc;
+	}
 	while (total < want) {
 		n = send_piece(s, &c, want - total);
 		if (n > 0)
@@ -356,7 +367,7 @@ send_tcp(struct sock *s, const struct iovec *iov, int iovcnt, int flags)
 	if (flags & MSG_MORE)
 		sock_flag_set(s, SF_CORK);
 	else if (total == want && !s->cork_opt && (sock_flags(s) & SF_CORK) != 0)
-		sock_flag_clear(s, SF_CORK);
+		uncork(s);
 	if (total > 0) {
 		stack_mark_dirty(s, SD_TX);
 		run_if_due(s);

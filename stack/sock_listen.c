@@ -29,7 +29,6 @@ listens_everywhere(const struct sock *s)
 static void
 listen_on_stacks(struct sock *s)
 {
-	s->stack = stack_home(s->group);
 	for (unsigned int i = 0; i < s->group->n; i++) {
 		struct stack *st = &s->group->stacks[i];
 
@@ -53,7 +52,8 @@ listen_claimed(struct sock *s, int backlog)
 	uint32_t f = sock_flags(s);
 	int rc;
 
-	if (f & (SF_CONNECTED | SF_CONNECTING))
+	/* After a failure that nobody has been told of it is still on the list of its stack. */
+	if (f & (SF_CONNECTED | SF_CONNECTING | SF_DEAD))
 		return -EINVAL;
 	s->backlog = backlog < 0 || backlog > 65535 ? 65535 : backlog;
 	if (f & SF_LISTEN)
@@ -64,6 +64,8 @@ listen_claimed(struct sock *s, int backlog)
 	rc = share_claim(s);
 	if (rc != 0)
 		return rc;
+	if (s->stack == NULL) /* else another thread may be using it */
+		s->stack = stack_home(s->group);
 	sock_flag_set(s, SF_LISTEN);
 	listen_on_stacks(s);
 	stack_call(&s->group->stacks[0], op_share, s);
@@ -173,10 +175,17 @@ end_on_stacks(struct sock *l)
 int
 sock_listener_stop(struct sock *l)
 {
-	sock_flag_clear(l, SF_LISTEN);
-	end_on_stacks(l);
+	bool listens;
+
+	sock_claim(l); /* a listen() in the middle of it would leave one that only says it listens */
+	listens = (sock_flags(l) & SF_LISTEN) != 0;
+	if (listens) {
+		sock_flag_clear(l, SF_LISTEN);
+		end_on_stacks(l);
+	}
+	sock_unclaim(l);
 	sock_notify(l, EPOLLIN | EPOLLOUT | EPOLLHUP);
-	return 0;
+	return listens ? 0 : -ENOTCONN;
 }
 
 /* Connections that it has accepted may still refer to a listener. */
@@ -192,5 +201,6 @@ sock_listener_close(struct sock *l)
 {
 	sock_flag_set(l, SF_DEAD);
 	end_on_stacks(l);
+	sock_settle(l);
 	sock_listener_put(l);
 }

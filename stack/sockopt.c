@@ -39,11 +39,17 @@ set_flag(struct sock *s, uint32_t f, int on)
 		sock_flag_clear(s, f);
 }
 
+/* Or is about to be one. */
+static bool
+is_connection(const struct sock *s)
+{
+	return s->kind == SOCK_TCP && (sock_flags(s) & (SF_CONNECTED | SF_CONNECTING)) != 0;
+}
+
 static void
 apply(struct sock *s)
 {
-	if (s->stack != NULL && s->kind == SOCK_TCP &&
-	    (sock_flags(s) & (SF_CONNECTED | SF_CONNECTING)) != 0)
+	if (is_connection(s))
 		stack_mark_dirty(s, SD_OPT);
 }
 
@@ -168,7 +174,7 @@ set_tcp(struct sock *s, int name, const void *val, socklen_t len)
 	case TCP_CORK:
 		s->cork_opt = v != 0;
 		set_flag(s, SF_CORK, v);
-		if (v == 0 && s->stack != NULL)
+		if (v == 0 && is_connection(s))
 			stack_mark_dirty(s, SD_TX);
 		break;
 	case TCP_KEEPIDLE:

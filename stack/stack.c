@@ -142,11 +142,20 @@ run_ops(struct stack *st, uint32_t max)
 	}
 }
 
+/* Whoever lets go has woken everybody: ready_destroy() relies on it, and the next run may be late. */
+static inline void
+wake_up(struct stack *st)
+{
+	if (st->n_wakes > 0)
+		ready_flush_wakes(st);
+}
+
 static void
 run_all_ops(struct stack *st)
 {
 	stack_clock(st);
 	run_ops(st, UINT32_MAX);
+	wake_up(st);
 }
 
 void
@@ -193,6 +202,7 @@ stack_call(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg)
 		run_all_ops(st); /* in order with what others have posted */
 		fn(st, arg);
 		st->counters.ops++;
+		wake_up(st);
 		stack_unlock(st);
 	} else {
 		push_op(st, &op);
@@ -321,8 +331,7 @@ stack_run_locked(struct stack *st)
 		tcp_fin_wait_2_limit(st);
 	}
 	st->wiring.walk(st->wiring.walk_arg);
-	if (st->n_wakes > 0)
-		ready_flush_wakes(st);
+	wake_up(st);
 	st->counters.walks++;
 	st->counters.idle_walks += !st->worked;
 	end = stack_tsc();

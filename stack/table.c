@@ -339,6 +339,8 @@ is_free(const struct stack *st, uint32_t raddr, uint16_t rport, uint16_t port)
 {
 	const struct stack_group *g = st->group;
 
+	if (port == rport && raddr == g->params.addr)
+		return false; /* a connection with itself, which neither comes about nor is refused */
 	if (st->tcp_ports[port] != NULL ||
 		stack_owner_tcp(raddr, rport, g->params.addr, port, g->n) != st->index)
 		return false;

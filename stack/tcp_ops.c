@@ -52,11 +52,12 @@ connect_sock(struct stack *st, void *arg)
 		return;
 	}
 	tcp_pcb_adopt(st, s, pcb);
+	/* Before the options: one that another thread sets meanwhile is seen here, or asked for (SD_OPT). */
+	sock_flag_set(s, SF_CONNECTING);
 	tcp_options_apply(s);
 	ip_set_option(pcb, SOF_REUSEADDR);
 	lw->tcp_bind(pcb, &local, lwip_ntohs(s->lport));
 	table_insert(st, s);
-	sock_flag_set(s, SF_CONNECTING);
 	tcp_enter(st, s);
 	c->err = lw->tcp_connect(pcb, &remote, lwip_ntohs(s->rport), tcp_on_connected);
 	if (c->err != ERR_OK && s->pcb != NULL)
@@ -134,7 +135,10 @@ serve_close(struct stack *st, struct sock *s, bool has_room)
 		s->listener = NULL;
 	}
 	if (s->pcb == NULL) {
-		sock_retire(st, s);
+		if (atomic_load(&s->refs) > 1) /* it has listened since its connect() failed */
+			tcp_listener_put(s);
+		else
+			sock_retire(st, s);
 		return;
 	}
 	with_reset = is_closed_with_reset(s);

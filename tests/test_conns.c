@@ -142,6 +142,22 @@ ports_of_destinations_tell_nothing_of_each_other(void)
 	CU_ASSERT_TRUE(own > N - 8); /* the same destination: the next one, but for the end of the range */
 }
 
+/* The port that is asked is not the one that asks, where both are of one address. */
+static void
+nobody_connects_with_himself(void)
+{
+	struct stack *st = sim_stack(SIM_A);
+	uint32_t own = sim_addr(SIM_A, 0).sin_addr.s_addr;
+	uint16_t port = htons(40000);
+	bool seen = false;
+
+	for (unsigned int i = 0; i < 0x8000; i++) { /* each one once, or twice */
+		CU_ASSERT_NOT_EQUAL(table_ephemeral(st, own, port), port);
+		seen = seen || table_ephemeral(st, own, htons(40001)) == port;
+	}
+	CU_ASSERT_TRUE(seen);
+}
+
 /* All ports of one address, or many addresses in a row: no chain is longer than chance makes it. */
 static void
 nobody_can_aim_at_a_bucket(void)
@@ -271,6 +287,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_syn_below_time_wait_comes_through_at_its_second_try),
 	CUNIT_TEST(ports_of_connections_go_round),
 	CUNIT_TEST(ports_of_destinations_tell_nothing_of_each_other),
+	CUNIT_TEST(nobody_connects_with_himself),
 	CUNIT_TEST(nobody_can_aim_at_a_bucket),
 	CUNIT_TEST(a_small_message_holds_no_packet_until_its_ack),
 	CUNIT_TEST(what_waits_for_the_port_leaves_packets_for_receiving),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Ready sets: epoll's level, edge and one-shot rules over sockets of the simulated wire. */
+#include "stack/impl.h"
 #include "tests/cunit_main.h"
 #include "tests/sim.h"
 
@@ -232,6 +233,101 @@ armed_set_wakes_its_sleeper(void)
 	read_b(1);
 }
 
+static int
+readable(void)
+{
+	struct pollfd p = {.fd = ready_fd(set), .events = POLLIN};
+
+	return poll(&p, 1, 0);
+}
+
+/* Two threads sleep. The first takes what has come, and does not come back. */
+static void
+what_comes_next_wakes_the_next_sleeper(void)
+{
+	struct ready_sleep first, second;
+
+	ready_add(set, b, EPOLLIN | EPOLLET, 1, &w);
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &first));
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &second));
+	send_to_b("x");
+	CU_ASSERT_EQUAL(readable(), 1);
+	ready_sleep_end(set, &first);
+	CU_ASSERT_EQUAL(ready_collect(set, ev, 8), 1);
+	CU_ASSERT_EQUAL(readable(), 0); /* nothing is left for the other one */
+	send_to_b("y");
+	CU_ASSERT_EQUAL(readable(), 1);
+	ready_sleep_end(set, &second);
+	CU_ASSERT_EQUAL(ready_collect(set, ev, 8), 1);
+	send_to_b("z"); /* nobody sleeps */
+	CU_ASSERT_EQUAL(readable(), 0);
+	read_b(3);
+}
+
+static void
+what_is_left_in_the_set_wakes_the_next_sleeper(void)
+{
+	struct ready_sleep first, second;
+	struct ready_watch *w2;
+
+	ready_add(set, b, EPOLLIN | EPOLLET, 1, &w);
+	ready_add(set, b, EPOLLIN | EPOLLET, 2, &w2);
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &first));
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &second));
+	send_to_b("x");
+	ready_sleep_end(set, &first);
+	CU_ASSERT_EQUAL(readable(), 0);
+	CU_ASSERT_EQUAL(ready_collect(set, ev, 1), 1);
+	CU_ASSERT_EQUAL(readable(), 1);
+	ready_sleep_end(set, &second);
+	CU_ASSERT_EQUAL(ready_collect(set, ev, 1), 1);
+	CU_ASSERT_EQUAL(readable(), 0);
+	ready_del(w2);
+	read_b(1);
+}
+
+/* The caller's own arming, and a thread that sleeps, do not end each other. */
+static void
+a_sleeper_is_woken_whatever_the_caller_arms(void)
+{
+	struct ready_sleep sleep;
+
+	ready_add(set, b, EPOLLIN | EPOLLET, 1, &w);
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &sleep));
+	CU_ASSERT_TRUE(ready_arm(set));
+	ready_disarm(set);
+	send_to_b("x");
+	CU_ASSERT_EQUAL(readable(), 1);
+	ready_sleep_end(set, &sleep);
+	CU_ASSERT_EQUAL(ready_collect(set, ev, 1), 1);
+	CU_ASSERT_TRUE(ready_arm(set));
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &sleep));
+	ready_sleep_end(set, &sleep);
+	send_to_b("y");
+	CU_ASSERT_EQUAL(readable(), 1);
+	ready_disarm(set);
+	read_b(2);
+}
+
+static void
+op_tell(struct stack *st, void *arg)
+{
+	sock_notify(b, EPOLLIN);
+}
+
+/* Nobody may run the stack for a while. */
+static void
+an_operation_wakes_at_once(void)
+{
+	struct ready_sleep sleep;
+
+	ready_add(set, b, EPOLLIN, 1, &w);
+	CU_ASSERT_TRUE(ready_sleep_begin(set, &sleep));
+	stack_call(sim_stack(SIM_B), op_tell, NULL);
+	CU_ASSERT_EQUAL(readable(), 1);
+	ready_sleep_end(set, &sleep);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(level_reports_until_the_data_is_read),
 	CUNIT_TEST(edge_reports_once_per_arrival),
@@ -242,5 +338,9 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(writable_again_is_an_edge),
 	CUNIT_TEST(more_ready_than_asked_for_come_later),
 	CUNIT_TEST(armed_set_wakes_its_sleeper),
+	CUNIT_TEST(what_comes_next_wakes_the_next_sleeper),
+	CUNIT_TEST(what_is_left_in_the_set_wakes_the_next_sleeper),
+	CUNIT_TEST(a_sleeper_is_woken_whatever_the_caller_arms),
+	CUNIT_TEST(an_operation_wakes_at_once),
 };
 CUNIT_MAIN("ready", tests, setup, teardown)
