@@ -199,19 +199,24 @@ int fd_install(int fd, struct file *f)
 	return 0;
 }
 
-struct file *fd_remove(int fd)
+static struct file *take_out(int fd, struct file *instead)
 {
 	struct file *f = fd_peek(fd);
 
 	while (f != NULL && f != &fd_free) {
 		_Atomic(struct file *) *slot = &process.fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE];
 
-		if (atomic_compare_exchange_weak(slot, &f, NULL))
+		if (atomic_compare_exchange_weak(slot, &f, instead))
 			break;
 	}
 	if (f && f != &fd_free && f->fd == fd)
 		f->fd = atomic_load(&f->refs) > 1 ? fd_find(f) : -1;
 	return f;
+}
+
+struct file *fd_close(int fd)
+{
+	return take_out(fd, &fd_free);
 }
 
 struct file *fd_get_again(int fd, struct file *f)
@@ -282,6 +287,15 @@ void fd_set_free(int fd, bool is_free)
 			memory_order_release);
 }
 
+void fd_unfree(int fd)
+{
+	struct file *was = &fd_free;
+
+	if (fd_peek(fd) == was)
+		atomic_compare_exchange_strong(&process.fd_pages[fd / FD_PAGE]->slots[fd % FD_PAGE], &was,
+			NULL);
+}
+
 void fd_leave(int fd, struct file *f)
 {
 	struct file *was = f;
@@ -292,7 +306,7 @@ void fd_leave(int fd, struct file *f)
 
 void fd_forget(int fd)
 {
-	struct file *stale = fd_remove(fd);
+	struct file *stale = take_out(fd, NULL);
 
 	if (stale == &fd_free)
 		fd_pool_forget(fd);

@@ -49,6 +49,7 @@ struct sock_option {
 
 struct file_sock {
 	_Atomic(struct sock *) sock; /* NULL: no stack half yet (or no more, after fork) */
+	struct sock *left; /* fd_lock: the stack half is gone, but calls in progress may be using it */
 	_Atomic uint8_t halves;
 	/* The kernel half has not been needed yet: a placeholder has its number, and
 	 * socket_make_kernel() makes it. */
@@ -132,11 +133,14 @@ void file_memory_unlock(void);
 
 /* Put a file into the table: takes over a reference. Throws out a stale entry. 0 or -errno. */
 int fd_install(int fd, struct file *f);
-/* Take it out: the reference passes to the caller. NULL: not ours. &fd_free stays in its slot. */
-struct file *fd_remove(int fd);
+/* Take it out: the reference passes to the caller. NULL: not ours. From now on the number is closed to all
+ * threads (fd_free is in its slot), and it is nobody's until fd_pool_give() or fd_pool_closed(). */
+struct file *fd_close(int fd);
 /* Another descriptor that refers to `f`, or -1. */
 int fd_find(const struct file *f);
 void fd_set_free(int fd, bool is_free);
+/* The number is the kernel's, if it was free; what else it stands for now stays. */
+void fd_unfree(int fd);
 /* `fd` is a placeholder of the pool from now on. What was in its slot: the reference is the caller's. */
 struct file *fd_swap_free(int fd);
 /* `fd` is no descriptor of `f` any more, if it still was one in the table: its reference is given back. */
@@ -243,8 +247,13 @@ static inline bool fd_limit_is_below(unsigned int n)
 int fd_pool_take(void);
 /* Is there one, after a refill if needed? */
 bool fd_pool_has(void);
-/* Give back the number of a closed connection; closes it when the pool is full. */
+/* Give back the number of a closed connection (fd_close()), if nobody has taken it meanwhile by dup2();
+ * closes it when the pool is full. */
 void fd_pool_give(int fd);
+/* Give back what fd_pool_take() gave, and was not used. */
+void fd_pool_give_unused(int fd);
+/* The kernel's descriptor of a number from fd_close() has been closed: the number is the kernel's again. */
+void fd_pool_closed(int fd);
 /* A placeholder takes the place of the kernel's socket behind `fd`, which has moved to the stack. True:
  * it may go to the pool when it is closed. */
 bool fd_pool_stand_in(int fd);

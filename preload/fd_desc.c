@@ -36,10 +36,13 @@ static long close_kernel(int fd, const void *caller)
 	return r;
 }
 
-/* In a section: what is taken out of the table is given back before it ends. */
+/* In a section: what is taken out of the table is given back before it ends. Of two threads that close a
+ * number one gets it, and the other EBADF: it must not come to the kernel's close(), which would close
+ * what the number stands for by then. */
 static long close_ours(int fd, const void *caller)
 {
-	struct file *f = fd_remove(fd);
+	struct file *f = fd_close(fd);
+	long r = 0;
 
 	if (f == &fd_free)
 		return -EBADF;
@@ -49,23 +52,31 @@ static long close_ours(int fd, const void *caller)
 		f->pooled_fd = -1;
 		file_put(f);
 		fd_pool_give(fd);
-		return 0;
-	}
-	if (fd_is_own(fd)) {
+	} else if (fd_is_own(fd)) {
 		file_put(f);
 		fd_pool_give(fd);
-		return 0;
+	} else {
+		/* First the kernel's, so that its epoll sets forget it before ours do. */
+		r = libc_result(libc.close(fd));
+		fd_pool_closed(fd);
+		if (fd <= STDERR_FILENO)
+			fd_pool_low_is_free();
+		file_put(f);
 	}
-	/* First the kernel's, so that its epoll sets forget it before ours do. */
-	long r = libc_result(libc.close(fd));
-	if (fd <= STDERR_FILENO)
-		fd_pool_low_is_free();
-	file_put(f);
 	return r;
+}
+
+/* Has it a kernel half yet to come, socket_make_kernel()? That must find the number open, or closed. */
+static bool is_lazy(int fd)
+{
+	const struct file *f = fd_peek(fd);
+
+	return f && f->kind == FILE_SOCK && socket_is_lazy(f);
 }
 
 long on_close(int fd, const void *caller)
 {
+	bool must_lock;
 	long r;
 
 	if (fd_peek(fd) == NULL || fd_table_is_other())
@@ -73,7 +84,12 @@ long on_close(int fd, const void *caller)
 	call_enter(true);
 	if (fd_checks != 0)
 		fd_is_sock(fd); /* what is not ours any more leaves the table */
+	must_lock = is_lazy(fd);
+	if (must_lock)
+		fd_lock();
 	r = close_ours(fd, caller);
+	if (must_lock)
+		fd_unlock();
 	call_leave(NULL);
 	return r;
 }
@@ -174,8 +190,9 @@ static long follow(struct file *f, int to, const void *caller)
 {
 	if (f == NULL)
 		return fd_new(to, caller);
-	fd_forget(to);
-	file_hold(f);
+	if (fd_peek(to) == &fd_free)
+		fd_pool_forget(to);
+	file_hold(f); /* what it was before it is until now: the number is never closed to others */
 	if (fd_install(to, f) < 0)
 		file_put(f);
 	return to;

@@ -62,8 +62,11 @@ static ssize_t receive_now(struct file *f, int fd, const struct iovec *iov, int 
 	struct incoming *in)
 {
 	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_relaxed);
-	ssize_t r = sock_recv(s, iov, n, flags & (MSG_PEEK | MSG_TRUNC), &in->from, &in->flags);
+	ssize_t r;
 
+	if (s == NULL) /* another thread has just connected it to a peer of the kernel's */
+		return receive_kernel(fd, iov, n, flags, in);
+	r = sock_recv(s, iov, n, flags & (MSG_PEEK | MSG_TRUNC), &in->from, &in->flags);
 	if (r == -EAGAIN && f->sock.is_udp && socket_ask_kernel(f))
 		return receive_kernel(fd, iov, n, flags, in);
 	in->has_from = f->sock.is_udp;
@@ -309,10 +312,9 @@ static ssize_t broken_pipe(const struct file *f, int flags, ssize_t r)
 }
 
 /* Nothing or only a part fitted in, and the call has to take it all. */
-static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
+static ssize_t transmit_wait(struct file *f, struct sock *s, int fd, struct cursor c, int flags,
 	const struct sockaddr_in *to, ssize_t sent)
 {
-	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_relaxed);
 	uint64_t timeout = timeout_of(f->sock.send_timeout_ns);
 	const struct iovec *iov;
 	struct iovec part;
@@ -342,10 +344,9 @@ static ssize_t transmit_wait(struct file *f, int fd, struct cursor c, int flags,
 	return sent > 0 ? sent : broken_pipe(f, flags, r);
 }
 
-static ssize_t transmit(struct file *f, int fd, const struct buffers *b, int flags,
+static ssize_t transmit(struct file *f, struct sock *s, int fd, const struct buffers *b, int flags,
 	const struct sockaddr_in *to)
 {
-	struct sock *s = atomic_load_explicit(&f->sock.sock, memory_order_relaxed);
 	struct cursor c = {b->iov, b->n, 0};
 	ssize_t r;
 
@@ -358,7 +359,7 @@ static ssize_t transmit(struct file *f, int fd, const struct buffers *b, int fla
 		return broken_pipe(f, flags, r);
 	if (r > 0)
 		cursor_advance(&c, r);
-	return transmit_wait(f, fd, c, flags, to, r > 0 ? r : 0);
+	return transmit_wait(f, s, fd, c, flags, to, r > 0 ? r : 0);
 }
 
 /* Which half takes a datagram to `addr` (NULL: where the socket is connected to, or a stream)? */
@@ -383,23 +384,24 @@ static bool leaves_by_kernel(struct file *f, const struct sockaddr *addr, sockle
 static ssize_t transmit_to(struct file *f, int fd, const struct buffers *b, int flags,
 	const struct sockaddr *addr, socklen_t addrlen)
 {
+	struct sock *s = atomic_load(&f->sock.sock);
 	struct sockaddr_storage any;
 	struct sockaddr_in to;
 	int r;
 
-	if (f->sock.is_dead || atomic_load(&f->sock.sock) == NULL)
+	if (f->sock.is_dead || s == NULL)
 		return f->sock.is_dead ? -EIO : -ENOTCONN;
 	if (addr == NULL)
-		return transmit(f, fd, b, flags, NULL);
+		return transmit(f, s, fd, b, flags, NULL);
 	r = socket_get_addr(&any, addr, addrlen);
 	if (r < 0)
 		return r;
 	/* Streams ignore an address, as in Linux. */
 	if (!f->sock.is_udp)
-		return transmit(f, fd, b, flags, NULL);
+		return transmit(f, s, fd, b, flags, NULL);
 	if (!socket_ipv4(f, &any, addrlen, &to))
 		return addrlen < sizeof(to) ? -EINVAL : -EAFNOSUPPORT;
-	return transmit(f, fd, b, flags, &to);
+	return transmit(f, s, fd, b, flags, &to);
 }
 
 long on_write(struct file *f, int fd, const void *buf, size_t n)

@@ -183,7 +183,7 @@ static int put_timeout(uint64_t ns, void *val, socklen_t *len)
 }
 
 /* What is known here without asking the stack. -ENOPROTOOPT: it is not. */
-static int get_known(struct file *f, int level, int name, void *val, socklen_t *len)
+static int get_known(struct file *f, struct sock *s, int level, int name, void *val, socklen_t *len)
 {
 	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && f->sock.is_v6)
 		return put_int(0, val, len);
@@ -199,7 +199,7 @@ static int get_known(struct file *f, int level, int name, void *val, socklen_t *
 	case SO_ACCEPTCONN:
 		return put_int(f->sock.is_listening, val, len);
 	case SO_ERROR:
-		return put_int(sock_take_error(atomic_load(&f->sock.sock)), val, len);
+		return put_int(sock_take_error(s), val, len);
 	case SO_RCVTIMEO:
 		return put_timeout(f->sock.recv_timeout_ns, val, len);
 	case SO_SNDTIMEO:
@@ -227,7 +227,7 @@ long on_getsockopt(struct file *f, int fd, int level, int name, void *val, sockl
 		return -EINVAL;
 	if (n > sizeof(room))
 		n = sizeof(room);
-	r = get_known(f, level, name, room, &n);
+	r = get_known(f, s, level, name, room, &n);
 	if (r == -ENOPROTOOPT)
 		r = sock_getopt(s, level, name, room, &n);
 	if (r < 0)

@@ -93,15 +93,22 @@ static void unlock_and_drop(struct stale *s)
 		file_put(s->files[--s->n]);
 }
 
+static bool waits(int fd)
+{
+	for (int i = 0; i < pool.n; i++)
+		if (pool.fds[i] == fd)
+			return true;
+	return fd == pool.seed;
+}
+
 /* `fd` is ours now. False: it waits here already. */
 static bool claim(int fd, struct stale *s)
 {
 	struct file *old = fd_swap_free(fd);
 
 	if (old == &fd_free) {
-		for (int i = 0; i < pool.n; i++)
-			if (pool.fds[i] == fd)
-				return false;
+		if (waits(fd))
+			return false;
 	} else if (old) {
 		s->files[s->n++] = old;
 	}
@@ -407,6 +414,14 @@ bool fd_pool_stand_in(int fd)
 	return r == fd && (flags & FD_CLOEXEC);
 }
 
+void fd_pool_closed(int fd)
+{
+	fd_pool_lock();
+	if (!waits(fd)) /* the kernel may have given it to us again */
+		fd_unfree(fd);
+	fd_pool_unlock();
+}
+
 void fd_pool_give(int fd)
 {
 	bool is_full;
@@ -415,29 +430,35 @@ void fd_pool_give(int fd)
 	is_full = pool.n >= pool_max() || fd < LOWEST || (pool.end > 0 && fd >= pool.end);
 	pool.low_may_be_free = pool.low_may_be_free || fd < LOWEST;
 	if (fd_is_own(fd)) {
-		fd_set_free(fd, true);
 		pool.own[pool.n_own++] = fd;
 		is_full = false;
+	} else if (fd_peek(fd) != &fd_free) {
+		is_full = false; /* another file's */
 	} else if (!is_full) {
-		fd_set_free(fd, true);
 		pool.fds[pool.n++] = fd;
 	}
 	fd_pool_unlock();
-	if (is_full)
+	if (is_full) {
 		libc.close(fd);
+		fd_pool_closed(fd);
+	}
+}
+
+void fd_pool_give_unused(int fd)
+{
+	fd_set_free(fd, true);
+	fd_pool_give(fd);
 }
 
 void fd_pool_forget(int fd)
 {
 	fd_pool_lock();
-	if (fd_is_own(fd) || fd == pool.seed)
-		fd_set_free(fd, false);
+	fd_unfree(fd);
 	if (fd == pool.seed)
 		pool.seed = -1; /* the next refill makes another */
 	for (int i = 0; i < pool.n; i++)
 		if (pool.fds[i] == fd) {
 			pool.fds[i] = pool.fds[--pool.n];
-			fd_set_free(fd, false);
 			fd_pool_doubt();
 			break;
 		}

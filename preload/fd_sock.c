@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Socket calls that make, name and connect: socket, bind, listen, connect, accept, shutdown.
+ * Socket calls that make and name: socket, bind, listen, accept, shutdown. fd_connect.c connects.
  */
 #include "conf/conf.h"
 #include "preload/boot.h"
@@ -41,7 +41,7 @@ static long socket_lazy(int domain, int type)
 		return fd;
 	f = file_new(FILE_SOCK);
 	if (f == NULL) {
-		fd_pool_give(fd);
+		fd_pool_give_unused(fd);
 		return -ENOMEM;
 	}
 	f->pooled_fd = fd;
@@ -215,6 +215,8 @@ long on_bind(struct file *f, int fd, const struct sockaddr *program, socklen_t a
 		return r;
 
 	fd_lock();
+	if (!(f->sock.halves & HALF_STACK))
+		where = ROUTE_BIND_KERNEL; /* by another thread, just now */
 	switch (where) {
 	case ROUTE_BIND_STACK:
 		r = bind_stack(f, &in);
@@ -259,6 +261,10 @@ long on_listen(struct file *f, int fd, int backlog)
 		return libc_result(libc.listen(fd, backlog));
 
 	fd_lock();
+	if (!(f->sock.halves & HALF_STACK)) {
+		fd_unlock();
+		return libc_result(libc.listen(fd, backlog));
+	}
 	if (f->sock.halves & HALF_KERNEL)
 		r = listen_kernel(f, fd, backlog);
 	if (r == -EADDRINUSE && boot_conf()->use_ltran) {
@@ -278,91 +284,6 @@ long on_listen(struct file *f, int fd, int backlog)
 	return r;
 }
 
-/* `unfinished`: the answer when the time is over. */
-static int connect_wait(struct file *f, int fd, struct sock *s, int unfinished)
-{
-	uint64_t timeout = f->sock.send_timeout_ns ? f->sock.send_timeout_ns : WAIT_FOREVER;
-	struct wait w;
-	int r;
-
-	wait_begin(&w, timeout, timeout == WAIT_FOREVER, f);
-	r = wait_socket(&w, f, fd, EPOLLOUT);
-	if (r < 0)
-		return r == -ETIMEDOUT ? unfinished : r;
-	return sock_connect_result(s);
-}
-
-static bool is_for_stack(const struct file *f, const struct sockaddr_in *in)
-{
-	if (!(f->sock.halves & HALF_STACK))
-		return false;
-	if (!(f->sock.halves & HALF_KERNEL))
-		return true;
-	return in->sin_family == AF_INET && route_to_stack(in->sin_addr.s_addr);
-}
-
-static long connect_kernel(struct file *f, int fd, const struct sockaddr *addr, socklen_t addrlen)
-{
-	int r = socket_is_lazy(f) ? socket_make_kernel(f) : 0;
-
-	if (r < 0)
-		return r;
-	if (f->sock.halves & HALF_STACK && addr->sa_family != AF_UNSPEC) {
-		fd_lock();
-		socket_to_kernel(f);
-		fd_unlock();
-	}
-	return CALL_WAITS(f, libc.connect(fd, addr, addrlen));
-}
-
-/* A stream; Linux says so before it looks at the address. */
-static bool is_connected(const struct file *f)
-{
-	struct sock *s = atomic_load(&f->sock.sock);
-	struct sockaddr_in peer;
-
-	return s && !f->sock.is_udp && sock_peer(s, &peer) == 0;
-}
-
-long on_connect(struct file *f, int fd, const struct sockaddr *program, socklen_t addrlen)
-{
-	struct sockaddr_storage any;
-	const struct sockaddr *addr = (const struct sockaddr *)&any;
-	struct sockaddr_in in;
-	struct sock *s;
-	int r;
-
-	if (f->sock.is_dead)
-		return -EIO;
-	r = socket_get_addr(&any, program, addrlen);
-	if (r < 0)
-		return r;
-	if (!socket_ipv4(f, &any, addrlen, &in) && !(f->sock.halves & HALF_KERNEL) &&
-		any.ss_family != AF_UNSPEC)
-		return is_connected(f) && addrlen >= sizeof(sa_family_t) ? -EISCONN :
-			addrlen < sizeof(in)                             ? -EINVAL :
-									   -EAFNOSUPPORT;
-	if (!is_for_stack(f, &in))
-		return connect_kernel(f, fd, addr, addrlen);
-	s = socket_stack(f);
-	if (s == NULL)
-		return connect_kernel(f, fd, addr, addrlen);
-
-	fd_lock();
-	socket_to_stack(f);
-	socket_leave_kernel(f);
-	fd_unlock();
-	r = sock_connect(s, &in);
-	if (r == -EISCONN && f->sock.is_connecting) {
-		f->sock.is_connecting = false; /* Linux says 0 once, then EISCONN */
-		return 0;
-	}
-	if (r != -EINPROGRESS && r != -EALREADY)
-		return r;
-	f->sock.is_connecting = f->sock.is_nonblock;
-	return f->sock.is_nonblock ? r : connect_wait(f, fd, s, r);
-}
-
 /* A connection of the stack becomes a descriptor. */
 static long accept_install(const struct file *listener, struct sock *s, int flags)
 {
@@ -375,7 +296,7 @@ static long accept_install(const struct file *listener, struct sock *s, int flag
 	}
 	f = file_new(FILE_SOCK);
 	if (f == NULL) {
-		fd_pool_give(fd);
+		fd_pool_give_unused(fd);
 		sock_close(s);
 		return -ENOMEM;
 	}
@@ -467,15 +388,11 @@ long on_accept(struct file *f, int fd, struct sockaddr *addr, socklen_t *addrlen
 	return on_accept4(f, fd, addr, addrlen, 0);
 }
 
-long on_shutdown(struct file *f, int fd, int how)
+static int shut(struct file *f, int fd, int how)
 {
 	struct sock *s = atomic_load(&f->sock.sock);
 	int r = 0;
 
-	if (f->sock.is_dead)
-		return -EIO;
-	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
-		return -EINVAL;
 	if (s)
 		r = sock_shutdown(s, how);
 	else if (!(f->sock.halves & HALF_KERNEL) && !f->sock.is_listening)
@@ -488,5 +405,22 @@ long on_shutdown(struct file *f, int fd, int how)
 		if (s == NULL)
 			r = (int)k;
 	}
+	return r;
+}
+
+long on_shutdown(struct file *f, int fd, int how)
+{
+	bool was_listening = f->sock.is_listening;
+	int r;
+
+	if (f->sock.is_dead)
+		return -EIO;
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	if (was_listening)
+		fd_lock(); /* both halves in one step, for another thread may call listen() */
+	r = shut(f, fd, how);
+	if (was_listening)
+		fd_unlock();
 	return r;
 }

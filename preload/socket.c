@@ -215,6 +215,15 @@ static void watch_by_kernel(struct watch *w)
 		atomic_fetch_add(&w->epoll->epoll.n_kernel, 1);
 }
 
+/*
+ * Other threads may be in a call on the file, and have looked up the stack half: each holds a reference. Those
+ * that come later find none. More descriptors of the file look the same.
+ */
+static bool is_in_use(const struct file *f)
+{
+	return atomic_load(&((struct file *)f)->refs) > 2; /* a descriptor's and the caller's */
+}
+
 void socket_close_stack(struct file *f)
 {
 	struct sock *s = atomic_exchange(&f->sock.sock, NULL);
@@ -226,16 +235,34 @@ void socket_close_stack(struct file *f)
 		sock_close(s);
 }
 
+/* Who waits for the stack half goes on with the kernel's. */
+static void leave_stack_half(struct file *f)
+{
+	struct watch *w;
+
+	LIST_FOREACH(w, &f->watchers, in_file) {
+		watch_detach(w);
+		watch_wake(w);
+	}
+	f->sock.left = atomic_exchange(&f->sock.sock, NULL);
+	if (f->sock.left && !is_in_use(f)) {
+		sock_close(f->sock.left);
+		f->sock.left = NULL;
+	}
+}
+
 int socket_to_kernel(struct file *f)
 {
 	struct file_sock *fs = &f->sock;
 	struct watch *w;
 	int r = 0;
 
-	socket_close_stack(f);
+	if (atomic_load(&fs->sock))
+		leave_stack_half(f);
 	if (!(fs->halves & HALF_KERNEL) && fs->is_bound)
 		r = move_to_kernel(f);
 	fs->halves = HALF_KERNEL;
+	fs->kernel_active = true;
 	set_kernel_nonblock(f, fs->is_nonblock);
 	drop_options(f);
 	LIST_FOREACH(w, &f->watchers, in_file)
@@ -283,6 +310,7 @@ void socket_orphan(struct file *f)
 		}
 	}
 	atomic_store(&f->sock.sock, NULL);
+	f->sock.left = NULL;
 	if (f->sock.halves & HALF_KERNEL) {
 		f->sock.halves = HALF_KERNEL;
 		set_kernel_nonblock(f, f->sock.is_nonblock);
@@ -304,6 +332,8 @@ void socket_destroy(struct file *f)
 	s = atomic_exchange(&f->sock.sock, NULL);
 	if (s)
 		sock_close(s);
+	if (f->sock.left)
+		sock_close(f->sock.left);
 	drop_options(f);
 }
 

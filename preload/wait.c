@@ -23,6 +23,7 @@ enum {
 	CHECKS_PER_CLOCK = 8, /* looks at the counters per look at the clock while spinning */
 	NUDGE_AFTER = 3,      /* empty-handed calls in a row before the stack is run for them */
 	LOOK_NS = 1000000,    /* a sleep that nothing but a signal ends */
+	LOOK_AGAIN_US = 100000, /* a signal that comes just before a sleep is seen after it */
 };
 
 uint64_t clock_kernel_ticks;
@@ -31,7 +32,8 @@ static uint64_t loaded_ns, loaded_ticks;
 
 struct single {
 	struct watch_set set;
-	_Atomic(struct watch *) watch;
+	_Atomic(struct watch *) watch; /* NULL also when another thread has closed its file */
+	struct file *file;             /* of the watch; not looked at, for it may be gone */
 };
 
 /* initial state: all zero */
@@ -169,6 +171,7 @@ static void abandon_nap(void *arg)
 
 	signals_sleep_end();
 	end_nap(nap);
+	ready_pass_on(nap->set);
 	if (nap->holds.undo)
 		nap->holds.undo(nap->holds.arg);
 }
@@ -237,7 +240,7 @@ static struct ready_set *watch_single(struct file *f, int fd, uint32_t events)
 	struct single *s = events & EPOLLIN ? &mine.reading : &mine.writing;
 	struct watch *w = atomic_load(&s->watch);
 
-	if (w && w->file == f)
+	if (w && s->file == f)
 		return atomic_load(&s->set.ready);
 	fd_lock();
 	w = atomic_load(&s->watch);
@@ -245,6 +248,7 @@ static struct ready_set *watch_single(struct file *f, int fd, uint32_t events)
 		watch_free(w);
 	if (watch_new(&s->set, NULL, f, fd, events, 0, &w) == 0) {
 		w->owner = &s->watch;
+		s->file = f;
 		atomic_store(&s->watch, w);
 	} else {
 		w = NULL;
@@ -265,9 +269,30 @@ static bool kernel_half_speaks(struct file *f, int fd, uint32_t events)
 	return true;
 }
 
+/* The stack half has gone meanwhile: another thread has connected the socket to a peer of the kernel's. */
+static int wait_kernel_half(struct wait *w, int fd, uint32_t events)
+{
+	struct pollfd p = {.fd = fd, .events = (short)events};
+	bool is_first = call_is_first_note();
+	struct timespec left;
+	uint32_t note;
+	int n, r;
+
+	do {
+		r = wait_check(w);
+		if (r < 0)
+			return r;
+		note = call_open(&w->holds);
+		n = libc.ppoll(&p, 1, time_left(w, LOOK_AGAIN_US, &left), NULL);
+		if (!call_close(note))
+			return regain(w, is_first) ? 0 : -EBADF;
+	} while (n <= 0);
+	return 0;
+}
+
 int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events)
 {
-	struct sock *s = atomic_load(&f->sock.sock);
+	struct sock *s;
 	struct ready_set *set;
 	struct ready_event ignored;
 	struct pollfd fds[WAIT_OWN_FDS + 1] = {[WAIT_OWN_FDS] = {.fd = fd, .events = (short)events}};
@@ -275,6 +300,9 @@ int wait_socket(struct wait *w, struct file *f, int fd, uint32_t events)
 
 	mine.n_empty = 0;
 	for (;;) {
+		s = atomic_load(&f->sock.sock);
+		if (s == NULL)
+			return wait_kernel_half(w, fd, events);
 		if (sock_events(s) & (events | EPOLLERR | EPOLLHUP))
 			return 0;
 		if (kernel_half_speaks(f, fd, events))

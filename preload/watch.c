@@ -6,6 +6,7 @@
 #include "preload/watch.h"
 #include "preload/boot.h"
 #include "preload/epoll.h"
+#include "preload/libc.h"
 #include "stack/chunk.h"
 #include "stack/ready.h"
 
@@ -43,6 +44,15 @@ int watch_attach(struct watch *w)
 	if (w->epoll)
 		epoll_ring(w->epoll);
 	return 0;
+}
+
+void watch_wake(struct watch *w)
+{
+	struct ready_set *ready = atomic_load(&w->set->ready);
+	const uint64_t one = 1;
+
+	if (ready && ready_fd(ready) >= 0 && libc.write(ready_fd(ready), &one, sizeof(one)) < 0)
+		return; /* full is readable as well */
 }
 
 void watch_detach(struct watch *w)

@@ -33,6 +33,8 @@ void watch_free(struct watch *w);
 void watch_give(struct watch *w); /* only its memory */
 /* The stack half has come. */
 int watch_attach(struct watch *w);
+/* Threads that sleep on the set look again. */
+void watch_wake(struct watch *w);
 /* The stack half goes. */
 void watch_detach(struct watch *w);
 /* Drop all watches of a set, and the set. */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 bool fake_spins, fake_fails;
+void (*fake_on_close)(void);
 int fake_attached, fake_runs, fake_live, fake_own_fd = -1;
 
 pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -72,6 +73,8 @@ static void close_locked(struct sock *s)
 
 void sock_close(struct sock *s)
 {
+	if (fake_on_close)
+		fake_on_close();
 	pthread_mutex_lock(&fake_lock);
 	close_locked(s);
 	pthread_mutex_unlock(&fake_lock);

@@ -16,6 +16,7 @@ extern bool fake_fails;    /* instance_start() fails */
 extern int fake_attached;  /* times instance_start() was called */
 extern int fake_runs;      /* calls of ready_run() */
 extern int fake_live;      /* struct sock that are open */
+extern void (*fake_on_close)(void); /* called when a socket is about to be closed; NULL: nothing */
 extern int fake_own_fd;    /* what instance_start() opened */
 
 #endif

@@ -105,6 +105,12 @@ def race_probe(bed):
     compare(bed, "race_probe", 16)
 
 
+@case(modes=BOTH, kernel=False, seconds=60)
+def threads_probe(bed):
+    """Two threads on one connection, one number or one set at the same time."""
+    compare(bed, "threads_probe", 20)
+
+
 SLOW_READER = """
 import socket, time
 listener = socket.create_server(("", 7000))
