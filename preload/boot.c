@@ -41,6 +41,7 @@
 #include "preload/route.h"
 #include "preload/signals.h"
 #include "preload/socket.h"
+#include "preload/thread_room.h"
 #include "preload/wait.h"
 
 #include <pthread.h>
@@ -198,7 +199,7 @@ static int device_is_taken(pid_t holder, char *err, size_t len)
 	return -EBUSY;
 }
 
-/* False: the program cannot go on. */
+/* False: the program cannot go on. DPDK has large arrays on the stack: to be called with room. */
 static bool start(void)
 {
 	char err[256] = "";
@@ -247,6 +248,11 @@ static bool start(void)
 	return true;
 }
 
+static void start_with_room(void *may_go_on)
+{
+	*(bool *)may_go_on = start();
+}
+
 struct stack_group *boot_attach(void)
 {
 	if (!boot_is_up() && !inside) {
@@ -256,7 +262,7 @@ struct stack_group *boot_attach(void)
 		pthread_mutex_lock(&boot.lock);
 		signals_hold();
 		if (boot_is_idle())
-			may_go_on = start();
+			thread_room_run(start_with_room, &may_go_on);
 		pthread_mutex_unlock(&boot.lock);
 		signals_release();
 		if (!may_go_on) {
@@ -386,12 +392,10 @@ static void __attribute__((constructor)) boot_init(void)
 	signals_init();
 }
 
-void boot_end(void)
+static void end(void *arg)
 {
 	struct instance *instance;
 
-	if (!boot_is_up() || boot.owner != getpid() || atomic_exchange(&boot.has_ended, true))
-		return;
 	inside++;
 	ending_thread = true;
 	atomic_store(&boot_is_ending, true);
@@ -403,6 +407,12 @@ void boot_end(void)
 	boot.instance = NULL;
 	pthread_mutex_unlock(&boot.lock);
 	instance_stop(instance);
+}
+
+void boot_end(void)
+{
+	if (boot_is_up() && boot.owner == getpid() && !atomic_exchange(&boot.has_ended, true))
+		thread_room_run(end, NULL);
 }
 
 static void __attribute__((destructor)) boot_exit(void)

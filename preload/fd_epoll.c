@@ -20,6 +20,7 @@
  * stack for such an outer wait, so it is late by up to a few milliseconds.
  */
 #include "preload/epoll.h"
+#include "common/narrow.h"
 #include "preload/polling.h"
 #include "preload/boot.h"
 #include "preload/buffers.h"
@@ -38,6 +39,7 @@
 
 enum {
 	COLLECT_MAX = 256, /* events of the stack in one call; bounds the stack frame */
+	COLLECT_FEW = 16,  /* the same on a small stack, see common/narrow.h */
 	EVENTS_MAX = INT_MAX / (int)sizeof(struct epoll_event),
 };
 
@@ -165,16 +167,11 @@ static int drop_stale(struct ready_event *events, int n)
  * What is collected must not get lost for want of memory: no more than there is room for. COLLECT_MAX
  * events span two pages at most, so a look at both ends does.
  */
-static int collect(struct ready_set *set, struct epoll_event *evs, int max)
+static inline __attribute__((always_inline)) int collect_into(struct ready_set *set,
+	struct epoll_event *evs, int max, struct ready_event *ready, struct epoll_event *answer)
 {
-	struct ready_event ready[COLLECT_MAX];
-	struct epoll_event answer[COLLECT_MAX];
 	int n;
 
-	if (!ready_has_some(set))
-		return 0;
-	if (max > COLLECT_MAX)
-		max = COLLECT_MAX;
 	if (!user_touch(evs) || !user_touch((char *)(evs + max) - 1))
 		max = (int)(user_extent(evs, (size_t)max * sizeof(*evs), true) / sizeof(*evs));
 	if (max == 0) {
@@ -190,6 +187,33 @@ static int collect(struct ready_set *set, struct epoll_event *evs, int max)
 		answer[i].data.u64 = ready[i].data;
 	}
 	return user_copy(evs, answer, (size_t)n * sizeof(*evs)) ? n : -EFAULT;
+}
+
+static __attribute__((noinline)) int collect_few(
+	struct ready_set *set, struct epoll_event *evs, int max)
+{
+	struct ready_event ready[COLLECT_FEW];
+	struct epoll_event answer[COLLECT_FEW];
+
+	return collect_into(set, evs, max < COLLECT_FEW ? max : COLLECT_FEW, ready, answer);
+}
+
+static __attribute__((noinline)) int collect_many(
+	struct ready_set *set, struct epoll_event *evs, int max)
+{
+	struct ready_event ready[COLLECT_MAX];
+	struct epoll_event answer[COLLECT_MAX];
+
+	return collect_into(set, evs, max < COLLECT_MAX ? max : COLLECT_MAX, ready, answer);
+}
+
+static int collect(struct ready_set *set, struct epoll_event *evs, int max)
+{
+	if (!ready_has_some(set))
+		return 0;
+	if (max <= COLLECT_FEW || narrow_is_here())
+		return collect_few(set, evs, max);
+	return collect_many(set, evs, max);
 }
 
 /* Once round both halves. `exact`: an empty answer must be true now, not WAIT_KERNEL_US ago. */

@@ -20,6 +20,7 @@
 #include "preload/libc.h"
 #include "preload/own_fds.h"
 #include "preload/signals.h"
+#include "preload/thread_room.h"
 #include "stack/user.h"
 
 #include <sched.h>
@@ -93,12 +94,12 @@ int fd_table_create_thread(pthread_t *thread, const pthread_attr_t *attr, void *
 	if (!is_own)
 		atomic_store(&has_threads, true);
 	if (!is_own && !leaves)
-		return libc.pthread_create(thread, attr, fn, arg);
+		return thread_room_create(thread, attr, fn, arg);
 	s = malloc(sizeof(*s));
 	if (s == NULL)
 		return EAGAIN;
 	*s = (struct start){fn, arg, is_own, leaves};
-	r = libc.pthread_create(thread, attr, begin, s);
+	r = thread_room_create(thread, attr, begin, s);
 	if (r != 0)
 		free(s);
 	return r;

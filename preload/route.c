@@ -9,6 +9,7 @@
 #include "preload/route.h"
 #include "conf/conf.h"
 #include "preload/boot.h"
+#include "preload/thread_room.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -55,7 +56,7 @@ static uint32_t ipv4_of(const struct sockaddr *sa)
 	return sa ? ((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr : UINT32_MAX;
 }
 
-static void read_table(void)
+static void read_table(void *arg)
 {
 	const struct conf *c = boot_conf();
 	struct ifaddrs *list;
@@ -77,14 +78,20 @@ static void read_table(void)
 	freeifaddrs(list);
 }
 
+/* getifaddrs() has arrays of 8 KB on the stack. */
+static void make_table(void)
+{
+	thread_room_run(read_table, NULL);
+}
+
 enum route_bind route_bind(uint32_t addr)
 {
-	pthread_once(&table_once, read_table);
+	pthread_once(&table_once, make_table);
 	return route_table_bind(&table, addr);
 }
 
 bool route_to_stack(uint32_t addr)
 {
-	pthread_once(&table_once, read_table);
+	pthread_once(&table_once, make_table);
 	return route_table_to_stack(&table, addr);
 }

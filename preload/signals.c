@@ -29,6 +29,7 @@
 #include "preload/fd_table.h"
 #include "preload/guard.h"
 #include "preload/put_off.h"
+#include "preload/thread_room.h"
 #include "stack/user.h"
 
 #include <stdatomic.h>
@@ -204,10 +205,12 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		return;
 	}
 	uint32_t note = call_handler_begin(context);
+	struct narrow_range before = thread_room_enter(context);
 	void *copy = user_suspend();
 
 	handler(sig, info, context); /* a one-argument handler ignores the rest */
 	user_resume(copy);
+	thread_room_leave(before);
 	call_handler_end(note);
 }
 

@@ -34,6 +34,7 @@
 #include "preload/calls.h"
 #include "preload/put_off.h"
 #include "preload/signals.h"
+#include "preload/thread_room.h"
 #include "preload/wait.h"
 
 #include <pthread.h>
@@ -249,15 +250,14 @@ bool call_regain(struct file *f)
 
 uint32_t call_handler_begin(const void *context)
 {
-	const stack_t *alt = &((const ucontext_t *)context)->uc_stack;
-	uintptr_t low = (uintptr_t)alt->ss_sp, high = low + alt->ss_size;
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	bool on_alt = !(alt->ss_flags & SS_DISABLE) && here >= low && here < high;
+	struct narrow_range alt = thread_room_alternate(context);
+	bool on_alt = alt.bytes != 0;
 
 	if (!(signals_attend() & ATTEND_CALLS) || me.n_handlers == HANDLERS_MAX)
 		return 0;
 	me.handlers[me.n_handlers++] = (struct noted_handler){
-		here, on_alt ? low : 0, on_alt ? high : 0, me.n_calls};
+		(uintptr_t)__builtin_frame_address(0), on_alt ? alt.low : 0,
+		on_alt ? alt.low + alt.bytes : 0, me.n_calls};
 	return (uint32_t)me.n_handlers;
 }
 

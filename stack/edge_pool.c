@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets for the send queues, the threads that take them, and the clock: DPDK without lwIP. */
+#include "common/narrow.h"
 #include "stack/edge_mbuf.h"
 #include "stack/impl.h"
 
@@ -47,6 +48,16 @@ thread_key_make(void)
 	pthread_key_create(&thread_key, thread_gone);
 }
 
+static void
+thread_register(void *arg)
+{
+	pthread_once(&thread_once, thread_key_make);
+	if (atomic_fetch_sub(&caches_left, 1) > 0 && rte_thread_register() == 0)
+		pthread_setspecific(thread_key, &thread_key);
+	else
+		atomic_fetch_add(&caches_left, 1);
+}
+
 /*
  * DPDK's packet pools keep a cache per registered thread; without one every allocation is an atomic
  * operation on the shared ring. When all ids are taken, or the caches could hold too much of the
@@ -55,16 +66,21 @@ thread_key_make(void)
 void
 edge_thread_enter(void)
 {
+	void *room;
+
 	if (thread_known)
 		return;
 	thread_known = true;
 	if (rte_lcore_id() != LCORE_ID_ANY)
 		return;
-	pthread_once(&thread_once, thread_key_make);
-	if (atomic_fetch_sub(&caches_left, 1) > 0 && rte_thread_register() == 0)
-		pthread_setspecific(thread_key, &thread_key);
-	else
-		atomic_fetch_add(&caches_left, 1);
+	if (!narrow_is_here()) {
+		thread_register(NULL);
+		return;
+	}
+	room = narrow_room_make(); /* rte_thread_register() has arrays of 4 KB; without room it is left out */
+	if (room != NULL)
+		narrow_call(room, thread_register, NULL);
+	narrow_room_free(room);
 }
 
 void

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The stacks of a process: made, wired and started together. Their end is end.c. */
+#include "common/narrow.h"
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
 #include "stack/siphash.h"
@@ -47,6 +48,7 @@ group_free(struct stack_group *g)
 		wheel_fini(&g->stacks[i].wheel);
 		tcp_syn_fini(&g->stacks[i]);
 		table_fini(&g->stacks[i]);
+		narrow_room_free(g->stacks[i].room);
 	}
 	sleep_fini(g);
 	free(g->cpus);

@@ -118,6 +118,7 @@ struct stack {
 	uint64_t abort_on_memory, abort_on_timeout, time_wait_overflow;
 	struct mem mem;
 	uint64_t challenges; /* challenge ACKs, all connections */
+	void *room; /* where the holder runs whose own stack is too small, see common/narrow.h; or NULL */
 };
 
 #define STACK_PORT_COUNTERS 256

@@ -10,11 +10,16 @@
  *   run-to-completion  any thread takes it, for one run, inside its own socket call; if it is
  *                      taken, the caller's operation is posted and the holder executes it
  *
+ * A run goes deeper than some stacks of programs have room for, such as an alternate signal stack. Then it
+ * and the operations are executed in the stack's room (common/narrow.h), which is made for the first such
+ * call and, like the stack, belongs to one thread at a time.
+ *
  * An operation can never be forgotten: after every release the lock is tried again while anything
  * is posted, and a poster tries to take the lock itself after it has posted, before it sleeps until
  * the operation is done. Nobody yields to wait for the holder: where others compute on the core, a
  * yield lasts as long as their time slices.
  */
+#include "common/narrow.h"
 #include "stack/futex.h"
 #include "stack/impl.h"
 #include "stack/lwip_image.h"
@@ -43,7 +48,6 @@ posted(struct stack *st)
 {
 	return atomic_load_explicit(&st->ops, memory_order_seq_cst) != NULL;
 }
-
 
 bool
 stack_lock_or_want(struct stack *st)
@@ -151,11 +155,43 @@ wake_up(struct stack *st)
 }
 
 static void
-run_all_ops(struct stack *st)
+run_all_ops(struct stack *st, void *arg)
 {
 	stack_clock(st);
 	run_ops(st, UINT32_MAX);
 	wake_up(st);
+}
+
+struct move {
+	struct stack *st;
+	void (*fn)(struct stack *st, void *arg);
+	void *arg;
+};
+
+static void
+moved(void *p)
+{
+	const struct move *m = p;
+
+	m->fn(m->st, m->arg);
+}
+
+static __attribute__((noinline)) void
+call_in_room(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg)
+{
+	if (st->room == NULL)
+		st->room = narrow_room_make();
+	narrow_call(st->room, moved, &(struct move){st, fn, arg});
+}
+
+/* What others have posted. Holder, not in a run. */
+static void
+serve_posted(struct stack *st)
+{
+	if (narrow_is_here())
+		call_in_room(st, run_all_ops, NULL);
+	else
+		run_all_ops(st, NULL);
 }
 
 void
@@ -163,13 +199,13 @@ stack_unlock(struct stack *st)
 {
 	do {
 		if (st->op_fifo != NULL) /* rpc_number has left some */
-			run_all_ops(st);
+			serve_posted(st);
 		st->holder = 0;
 		if (atomic_exchange(&st->lock, LOCK_FREE) == LOCK_WANTED)
 			sleep_kick(st->sleeper);
 		if (!posted(st) || !stack_trylock(st))
 			return;
-		run_all_ops(st);
+		serve_posted(st);
 	} while (true);
 }
 
@@ -181,7 +217,7 @@ wait_done(struct stack *st, struct stack_op *op)
 
 	for (unsigned int i = 0; (state = atomic_load(&op->state)) != OP_DONE; i++) {
 		if (stack_trylock(st)) {
-			run_all_ops(st);
+			serve_posted(st);
 			stack_unlock(st);
 		} else if (i < SPINS_BEFORE_SLEEP) {
 			cpu_pause();
@@ -199,8 +235,11 @@ stack_call(struct stack *st, void (*fn)(struct stack *st, void *arg), void *arg)
 
 	edge_thread_enter();
 	if (stack_trylock(st)) {
-		run_all_ops(st); /* in order with what others have posted */
-		fn(st, arg);
+		serve_posted(st); /* in order with what others have posted */
+		if (narrow_is_here())
+			call_in_room(st, fn, arg);
+		else
+			fn(st, arg);
 		st->counters.ops++;
 		wake_up(st);
 		stack_unlock(st);
@@ -314,8 +353,8 @@ timer_fire(void *arg, void *owner)
 
 static const struct wheel_calls timer_calls = {timer_soon, timer_next, timer_fire};
 
-bool
-stack_run_locked(struct stack *st)
+static void
+run(struct stack *st, void *arg)
 {
 	uint32_t rpc = st->group->params.rpc_number;
 	uint64_t start = stack_tsc(), end;
@@ -338,6 +377,15 @@ stack_run_locked(struct stack *st)
 	if (!st->worked)
 		atomic_fetch_add_explicit(&st->group->idle_tsc, end - start, memory_order_relaxed);
 	atomic_store_explicit(&st->last_run_tsc, end, memory_order_relaxed);
+}
+
+bool
+stack_run_locked(struct stack *st)
+{
+	if (narrow_is_here())
+		call_in_room(st, run, NULL);
+	else
+		run(st, NULL);
 	return st->worked;
 }
 

@@ -4,7 +4,7 @@
 import difflib
 import time
 
-from cases import BOTH, case
+from cases import BOTH, COMPLETION, case
 from harness import FAR, NEAR, PEER, Failure, sh
 
 
@@ -109,6 +109,14 @@ def race_probe(bed):
 def threads_probe(bed):
     """Two threads on one connection, one number or one set at the same time."""
     compare(bed, "threads_probe", 20)
+
+
+@case(modes=BOTH, kernel=False, seconds=60)
+def stack_probe(bed):
+    """Calls in the smallest threads and in a handler on an alternate stack of 8 KB, also the first of all."""
+    compare(bed, "stack_probe", 140, "handler")
+    if bed.mode == COMPLETION:  # the start and the end of the library are the same in both
+        compare(bed, "stack_probe", 15, "made")
 
 
 SLOW_READER = """
