@@ -214,6 +214,11 @@ static struct file *take_out(int fd, struct file *instead)
 	return f;
 }
 
+struct file *fd_remove(int fd)
+{
+	return take_out(fd, NULL);
+}
+
 struct file *fd_close(int fd)
 {
 	return take_out(fd, &fd_free);
@@ -306,7 +311,7 @@ void fd_leave(int fd, struct file *f)
 
 void fd_forget(int fd)
 {
-	struct file *stale = take_out(fd, NULL);
+	struct file *stale = fd_remove(fd);
 
 	if (stale == &fd_free)
 		fd_pool_forget(fd);

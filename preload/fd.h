@@ -133,8 +133,10 @@ void file_memory_unlock(void);
 
 /* Put a file into the table: takes over a reference. Throws out a stale entry. 0 or -errno. */
 int fd_install(int fd, struct file *f);
-/* Take it out: the reference passes to the caller. NULL: not ours. From now on the number is closed to all
- * threads (fd_free is in its slot), and it is nobody's until fd_pool_give() or fd_pool_closed(). */
+/* Take it out: the reference passes to the caller. NULL: not ours. &fd_free stays in its slot. */
+struct file *fd_remove(int fd);
+/* The same, and the number is closed to all threads from now on (fd_free is in its slot): it is nobody's until
+ * fd_pool_give() or fd_pool_closed(). */
 struct file *fd_close(int fd);
 /* Another descriptor that refers to `f`, or -1. */
 int fd_find(const struct file *f);

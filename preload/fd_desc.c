@@ -36,29 +36,37 @@ static long close_kernel(int fd, const void *caller)
 	return r;
 }
 
+/* Is it a placeholder, whose number goes back to the pool? */
+static bool is_pooled(int fd, const struct file *f)
+{
+	return fd_is_own(fd) || (f && f->kind == FILE_SOCK && f->pooled_fd == fd);
+}
+
 /* In a section: what is taken out of the table is given back before it ends. Of two threads that close a
- * number one gets it, and the other EBADF: it must not come to the kernel's close(), which would close
- * what the number stands for by then. */
+ * placeholder's number one gets it, and the other EBADF: it must not come to the kernel's close(), for the
+ * pool still counts on the placeholder. */
 static long close_ours(int fd, const void *caller)
 {
-	struct file *f = fd_close(fd);
+	bool was_pooled = is_pooled(fd, fd_peek(fd));
+	struct file *f = was_pooled ? fd_close(fd) : fd_remove(fd);
 	long r = 0;
 
 	if (f == &fd_free)
 		return -EBADF;
 	if (f == NULL)
 		return close_kernel(fd, caller);
-	if (f->kind == FILE_SOCK && f->pooled_fd == fd) {
+	if (is_pooled(fd, f)) {
 		f->pooled_fd = -1;
 		file_put(f);
-		fd_pool_give(fd);
-	} else if (fd_is_own(fd)) {
-		file_put(f);
-		fd_pool_give(fd);
+		if (was_pooled)
+			fd_pool_give(fd);
+		else
+			fd_pool_give_unused(fd);
 	} else {
 		/* First the kernel's, so that its epoll sets forget it before ours do. */
 		r = libc_result(libc.close(fd));
-		fd_pool_closed(fd);
+		if (was_pooled)
+			fd_pool_closed(fd);
 		if (fd <= STDERR_FILENO)
 			fd_pool_low_is_free();
 		file_put(f);
