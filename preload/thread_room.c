@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * libc takes the thread-local memory of all libraries that were there at the start from the stack of each
- * thread: 1.9 KB for us, 4.5 KB for librte_eal. And a call on a socket of the stack goes deeper than the
+ * thread: 2 KB for us, 4.5 KB for librte_eal. And a call on a socket of the stack goes deeper than the
  * system call that the program has planned for. A thread with PTHREAD_STACK_MIN (16 KB) would not start,
  * or overflow; so small stacks get EXTRA bytes more. Memory is used of it where it is touched.
  *

@@ -434,7 +434,7 @@ static void probe_partial_end(void)
 
 static long send_much(void)
 {
-	static char much[8 << 20];
+	static char much[64 << 20]; /* more than the largest buffers of both ends */
 	long r = send(at.client, much, sizeof(much), MSG_NOSIGNAL);
 
 	return r == sizeof(much) ? 2 : r > 0 ? 1 : r;
