@@ -15,7 +15,7 @@
 void rig_start(struct worker *w, const char *const *more);
 void rig_stop(void); /* frees what sinks still hold */
 
-/* One walk in which `node` receives `m` (NULL: nothing). `node` is one of rig.c's targets. */
+/* One walk in which `node` receives `m` (NULL: nothing). `node` is one of node_rig.c's targets. */
 void rig_walk(const char *node, struct rte_mbuf *m);
 
 /* The oldest packet a sink got ("tx", "classify", "drop"), or NULL. The caller frees it. */

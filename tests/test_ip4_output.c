@@ -1,156 +1,104 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Routes and the verdict of ip4-output. */
-#include "nodes/ip4_output_verdict.h"
+/*
+ * ip4-output and ip4-frag in a real graph: what leaves them, and their error rows; and an empty pool,
+ * for every node that takes packets from it.
+ */
+#include "nodes/nodes.h"
 #include "tests/cunit_main.h"
-#include "tests/harness.h"
+#include "tests/ip4_rig.h"
 
-#define US HARNESS_IP(198, 18, 0, 1)
-#define PEER HARNESS_IP(198, 18, 0, 2)
-#define GATEWAY HARNESS_IP(198, 18, 0, 254)
-#define FAR HARNESS_IP(198, 19, 7, 7)
-
-static const struct worker worker = {.addr = US,
-	.mask = HARNESS_IP(255, 255, 255, 0),
-	.gateway = GATEWAY,
-	.mtu = 1500};
-
-static struct ip4_output_verdict
-verdict(const struct worker *w, uint32_t dst, uint16_t len, bool df)
+static void
+long_datagram_is_split_and_checked(void)
 {
-	const struct rte_ipv4_hdr ip = {.version_ihl = 0x45,
-		.total_length = rte_cpu_to_be_16(len),
-		.fragment_offset = df ? RTE_BE16(RTE_IPV4_HDR_DF_FLAG) : 0,
-		.src_addr = US,
-		.dst_addr = dst};
+	unsigned int n = 0;
 
-	return ip4_output_verdict(w, &ip, len, len);
+	rig_swallow_announcement();
+	rig_meet_peer();
+	rig_trace();
+	rig_walk(NODE_IP4_OUTPUT, rig_udp(PEER, 14798));
+	for (uint32_t len; (len = rig_sent_length()) > 0; n++)
+		CU_ASSERT_TRUE(len <= 1514);
+	CU_ASSERT_EQUAL(n, 10);
+	CU_ASSERT_TRUE(rig_trace_has("10 fragments"));
+	rig_worker.mtu = 300;
+	rig_walk(NODE_IP4_OUTPUT, rig_udp(PEER, 60000));
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_FRAG, "too-many"), 1);
 }
 
 static void
-neighbour_is_its_own_next_hop(void)
+packet_to_ourselves_loops_unshared(void)
 {
-	struct ip4_output_verdict v = verdict(&worker, PEER, 1500, true);
+	struct rte_mbuf *m = rig_udp(US, 4000), *c, *keep;
 
-	CU_ASSERT_EQUAL(v.edge, IP4_OUTPUT_TX);
-	CU_ASSERT_EQUAL(v.route, IP4_ROUTE_UNICAST);
-	CU_ASSERT_EQUAL(v.hop, PEER);
+	rig_swallow_announcement();
+	m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM;
+	rig_walk(NODE_IP4_OUTPUT, m);
+	c = rig_take(NODE_CLASSIFY);
+	CU_ASSERT_PTR_EQUAL(c, m);
+	CU_ASSERT_EQUAL(c->ol_flags, RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_NONE);
+	CU_ASSERT_EQUAL(c->port, RTE_MBUF_PORT_INVALID);
+	CU_ASSERT_EQUAL(c->pkt_len, 4034);
+	rte_pktmbuf_free(c);
+
+	m = rig_udp(US, 4000);
+	keep = rte_pktmbuf_clone(m, harness_pool()); /* as a send buffer that holds its data */
+	rig_walk(NODE_IP4_OUTPUT, m);
+	c = rig_take(NODE_CLASSIFY);
+	CU_ASSERT_PTR_NOT_EQUAL(c, m);
+	for (struct rte_mbuf *s = c; s != NULL; s = s->next)
+		CU_ASSERT_TRUE(RTE_MBUF_DIRECT(s) && rte_mbuf_refcnt_read(s) == 1);
+	CU_ASSERT_EQUAL(c->pkt_len, 4034);
+	rte_pktmbuf_free(c);
+	rte_pktmbuf_free(keep);
 }
 
 static void
-far_host_is_behind_the_gateway(void)
+what_cannot_be_sent_is_counted(void)
 {
-	struct worker w = worker;
-	struct ip4_output_verdict v = verdict(&w, FAR, 100, false);
+	struct rte_mbuf *m = rig_udp(PEER, 100);
 
-	CU_ASSERT_EQUAL(v.edge, IP4_OUTPUT_TX);
-	CU_ASSERT_EQUAL(v.hop, GATEWAY);
-	w.gateway = 0;
-	v = verdict(&w, FAR, 100, false);
-	CU_ASSERT_EQUAL(v.edge, IP4_OUTPUT_DROP);
-	CU_ASSERT_EQUAL(v.error, IP4_OUTPUT_NO_ROUTE);
+	rig_swallow_announcement();
+	m->data_off = 8; /* the packet's bytes do not matter, its headroom does */
+	memcpy(rte_pktmbuf_mtod(m, void *), (char *)m->buf_addr + RTE_PKTMBUF_HEADROOM, 20);
+	rig_walk(NODE_IP4_OUTPUT, m);
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_OUTPUT, "no-headroom"), 1);
+	rig_walk(NODE_IP4_OUTPUT, rig_udp(HARNESS_IP(198, 19, 0, 1), 100));
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_OUTPUT, "no-route"), 1);
+	rig_walk(NODE_ARP_RESOLVE, rig_udp(US, 100));
+	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "no-route"), 1);
+	rig_walk(NODE_IP4_OUTPUT, rig_udp(HARNESS_IP(198, 18, 0, 255), 3000));
+	CU_ASSERT_EQUAL(rig_sent_length(), 1514); /* fragments to a group need no neighbour */
 }
 
 static void
-addresses_that_are_no_destination_have_no_route(void)
+empty_pool_is_counted_and_survived(void)
 {
-	const uint32_t bad[] = {HARNESS_IP(0, 0, 0, 0), HARNESS_IP(0, 1, 2, 3),
-		HARNESS_IP(127, 0, 0, 1), HARNESS_IP(240, 0, 0, 1)};
+	static struct rte_mbuf *all[HARNESS_POOL_SIZE];
+	struct rte_mbuf *m = rig_udp(US, 100), *far = rig_udp(PEER, 3000);
+	struct rte_mbuf *near = rig_udp(PEER, 100);
+	struct rte_mbuf *clone = rte_pktmbuf_clone(m, harness_pool());
+	unsigned int n = 0;
 
-	for (size_t i = 0; i < RTE_DIM(bad); i++) {
-		struct ip4_output_verdict v = verdict(&worker, bad[i], 100, false);
-
-		CU_ASSERT_EQUAL(v.edge, IP4_OUTPUT_DROP);
-		CU_ASSERT_EQUAL(v.error, IP4_OUTPUT_NO_ROUTE);
-	}
-}
-
-static void
-own_address_loops_whatever_its_length(void)
-{
-	CU_ASSERT_EQUAL(verdict(&worker, US, 60000, true).edge, IP4_OUTPUT_CLASSIFY);
-}
-
-static void
-long_packet_is_fragmented_unless_df(void)
-{
-	struct ip4_output_verdict v = verdict(&worker, PEER, 1501, false);
-
-	CU_ASSERT_EQUAL(v.edge, IP4_OUTPUT_FRAG);
-	v = verdict(&worker, PEER, 1501, true);
-	CU_ASSERT_EQUAL(v.edge, IP4_OUTPUT_DROP);
-	CU_ASSERT_EQUAL(v.error, IP4_OUTPUT_DF_TOO_LONG);
-}
-
-static void
-large_packet_that_the_port_cuts_is_not_too_long(void)
-{
-	struct rte_mbuf m = {.pkt_len = 64280, .ol_flags = RTE_MBUF_F_TX_TCP_SEG};
-	struct rte_ipv4_hdr ip = {.total_length = RTE_BE16(64280),
-		.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG), .dst_addr = PEER};
-
-	m.l3_len = m.l4_len = 20;
-	m.tso_segsz = 1460;
-	CU_ASSERT_EQUAL(ip4_output_on_wire(&m), 1500);
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, m.pkt_len, 1500).edge, IP4_OUTPUT_TX);
-	m.tso_segsz = 1461;
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, m.pkt_len, ip4_output_on_wire(&m)).error,
-		IP4_OUTPUT_DF_TOO_LONG);
-	m.ol_flags = 0;
-	CU_ASSERT_EQUAL(ip4_output_on_wire(&m), 64280);
-}
-
-static void
-length_must_match_the_header(void)
-{
-	struct rte_ipv4_hdr ip = {.total_length = RTE_BE16(100), .dst_addr = PEER};
-
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 101, 101).error, IP4_OUTPUT_BAD_LENGTH);
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 0, 0).error, IP4_OUTPUT_BAD_LENGTH);
-	CU_ASSERT_EQUAL(ip4_output_verdict(&worker, &ip, 0, 0).edge, IP4_OUTPUT_DROP);
-}
-
-static void
-groups_map_to_their_mac_address(void)
-{
-	const struct {
-		uint32_t dst;
-		struct rte_ether_addr mac;
-	} rows[] = {
-		{HARNESS_IP(255, 255, 255, 255), {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}},
-		{HARNESS_IP(198, 18, 0, 255), {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}},
-		{HARNESS_IP(224, 0, 0, 251), {{0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb}}},
-		{HARNESS_IP(239, 255, 1, 2), {{0x01, 0x00, 0x5e, 0x7f, 0x01, 0x02}}},
-	};
-
-	for (size_t i = 0; i < RTE_DIM(rows); i++) {
-		struct ip4_output_verdict v = verdict(&worker, rows[i].dst, 100, false);
-		struct rte_ether_addr mac = ip4_route_group_mac(v.hop);
-
-		CU_ASSERT_EQUAL(v.edge, IP4_OUTPUT_TX);
-		CU_ASSERT_EQUAL(v.route, IP4_ROUTE_GROUP);
-		CU_ASSERT_TRUE(rte_is_same_ether_addr(&mac, &rows[i].mac));
-	}
-}
-
-static void
-link_of_two_has_no_broadcast(void)
-{
-	struct worker w = worker;
-
-	w.addr = HARNESS_IP(198, 18, 0, 2);
-	w.mask = HARNESS_IP(255, 255, 255, 254);
-	CU_ASSERT_EQUAL(verdict(&w, HARNESS_IP(198, 18, 0, 3), 100, false).route, IP4_ROUTE_UNICAST);
+	while ((all[n] = rte_pktmbuf_alloc(harness_pool())) != NULL)
+		n++;
+	rig_walk(NODE_IP4_OUTPUT, m);
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_OUTPUT, "no-memory"), 1);
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_TIMER, "no-memory"), 2); /* announcement and question */
+	rig_walk(NODE_IP4_OUTPUT, far);
+	CU_ASSERT_EQUAL(rig_count(NODE_IP4_FRAG, "no-memory"), 1);
+	rig_walk(NODE_IP4_OUTPUT, near);
+	CU_ASSERT_EQUAL(rig_count(NODE_ARP_RESOLVE, "no-memory"), 1);
+	rig_worker.kernel_poll_tsc = 0;
+	rig_walk(NULL, NULL);
+	CU_ASSERT_TRUE(rig_count(NODE_KERNEL_RX, "kernel-no-memory") > 0);
+	rte_pktmbuf_free(clone);
+	rte_pktmbuf_free_bulk(all, n);
 }
 
 static const struct cunit_test tests[] = {
-	CUNIT_TEST(neighbour_is_its_own_next_hop),
-	CUNIT_TEST(far_host_is_behind_the_gateway),
-	CUNIT_TEST(addresses_that_are_no_destination_have_no_route),
-	CUNIT_TEST(own_address_loops_whatever_its_length),
-	CUNIT_TEST(long_packet_is_fragmented_unless_df),
-	CUNIT_TEST(large_packet_that_the_port_cuts_is_not_too_long),
-	CUNIT_TEST(length_must_match_the_header),
-	CUNIT_TEST(groups_map_to_their_mac_address),
-	CUNIT_TEST(link_of_two_has_no_broadcast),
+	CUNIT_TEST(long_datagram_is_split_and_checked),
+	CUNIT_TEST(packet_to_ourselves_loops_unshared),
+	CUNIT_TEST(what_cannot_be_sent_is_counted),
+	CUNIT_TEST(empty_pool_is_counted_and_survived),
 };
-CUNIT_MAIN("ip4_output", tests, NULL, NULL)
+CUNIT_MAIN("ip4_output", tests, rig_setup, rig_teardown)
