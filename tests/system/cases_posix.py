@@ -60,7 +60,8 @@ def wait_probe(bed):
 @case(modes=BOTH, kernel=False, seconds=60)
 def stream_probe(bed):
     """Streams of sockets: every function of stdio, bytes and wide characters, ends and errors."""
-    compare(bed, "stream_probe", 500)
+    compare(bed, "stream_probe", 320)
+    compare(bed, "wide_probe", 180)
 
 
 @case(modes=BOTH, kernel=False, seconds=60)
