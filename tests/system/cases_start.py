@@ -130,15 +130,26 @@ def unknown_key(bed):
     bed.accelerated(server, least=8)
 
 
-def leftovers(pid):
-    """Files that carry the process's id where DPDK and Gazelle keep theirs."""
-    return [str(path) for directory in ("/run/gazelle", "/run/dpdk", "/var/run/dpdk",
-                                        "/dev/hugepages", "/dev/shm")
-            for path in pathlib.Path(directory).glob(f"*{pid}*")]
+class RuntimeFiles:
+    """What appears where DPDK and Gazelle keep their files, from now on."""
+
+    def __init__(self):
+        self.before = self.now()
+
+    @staticmethod
+    def now():
+        return {str(path) for directory in ("/run/gazelle", "/run/dpdk", "/var/run/dpdk",
+                                            "/dev/hugepages", "/dev/shm")
+                for path in pathlib.Path(directory).glob("*")}
+
+    def of(self, pid):
+        """New ones that carry the process's id; not as a part of a longer number."""
+        return sorted(path for path in self.now() - self.before
+                      if re.search(rf"(?<!\d){pid}(?!\d)", pathlib.Path(path).name))
 
 
 def kill_in_traffic(bed, number):
-    pids = []
+    files, pids = RuntimeFiles(), []
     for _ in range(2):
         server = bed.near(REDIS + ["--bind", NEAR])
         bed.until(bed.run_far, ["redis-cli", "-h", NEAR, "ping"], "PONG", seconds=10)
@@ -152,10 +163,10 @@ def kill_in_traffic(bed, number):
         pids.append(server.pid)
     if bed.wire == "kernel":
         return
-    if leftovers(pids[0]):
-        raise Failure(f"left behind after the next start: {leftovers(pids[0])}")
-    if number == signal.SIGTERM and leftovers(pids[1]):
-        raise Failure(f"left behind: {leftovers(pids[1])}")
+    if files.of(pids[0]):
+        raise Failure(f"left behind after the next start: {files.of(pids[0])}")
+    if number == signal.SIGTERM and files.of(pids[1]):
+        raise Failure(f"left behind: {files.of(pids[1])}")
 
 
 @case(modes=BOTH)
@@ -201,7 +212,7 @@ def hugetlb_kb(pid):
 def hugepages(bed):
     """On hugepages: used; after SIGKILL the next start works and no page file stays."""
     bed.no_huge = False
-    servers = []
+    files, servers = RuntimeFiles(), []
     with reserved_hugepages(800):
         for _ in range(2):
             servers.append(bed.near(REDIS + ["--bind", NEAR]))
@@ -211,8 +222,8 @@ def hugepages(bed):
             bed.run_far(redis_benchmark(NEAR, 20000), expect='"GET"')
             servers[-1].popen.kill()
             servers[-1].wait(5)
-        if leftovers(servers[0].pid):
-            raise Failure(f"left behind after the next start: {leftovers(servers[0].pid)}")
+        if files.of(servers[0].pid):
+            raise Failure(f"left behind after the next start: {files.of(servers[0].pid)}")
 
 
 @case(modes=BOTH, kernel=False)

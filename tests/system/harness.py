@@ -31,6 +31,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else "python3"
+RUN_DIR = pathlib.Path("/var/run/gazelle")
 PEER = [PYTHON, str(ROOT / "tests" / "system" / "peer.py")]
 NEAR, FAR = "198.18.0.1", "198.18.0.2"
 NEAR_KERNEL = "198.18.0.3"  # where near's kernel has an address too
@@ -215,6 +216,16 @@ class Bed:
         for name in (self.near_ns, self.far_ns, self.lossy_ns):
             sh("ip", "netns", "del", name, check=False)
         shutil.rmtree(self.scratch, ignore_errors=True)
+        self.clear_run_dir()
+
+    def clear_run_dir(self):
+        """Killed programs leave names behind, which the next start with their prefix would clear; a
+        bed's prefix has no next start."""
+        for path in RUN_DIR.glob(f"{self.prefix}[!0-9]*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     # --- programs ------------------------------------------------------------------------------
 

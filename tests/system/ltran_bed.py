@@ -12,9 +12,8 @@ import signal
 import socket
 import time
 
-from harness import COMPLETION, CPUS, FAR, PYTHON, ROOT, WAKEUP, Failure, Proc, sh
+from harness import COMPLETION, CPUS, FAR, PYTHON, ROOT, RUN_DIR, WAKEUP, Failure, Proc, sh
 
-RUN_DIR = pathlib.Path("/var/run/gazelle")
 LTRAN_PEER = [PYTHON, str(ROOT / "tests" / "system" / "ltran_peer.py")]
 SUBNET, HOST_BITS = "198.18.0.0", 8
 FULL = os.environ.get("GAZELLE_FULL") == "1"  # the long forms of tests that have a short one
