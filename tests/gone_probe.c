@@ -205,23 +205,11 @@ static void ends_and_is_reset_then(struct pair *p)
 	wait_for_reset(p);
 }
 
-/* Nothing says that the last FIN has been acknowledged but this. */
-static void wait_for_end(int fd)
-{
-	struct sockaddr_in a;
-	socklen_t len = sizeof(a);
-
-	for (int ms = 0; ms < 3000 && getpeername(fd, (struct sockaddr *)&a, &len) == 0; ms += 5) {
-		usleep(5000);
-		recv(fd, &a, 1, MSG_DONTWAIT | MSG_PEEK);
-	}
-}
-
 static void is_closed_at_both_ends(struct pair *p)
 {
 	is_closed(p);
 	shutdown(p->client, SHUT_WR);
-	wait_for_end(p->client);
+	settle_end(p->client);
 }
 
 static void ends_first_and_is_closed(struct pair *p)
@@ -229,7 +217,7 @@ static void ends_first_and_is_closed(struct pair *p)
 	shutdown(p->client, SHUT_WR);
 	settle(p->server, POLLRDHUP);
 	is_closed(p);
-	wait_for_end(p->client);
+	settle_end(p->client);
 }
 
 static const struct {
@@ -254,7 +242,7 @@ static void settle_after(int fd, const char *name, bool may_reset)
 	struct pollfd p = {.fd = fd};
 
 	if (may_reset && strcmp(name, "shutdown write") == 0)
-		wait_for_end(fd);
+		settle_end(fd);
 	if (may_reset && (strcmp(name, "write") == 0 || strncmp(name, "send", 4) == 0))
 		poll(&p, 1, 3000);
 }

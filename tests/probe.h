@@ -105,6 +105,18 @@ static inline uint32_t settle(int fd, short events)
 	return poll(&p, 1, 3000) > 0 ? (uint16_t)p.revents : 0;
 }
 
+/* Nothing says that the last FIN has been acknowledged but this. */
+static inline void settle_end(int fd)
+{
+	struct sockaddr_in a;
+	socklen_t len = sizeof(a);
+
+	for (int ms = 0; ms < 3000 && getpeername(fd, (struct sockaddr *)&a, &len) == 0; ms += 5) {
+		usleep(5000);
+		recv(fd, &a, 1, MSG_DONTWAIT | MSG_PEEK);
+	}
+}
+
 static inline void title(const char *name)
 {
 	printf("# %s\n", name);

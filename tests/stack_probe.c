@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -396,12 +397,14 @@ static void jump_and_go_on(void)
 }
 
 static pthread_t waiting;
+static sem_t is_waiting;
 
 static void wait_for_ever(void)
 {
 	char c;
 
 	waiting = pthread_self();
+	sem_post(&is_waiting);
 	recv(at.server, &c, 1, 0);
 }
 
@@ -410,6 +413,8 @@ static void *cancel(void *arg)
 	const struct timespec pause = {.tv_nsec = 20000000};
 
 	(void)arg;
+	while (sem_wait(&is_waiting) < 0)
+		;
 	nanosleep(&pause, NULL);
 	pthread_cancel(waiting);
 	return NULL;

@@ -290,7 +290,7 @@ static void probe_ends(void)
 	settle_rdhup(p.server);
 	shutdown(p.server, SHUT_WR);
 	settle(p.client, POLLHUP);
-	nap(20);
+	settle_end(p.server);
 	calls("both have shut", p.server); /* the client is in TIME_WAIT */
 	pair_close(p);
 
@@ -386,7 +386,7 @@ static void probe_datagrams(void)
 	send(y, "abcdef", 6, 0);
 	send(y, "ABCDEF", 6, 0);
 	send(y, "", 0, 0);
-	nap(30);
+	nap(200);
 	SHOW(recvmmsg(x, v, 4, 0, &limit));
 	printf("what is left was written: %d\n", limit.tv_sec < 5);
 	so_error(x); /* Linux: EFAULT, of the datagram that is lost */
@@ -407,7 +407,7 @@ static void probe_datagrams(void)
 	limit = (struct timespec){0, 0};
 	send(y, "a", 1, 0);
 	send(y, "b", 1, 0);
-	nap(30);
+	nap(200);
 	SHOW(recvmmsg(x, v, 2, 0, &limit));
 	limit.tv_nsec = -1;
 	SHOW(recvmmsg(x, v, 2, 0, &limit));

@@ -283,9 +283,12 @@ def run_two_programs(bed):
     """A script starts two servers: the first has the device, the other says why it has not."""
     other = bed.scratch / "server"
     shutil.copy(os.path.realpath(PEER[0]), other)
-    line = f"{PEER[0]} {PEER[1]} serve 7000 & sleep 2; {other} {PEER[1]} serve 7001 & wait"
+    go = bed.scratch / "go"  # the first has the device
+    line = f"{PEER[0]} {PEER[1]} serve 7000 & until [ -e {go} ]; do sleep 0.1; done; " \
+           f"{other} {PEER[1]} serve 7001 & wait"
     server = bed.near(["sh", "-c", line])
     bed.until(bed.run_far, PEER + ["upload", NEAR, "7000", "1000"], "ok", seconds=10)
+    go.touch()
     deadline = time.monotonic() + 10
     while "of the same `gazelle run` has the device" not in server.output():
         if time.monotonic() > deadline:

@@ -201,6 +201,7 @@ def ltran_broadcast(bed):
     net = Ltran(bed)
     for addr in (ONE, TWO):
         net.instance(PEER + ["udp-echo", "7001"], addr)
+    net.wait_members(2)  # the guests read for six seconds, however long a program takes to start
     guests = [net.guest_ready(THREE, "read:6") for _ in range(2)]
     net.wait_members(4)
     bed.run_far(LTRAN_PEER + ["udp-everyone", "255.255.255.255", "7001", "2", bed.far_dev],
