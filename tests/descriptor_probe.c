@@ -380,7 +380,8 @@ static void probe_clone(void)
 
 static void *say_slowly(void *client)
 {
-	const struct timespec nap = {.tv_nsec = 60000000};
+	/* Long enough for the other thread to take each byte before the next one. */
+	const struct timespec nap = {.tv_nsec = 200000000};
 
 	for (int i = 0; i < 3; i++) {
 		nanosleep(&nap, NULL);
@@ -401,7 +402,8 @@ static struct pair busy, quiet;
 /* A thread that has waited for nothing before. */
 static void *wait_locked_in(void *arg)
 {
-	struct itimerval soon = {.it_value.tv_usec = 20000};
+	/* Again and again: the first may come before the call begins. */
+	const struct itimerval soon = {{.tv_usec = 20000}, {.tv_usec = 20000}}, never = {0};
 	struct timeval limit = {.tv_usec = 20000};
 	struct pollfd list = {.fd = busy.server, .events = POLLIN};
 
@@ -417,6 +419,7 @@ static void *wait_locked_in(void *arg)
 	setsockopt(quiet.server, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setitimer(ITIMER_REAL, &soon, NULL);
 	SHOW(recv(quiet.server, buf, 8, 0));
+	setitimer(ITIMER_REAL, &never, NULL);
 	printf("alarm %d\n", hits == SIGALRM);
 	return arg;
 }

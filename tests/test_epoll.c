@@ -331,7 +331,7 @@ BOTH_MODES(epoll_wait_is_interrupted_also_with_a_mask)
 {
 	struct pair p = pair_open();
 	struct sigaction act = {.sa_handler = count_alarm, .sa_flags = SA_RESTART};
-	struct itimerval it = {.it_value.tv_usec = 10000};
+	struct itimerval it = {.it_value.tv_usec = 100000}; /* the call has begun by then */
 	struct epoll_event ev;
 	struct timespec ts = {.tv_sec = 5};
 	int ep = epoll_create1(0);

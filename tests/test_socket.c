@@ -237,12 +237,14 @@ static void on_alarm(int flags)
 
 	CU_ASSERT_EQUAL(sigaction(SIGALRM, &act, NULL), 0);
 	n_signals = 0;
-	alarm_in_ms(20);
+	alarm_in_ms(100); /* the call begins before it, also where something else has the core first */
 }
 
 static void *send_later(void *arg)
 {
-	usleep(60000);
+	while (n_signals == 0)
+		usleep(1000);
+	usleep(20000);
 	send(*(int *)arg, "x", 1, 0);
 	return NULL;
 }
@@ -269,6 +271,7 @@ BOTH_MODES(a_signal_interrupts_unless_its_handler_restarts)
 	sigemptyset(&block);
 	sigaddset(&block, SIGALRM);
 	pthread_sigmask(SIG_BLOCK, &block, &old); /* the helper must not catch it */
+	n_signals = 0;
 	pthread_create(&t, NULL, send_later, &p.client);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	on_alarm(SA_RESTART);

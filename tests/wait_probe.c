@@ -34,6 +34,7 @@ static void nap(void)
 /* --- the calls ----------------------------------------------------------------------------- */
 
 static char buf[16];
+static const char *nobody = "198.18.0.77";
 static struct iovec iov = {buf, 8};
 static struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
@@ -193,7 +194,7 @@ static long in_connect(void)
 {
 	struct sockaddr_in a = address(9);
 
-	a.sin_addr.s_addr = inet_addr("198.18.0.77");
+	a.sin_addr.s_addr = inet_addr(nobody);
 	return connect(hole, (struct sockaddr *)&a, sizeof(a));
 }
 
@@ -458,6 +459,7 @@ static void probe_partial_send(void)
 static void probe_connect_limits(void)
 {
 	title("connect with a limit");
+	nobody = "198.18.0.78"; /* of the first one it may be known by now that nobody answers */
 	renew_hole();
 	set_timeout(hole, SO_SNDTIMEO, 20);
 	SHOW(in_connect());
