@@ -8,6 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Who asks has given up by then, also where it is not given a core at once. */
+#define TOO_LATE_MS (LTRAN_PORTS_MS + 500)
+
 struct script {
 	int status;
 	uint32_t pid;
@@ -94,14 +97,14 @@ static void
 late_answer_is_not_taken_for_the_next_one(void)
 {
 	struct ltran_link *l = fake_ltran_registered();
-	struct script late = {.blocks = 1023, .delay_ms = LTRAN_PORTS_MS + 50};
+	struct script late = {.blocks = 1023, .delay_ms = TOO_LATE_MS};
 	struct script no = {.status = -EADDRINUSE, .pid = 1}, more = {.blocks = 15};
 	uint32_t pid;
 
 	CU_ASSERT_EQUAL(ask_ports(l, &late), -EAGAIN);
 	CU_ASSERT_EQUAL(ltran_link_ports(l)[0], 5);
 	CU_ASSERT_EQUAL(ask_listen(l, &no, &pid), -EADDRINUSE);
-	late.delay_ms = LTRAN_PORTS_MS + 50;
+	late.delay_ms = TOO_LATE_MS;
 	CU_ASSERT_EQUAL(ask_ports(l, &late), -EAGAIN);
 	CU_ASSERT_EQUAL(ask_ports(l, &more), 0);
 	CU_ASSERT_EQUAL(ltran_link_ports(l)[0], 15);
