@@ -16,6 +16,7 @@ from ltran_bed import FULL
 IDLE_PERCENT = 1.0
 LOW_POWER = ("--set", "low_power_mode=1")
 SECONDS = 3
+TRIES = 3  # something may be under way in one of them; who burns a core burns it in all
 
 
 def idle_percent(pid):
@@ -27,11 +28,14 @@ def idle_percent(pid):
 
 
 def expect_idle(server, when):
-    percent = idle_percent(server.pid)
-    print(f"        {when}: {percent:.1f} %", flush=True)
-    if not server.running():
-        raise Failure(f"{when}: ended: {server.output()[-500:]}")
-    if percent > IDLE_PERCENT:
+    for _ in range(TRIES):
+        percent = idle_percent(server.pid)
+        print(f"        {when}: {percent:.1f} %", flush=True)
+        if not server.running():
+            raise Failure(f"{when}: ended: {server.output()[-500:]}")
+        if percent <= IDLE_PERCENT:
+            break
+    else:
         raise Failure(f"{when}: {percent:.1f} % of a core, {IDLE_PERCENT} % are allowed")
 
 
@@ -49,9 +53,8 @@ def expect_lines(server, gone, back):
 
 def said(server, words, times):
     """Within seconds the server has said so, so often and not oftener."""
-    for _ in range(50):
-        if server.output().count(words) >= times:
-            break
+    deadline = time.monotonic() + 20
+    while server.output().count(words) < times and time.monotonic() < deadline:
         time.sleep(0.1)
     if server.output().count(words) != times:
         raise Failure(f"{words!r} expected {times} times: {server.output()!r}")
@@ -76,10 +79,12 @@ def threads_wait(bed):
                       *LOW_POWER)
     for kind in range(4):
         bed.until(bed.run_far, PEER + ["echo-many", NEAR, str(7000 + kind), "5"], "ok")
-    clients = [bed.far(PEER + ["echo-many", NEAR, str(7000 + kind), "5", "6"]) for kind in range(4)]
+    clients = [bed.far(PEER + ["echo-many", NEAR, str(7000 + kind), "5", "3600"]) for kind in range(4)]
     expect_idle(server, "clients are silent")
     for client in clients:
-        bed.finish(client, 30)
+        if not client.running() or client.output() != "ok\n":
+            raise Failure(f"a client has not stayed: {client.output()[-400:]}")
+        client.stop()
     expect_idle(server, "clients have gone")
 
 

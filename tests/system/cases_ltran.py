@@ -297,13 +297,16 @@ def ltran_idle(bed):
     server = redis(net, ONE)
     ask_redis(bed, ONE)
     time.sleep(1.5)
-    used = [cpu_seconds(pid) for pid in (net.proc.pid, server.pid)]
-    seconds = 4
-    time.sleep(seconds)
-    percent = [100 * (cpu_seconds(pid) - before) / seconds
-               for pid, before in zip((net.proc.pid, server.pid), used)]
-    print(f"        idle: ltran {percent[0]:.1f} %, redis {percent[1]:.1f} %")
-    if percent[0] > 1:
+    for _ in range(3):  # something may be under way in one of them
+        used = [cpu_seconds(pid) for pid in (net.proc.pid, server.pid)]
+        seconds = 4
+        time.sleep(seconds)
+        percent = [100 * (cpu_seconds(pid) - before) / seconds
+                   for pid, before in zip((net.proc.pid, server.pid), used)]
+        print(f"        idle: ltran {percent[0]:.1f} %, redis {percent[1]:.1f} %")
+        if percent[0] <= 1:
+            break
+    else:
         raise Failure(f"idle ltran uses {percent[0]:.1f} % of a core")
     bed.run_far([*PEER, "pauses", ONE, "6379"], expect="ok")
 
