@@ -2,17 +2,57 @@
 """Bonds: two wires between the ends; far's two are ports of one Linux bridge, as of a switch."""
 
 import json
+import os
 import re
+import threading
 import time
 
 from cases import BOTH, case
-from harness import COMPLETION, FAR, NEAR, PYTHON, ROOT, WAKEUP, Failure, Proc, sh
+from harness import COMPLETION, CPUS, FAR, NEAR, PYTHON, ROOT, WAKEUP, Failure, Proc, sh
 
 BOND_PEER = [PYTHON, str(ROOT / "tests" / "system" / "bond_peer.py")]
 MIIMON_MS = 10
 GAP_MS = 2 * MIIMON_MS + 100
 KERNEL_RTO_MS = 200  # when everything in flight was lost, a kernel's TCP waits at least so long
 NOISE_MS = 60  # two cores, shared with everything else
+
+
+class Stalls:
+    """How long the machine has stood still: a thread on each core sleeps and looks how late it wakes. A core
+    that its host takes away, or a kernel that is busy, silences a stream as well. With a core that is only
+    used by others it is a few milliseconds. Use as a context manager; `ms` is the longest so far."""
+
+    def __init__(self):
+        self.ms = 0.0
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.watch, args=(cpu,), daemon=True)
+                        for cpu in {CPUS[0], CPUS[-1]}]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def watch(self, cpu):
+        os.sched_setaffinity(0, {cpu})  # of this thread
+        while not self.over.is_set():
+            slept = time.monotonic()
+            time.sleep(0.005)
+            self.ms = max(self.ms, (time.monotonic() - slept) * 1000 - 5)
+
+
+def expect_short(what, gap, total, allowed, stalls, least=5_000_000):
+    """A stream has been silent for `allowed` ms at most, beside the time in which nobody could do anything."""
+    text = f"{what}: {total} bytes, silent for {gap:.0f} ms; {allowed} ms are allowed, and the machine " \
+           f"stood still for {stalls.ms:.0f} ms"
+    print(f"        {text}", flush=True)
+    if total < least or gap > allowed + stalls.ms:
+        raise Failure(text)
 
 
 class Links:
@@ -160,16 +200,12 @@ def cut(links, link, seconds=1.5):
 
 
 def stream(bed, links, command, port, link, noise=NOISE_MS):
-    """A stream of 6 s during which a link fails; its longest silence."""
-    client = bed.far(BOND_PEER + [command, NEAR, str(port), "6"])
-    cut(links, link)
-    gap, total = silence(bed.finish(client, 30))
-    if total < 5_000_000:
-        raise Failure(f"{command}: {total} bytes in 6 s")
-    if gap > GAP_MS + noise:
-        raise Failure(f"{command}: nothing for {gap:.0f} ms while a link failed; "
-                      f"{GAP_MS} ms are allowed")
-    return gap
+    """A stream of 6 s during which a link fails; its longest silence is short."""
+    with Stalls() as stalls:
+        client = bed.far(BOND_PEER + [command, NEAR, str(port), "6"])
+        cut(links, link)
+        gap, total = silence(bed.finish(client, 30))
+    expect_short(command, gap, total, GAP_MS + noise, stalls)
 
 
 def wait_for(bed, port):
@@ -213,13 +249,15 @@ def bond_iperf3(bed):
     links = Links(bed)
     bed.near(["iperf3", "-s", "-B", NEAR], *links.options(1))
     bed.until(bed.run_far, ["iperf3", "-c", NEAR, "-t", "1"], "receiver")
-    client = bed.far(["iperf3", "-c", NEAR, "-R", "-t", "6", "-i", "0.1", "-J"])
-    cut(links, 0)
-    output = bed.finish(client, 30)
+    with Stalls() as stalls:
+        client = bed.far(["iperf3", "-c", NEAR, "-R", "-t", "6", "-i", "0.1", "-J"])
+        cut(links, 0)
+        output = bed.finish(client, 30)
     rates = [i["sum"]["bits_per_second"] for i in json.loads(output[output.index("{"):])["intervals"]]
-    silent = [n for n in range(len(rates) - 1) if rates[n] == 0 and rates[n + 1] == 0]
+    allowed = 1 + round(stalls.ms / 100)
+    silent = [n for n in range(len(rates) - allowed) if not any(rates[n:n + allowed + 1])]
     if len(rates) < 50 or silent:
-        raise Failure(f"{len(rates)} intervals, silent: {silent}")
+        raise Failure(f"{len(rates)} intervals, more than {allowed} silent from {silent}")
 
 
 @case(modes=(COMPLETION,), seconds=60, kernel=False)
@@ -249,12 +287,12 @@ def bond_lacp(bed):
     after = [links.near_received(i) for i in (0, 1)]
     if min(b - a for a, b in zip(before, after)) < 100:
         raise Failure(f"one link carried all: {before} {after}")
-    reader = client.start(["read", NEAR, "7000", "9"])
-    time.sleep(6.0)  # it connects when its LACP is up
-    links.down(0)
-    gap, total = silence(bed.finish(reader, 40))
-    if total < 5_000_000 or gap > GAP_MS + NOISE_MS:
-        raise Failure(f"{total} bytes, silent for {gap:.0f} ms while a link failed")
+    with Stalls() as stalls:
+        reader = client.start(["read", NEAR, "7000", "9"])
+        time.sleep(6.0)  # it connects when its LACP is up
+        links.down(0)
+        gap, total = silence(bed.finish(reader, 40))
+    expect_short("a link fails", gap, total, GAP_MS + NOISE_MS, stalls)
     if drops(bed, server.pid, "lacp-taken") < 10:
         raise Failure("no LACP was heard")
 
@@ -288,12 +326,12 @@ def bond_unplug(bed):
     links = Links(bed)
     server = near_source(bed, links, 1)
     for link in (0, 1):
-        reader = bed.far(BOND_PEER + ["read", NEAR, "7000", "4"])
-        time.sleep(2)
-        links.unplug(link)
-        gap, total = silence(bed.finish(reader, 30))
-        if gap > GAP_MS + NOISE_MS or total < 1_000_000:
-            raise Failure(f"{total} bytes, silent for {gap:.0f} ms when device {link} vanished")
+        with Stalls() as stalls:
+            reader = bed.far(BOND_PEER + ["read", NEAR, "7000", "4"])
+            time.sleep(2)
+            links.unplug(link)
+            gap, total = silence(bed.finish(reader, 30))
+        expect_short(f"device {link} vanishes", gap, total, GAP_MS + NOISE_MS, stalls, 1_000_000)
         links.plug(link)
         time.sleep(1)  # it is looked for every 100 ms
     bed.run_far(BOND_PEER + ["read", NEAR, "7000", "1"], expect="silence")
