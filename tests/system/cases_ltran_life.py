@@ -41,7 +41,7 @@ def ltran_kill(bed):
     net = Ltran(bed)
     victim = net.instance(PEER + ["echo", "7000"], ONE)
     net.instance(PEER + ["echo", "7000"], TWO)
-    other = bed.far(LTRAN_PEER + ["hold-many", TWO, "7000", "20", "3", "0.5"])
+    other = bed.far(LTRAN_PEER + ["hold-many", TWO, "7000", "20", "3", "1"])
     client = bed.far(LTRAN_PEER + ["expect-reset", ONE, "7000", "50", "5"])
     wait_for(client, "open")
     wait_for(other, "open")
@@ -97,8 +97,10 @@ def ltran_kills(bed):
     (kb, files), (kb_after, files_after) = sizes
     print(f"        {KILLS} kills: {kb} kB and {files} files at half, {kb_after} kB and "
           f"{files_after} files at the end")
-    if files_after > files or kb_after > kb + 256:
+    if kb_after > kb + 256:
         raise Failure("ltran grows")
+    # A control connection may have been open in one of the two moments only.
+    net.wait_until(lambda: net.open_files() <= files, "ltran has more files", 5)
     net.wait_until(lambda: net.packets_missing() < 64, f"{net.packets_missing()} packets lost", 3)
 
 

@@ -7,17 +7,22 @@ from cases import ALL_WIRES, KERNEL_PEER, case
 from harness import CPUS, COMPLETION, NEAR, PEER, Failure
 
 
+def pings_for_five(bed, size):
+    """With a deadline ping goes on until it has five answers; without, it gives up on one that takes
+    longer than twice the others, as happens on a busy machine."""
+    output = bed.run_far(["ping", "-c", "5", "-i", "0.05", "-w", "5", "-s", str(size), NEAR],
+                         expect=r"5 received")
+    return int(re.search(r"(\d+) packets transmitted", output).group(1))
+
+
 @case(wires=KERNEL_PEER)
 def ping(bed):
     server = bed.near(PEER + ["echo", "7000"])
     bed.until(bed.run_far, ["ping", "-c", "1", "-W", "1", NEAR], " 0% packet loss")
     for size in (56, 1472, 1473, 14790):
-        # With a deadline ping goes on until it has five answers; without, it gives up on one that
-        # takes longer than twice the others, as happens on a busy machine.
-        output = bed.run_far(["ping", "-c", "5", "-i", "0.05", "-w", "5", "-s", str(size), NEAR],
-                             expect=r"5 received")
-        if int(re.search(r"(\d+) packets transmitted", output).group(1)) > 7:
-            raise Failure(output)
+        # A machine that stands still for a moment loses none, but ping goes on asking meanwhile.
+        if all(pings_for_five(bed, size) > 7 for _ in range(3)):
+            raise Failure(f"size {size}: more than 7 requests for 5 answers, three times")
     bed.accelerated(server, least=16)
 
 

@@ -244,16 +244,9 @@ class Capture:
                 if re.match(r"\d\d:\d\d:\d\d\.", line) and text in line]
 
 
-def interface_count(bed, name):
-    """A counter of far's interface, as rx_packets."""
-    return int(sh("ip", "netns", "exec", bed.far_ns, "cat",
-                  f"/sys/class/net/{bed.far_dev}/statistics/{name}"))
-
-
 def far_mac_entry(bed, addr):
     """What far's neighbour table says of an address."""
     return sh("ip", "-n", bed.far_ns, "neigh", "show", addr)
 
 
-__all__ = ["Capture", "FAR", "FULL", "LTRAN_PEER", "Ltran", "far_mac_entry", "instance_addr",
-           "interface_count"]
+__all__ = ["Capture", "FAR", "FULL", "LTRAN_PEER", "Ltran", "far_mac_entry", "instance_addr"]
