@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,7 @@ struct ctl_server {
 	struct ctl_server_params p;
 	pid_t pid; /* the process that owns thread and name */
 	int listen_fd, stop_fd;
+	_Atomic bool stops; /* beside stop_fd: poll() fails where fewer descriptors are allowed than it is given */
 	pthread_t thread;
 	uint64_t rest_until_ms; /* no descriptor was left for a connection */
 	struct client clients[CLIENTS_MAX];
@@ -291,7 +293,8 @@ serve(void *arg)
 		int n = poll_all(s, fds, who);
 		uint64_t now = now_ms();
 
-		if (fds[0].revents != 0 || (fds[1].revents & (POLLNVAL | POLLERR | POLLHUP)) != 0)
+		if (atomic_load(&s->stops) || fds[0].revents != 0 ||
+			(fds[1].revents & (POLLNVAL | POLLERR | POLLHUP)) != 0)
 			return NULL;
 		for (int i = 2; i < n; i++) {
 			struct client *c = who[i];
@@ -446,6 +449,7 @@ ctl_server_stop(struct ctl_server *s)
 {
 	if (s->pid == getpid()) {
 		unlink(s->path);
+		atomic_store(&s->stops, true);
 		eventfd_write(s->stop_fd, 1);
 		pthread_join(s->thread, NULL);
 	}

@@ -269,7 +269,11 @@ answer(void *arg)
 	struct claims *c = arg;
 
 	while (!atomic_load(&c->stop)) {
-		poll(c->fds, c->n, -1);
+		if (poll(c->fds, c->n, -1) < 0) {
+			if (errno != EINTR) /* fewer descriptors allowed than we have */
+				poll(NULL, 0, RETRY_MS);
+			continue;
+		}
 		for (unsigned int i = 0; i < c->n; i++) {
 			int fd = c->fds[i].revents != 0 ?
 				accept4(c->fds[i].fd, NULL, NULL, SOCK_CLOEXEC) : -1;

@@ -5,7 +5,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "nodes/instance_claim.h"
@@ -236,6 +238,55 @@ device_named_twice_is_claimed_once(void)
 	claims_release(b);
 }
 
+static long
+used_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A program may forbid itself descriptors. Where it is stopped and goes on then, poll() begins again, and fails
+ * from then on. */
+static void
+holder_rests_where_no_descriptor_is_allowed(void)
+{
+	const struct timespec wait = {.tv_nsec = 300000000};
+	struct rlimit old, none;
+	struct claims *c;
+	int go[2], status;
+	char byte;
+	long before;
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(pipe(go), 0);
+	pid = fork();
+	if (pid == 0) {
+		const struct timespec a_while = {.tv_nsec = 50000000};
+
+		close(go[1]);
+		if (read(go[0], &byte, 1) != 0 || kill(getppid(), SIGSTOP) < 0)
+			_exit(1);
+		nanosleep(&a_while, NULL);
+		_exit(kill(getppid(), SIGCONT) < 0);
+	}
+	CU_ASSERT_EQUAL(take_as(device_argument(), ADDR, &c), 0);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	close(go[1]);
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+	before = used_ms();
+	nanosleep(&wait, NULL);
+	CU_ASSERT(used_ms() - before < 100);
+	claims_release(c);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &old), 0);
+	close(go[0]);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(kernel_devices_are_found_in_every_spelling),
 	CUNIT_TEST(other_arguments_open_none),
@@ -244,6 +295,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(second_process_is_refused_until_the_first_is_killed),
 	CUNIT_TEST(child_of_the_holder_does_not_keep_the_claim),
 	CUNIT_TEST(holder_answers_any_number_of_questions),
+	CUNIT_TEST(holder_rests_where_no_descriptor_is_allowed),
 	CUNIT_TEST(device_named_twice_is_claimed_once),
 };
 

@@ -355,6 +355,26 @@ server_rests_where_descriptors_are_gone(void)
 	identity_tells_who_it_is();
 }
 
+/* poll() fails then, and says nothing of the wish to stop either. */
+static void
+server_stops_where_no_descriptor_is_allowed(void)
+{
+	struct ctl_header out, h = {.magic = CTL_MAGIC, .version = CTL_VERSION, .command = CTL_IDENTITY};
+	struct rlimit old, none;
+	int fd = dial();
+
+	CU_ASSERT_EQUAL(raw(fd, &h, sizeof(h), &out), CTL_OK);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CU_ASSERT_EQUAL(raw(fd, &h, sizeof(h), &out), CTL_OK); /* from here on it cannot wait */
+	ctl_server_stop(server); /* returns */
+	server = NULL;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &old), 0);
+	close(fd);
+}
+
 /* An answer that ends in the middle, one that never ends, one that is none. */
 struct bad_server {
 	int listen_fd, connection;
@@ -507,6 +527,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(others_may_not_ask),
 	CUNIT_TEST(idle_clients_make_room),
 	CUNIT_TEST(server_rests_where_descriptors_are_gone),
+	CUNIT_TEST(server_stops_where_no_descriptor_is_allowed),
 	CUNIT_TEST(answers_are_bounded_in_bytes_and_time),
 	CUNIT_TEST(only_our_own_and_roots_sockets_are_used),
 	CUNIT_TEST(thread_blocks_all_signals),
