@@ -90,17 +90,29 @@ ask_carriers(struct bond *b)
 	}
 }
 
+/* Until something comes or it is time to look. False: the end. Where the program allows itself fewer descriptors
+ * (RLIMIT_NOFILE) than poll() is given, poll() fails, and it is a nap. */
+static bool
+wait_for(struct bond *b, struct pollfd *fds, nfds_t n)
+{
+	if (poll(fds, n, b->p.miimon_ms) < 0) {
+		for (nfds_t i = 0; i < n; i++)
+			fds[i].revents = 0;
+		if (errno != EINTR)
+			poll(NULL, 0, b->p.miimon_ms);
+	}
+	return !atomic_load(&b->stops);
+}
+
 static void *
 ask(void *arg)
 {
 	struct bond *b = arg;
 	struct pollfd fd = {b->stop_fd, POLLIN, 0};
 
-	while ((fd.revents & POLLIN) == 0) {
+	do {
 		ask_carriers(b);
-		if (poll(&fd, 1, b->p.miimon_ms) < 0 && errno != EINTR)
-			break;
-	}
+	} while (wait_for(b, &fd, 1));
 	return NULL;
 }
 
@@ -289,9 +301,7 @@ watch(void *arg)
 	struct pollfd fds[] = { {b->stop_fd, POLLIN, 0}, {b->link_fd, POLLIN, 0} };
 	uint64_t look_at = now_ms() + RETRY_MS;
 
-	while ((fds[0].revents & POLLIN) == 0) {
-		if (poll(fds, b->link_fd >= 0 ? 2 : 1, b->p.miimon_ms) < 0 && errno != EINTR)
-			break;
+	while (wait_for(b, fds, b->link_fd >= 0 ? 2 : 1)) {
 		if (b->link_fd >= 0 && fds[1].revents != 0)
 			drain(b->link_fd);
 		bond_monitor_look(b);
@@ -371,6 +381,7 @@ bond_stop(struct bond *b)
 {
 	if (b == NULL || !b->has_thread)
 		return;
+	atomic_store(&b->stops, true);
 	eventfd_write(b->stop_fd, 1);
 	pthread_join(b->thread, NULL);
 	if (b->has_asker)

@@ -111,7 +111,8 @@ struct bond {
 	pthread_t thread, asker;
 	bool has_thread, has_asker;
 	uint64_t tell_again_ms; /* p.lost; 0: not */
-	int stop_fd; /* eventfd */
+	_Atomic bool stops;
+	int stop_fd; /* eventfd: `stops` is set, at once */
 	int link_fd; /* netlink: links have changed; or -1 */
 	int ask_fd;  /* socket for questions about devices */
 };

@@ -27,6 +27,7 @@
 
 #define CARE_MS 2
 #define CARE_ASLEEP_MS 40 /* while the program sleeps, having armed the wires */
+#define NO_POLL_MS 1000
 #define IDLE_RUNS_YIELD 64     /* then let others have the core between runs */
 #define YIELD_TAKEN_US 10     /* longer: another thread had the core */
 #define YIELD_LOST_US 500     /* longer: it does not just pass packets on, it computes */
@@ -76,6 +77,15 @@ thread_pause_idle(struct stack_group *g, unsigned int idle_runs)
 
 /* --- run-to-wakeup --------------------------------------------------------------------------------------- */
 
+/* poll() takes no descriptor of a program that allows itself none (RLIMIT_NOFILE); this does, in milliseconds. */
+static __attribute__((noinline)) void
+sleep_without_poll(int epfd, uint64_t us)
+{
+	struct epoll_event e;
+
+	epoll_wait(epfd, &e, 1, us > NO_POLL_MS * 1000 ? NO_POLL_MS : (int)((us + 999) / 1000));
+}
+
 /* low_power_mode: until there is something to do. False: the wire cannot be armed just now. */
 static bool
 sleep_in_kernel(struct sleeper *sl)
@@ -90,7 +100,8 @@ sleep_in_kernel(struct sleeper *sl)
 		return verdict != SLEEP_WIRE_BUSY;
 	ts.tv_sec = (time_t)(us / 1000000);
 	ts.tv_nsec = (long)(us % 1000000) * 1000;
-	ppoll(&p, 1, us == UINT64_MAX ? NULL : &ts, NULL);
+	if (ppoll(&p, 1, us == UINT64_MAX ? NULL : &ts, NULL) < 0 && errno == EINVAL)
+		sleep_without_poll(p.fd, us);
 	sleep_end(sl);
 	return true;
 }

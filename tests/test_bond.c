@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A bond: which link is used and heard, what waits for a port, links that change while a worker runs. */
+#include <sys/resource.h>
+#include <time.h>
+
 #include "common/say.h"
 #include "tests/bond_rig.h"
 
@@ -221,6 +224,28 @@ links_change_under_a_running_worker(void)
 	CU_ASSERT_FALSE(atomic_load(&bond->workers[0].busy));
 }
 
+/* A program may forbid itself descriptors: poll() fails then, and links are looked at all the same. */
+static void
+monitor_goes_on_where_no_descriptor_is_allowed(void)
+{
+	const struct timespec wait = {.tv_nsec = 10000000};
+	struct rlimit old, none;
+
+	start(BOND_ACTIVE_BACKUP, -1);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CU_ASSERT_EQUAL(bond_start(bond), 0);
+	nanosleep(&wait, NULL); /* it has begun */
+	rte_eth_dev_set_link_down(0);
+	for (unsigned int i = 0; i < 500 && bond_links(bond).active != 1; i++)
+		nanosleep(&wait, NULL);
+	CU_ASSERT_EQUAL(bond_links(bond).active, 1);
+	bond_stop(bond);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
 /* --- what is said --------------------------------------------------------------------------------- */
 
 static char said[512];
@@ -267,6 +292,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(a_full_port_does_not_hold_up_another),
 	CUNIT_TEST(a_port_that_stands_still_is_passed_over),
 	CUNIT_TEST(links_change_under_a_running_worker),
+	CUNIT_TEST(monitor_goes_on_where_no_descriptor_is_allowed),
 	CUNIT_TEST(devices_that_go_during_the_start_are_said),
 };
 EAL_TEST_MAIN("bond", tests, setup, teardown)

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -293,7 +294,6 @@ play(enum stack_mode mode, bool low_power)
 	CU_ASSERT_EQUAL(echoed, (unsigned int)n_clients * CONNECTIONS * ROUNDS);
 	CU_ASSERT_EQUAL(errors, 0);
 	CU_ASSERT_TRUE(late < (unsigned int)(n_clients * CONNECTIONS * ROUNDS) / 4); /* a busy machine */
-	stack_group_stop(group);
 }
 
 static void
@@ -301,6 +301,7 @@ threads_share_a_stack_in_run_to_completion(void)
 {
 	play(STACK_RUN_TO_COMPLETION, false);
 	CU_ASSERT_EQUAL(sleeps, 0);
+	stack_group_stop(group);
 }
 
 static void
@@ -308,6 +309,30 @@ threads_share_a_stack_in_run_to_wakeup(void)
 {
 	play(STACK_RUN_TO_WAKEUP, false);
 	CU_ASSERT_EQUAL(sleeps, 0);
+	stack_group_stop(group);
+}
+
+/* A program may forbid itself descriptors: then poll() takes none. */
+static void
+sleeps_where_no_descriptor_is_allowed(void)
+{
+	struct rlimit old, none;
+	unsigned int before;
+	struct sock *s;
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 3; i++) {
+		before = sleeps;
+		sock_open(group, SOCK_UDP, &s);
+		CU_ASSERT_EQUAL(sock_bind(s, &(struct sockaddr_in){.sin_family = AF_INET}), 0);
+		sock_close(s);
+		usleep(100000);
+		CU_ASSERT(sleeps - before > 0 && sleeps - before < 100);
+	}
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 
 /* A thread that hands work to a stack that falls asleep at this moment is heard. */
@@ -316,6 +341,7 @@ no_wake_up_is_lost_in_run_to_completion(void)
 {
 	play(STACK_RUN_TO_COMPLETION, true);
 	CU_ASSERT_TRUE(sleeps > 0);
+	stack_group_stop(group);
 }
 
 static void
@@ -323,6 +349,8 @@ no_wake_up_is_lost_in_run_to_wakeup(void)
 {
 	play(STACK_RUN_TO_WAKEUP, true);
 	CU_ASSERT_TRUE(sleeps > 0);
+	sleeps_where_no_descriptor_is_allowed();
+	stack_group_stop(group);
 }
 
 static void
