@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For test_mem.c: connections from A to a listener of B, and streams of bytes that are known. */
+/*
+ * For the suites of memory: connections from A to a listener of B, and streams of bytes that are known. To be
+ * included behind the headers of DPDK, whose arguments share names with it.
+ */
 #ifndef TESTS_MEM_RIG_H
 #define TESTS_MEM_RIG_H
 
@@ -8,6 +11,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "stack/impl.h"
 #include "stack/sock.h"
 #include "tests/cunit_main.h"
 #include "tests/sim.h"
@@ -106,6 +110,95 @@ nodelay(struct sock *s)
 	int on = 1;
 
 	sock_setopt(s, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof(on));
+}
+
+static inline struct mem *
+mem_of(int side)
+{
+	return &sim_stack(side)->mem;
+}
+
+/* --- many connections ---------------------------------------------------------------------------- */
+
+#define MANY 60
+
+struct stream {
+	struct sock *a, *b;
+	uint64_t sent, got;
+	uint32_t edge; /* right edge of B's window */
+};
+
+static struct stream streams[MANY];
+
+static inline uint32_t
+edge_of(struct sock *s)
+{
+	struct stack_conn_info i = {0};
+
+	tcp_fill_info(s->stack, s, &i);
+	return i.rcv_nxt + i.rcv_wnd;
+}
+
+/* RFC 9293 3.8.6.2.1 */
+static inline void
+check_edges(void)
+{
+	for (int i = 0; i < MANY; i++) {
+		uint32_t edge = edge_of(streams[i].b);
+
+		CU_ASSERT((int32_t)(edge - streams[i].edge) >= 0);
+		streams[i].edge = edge;
+	}
+}
+
+static inline void
+open_streams(void)
+{
+	for (uint32_t i = 0; i < MANY; i++) {
+		streams[i] = (struct stream){0};
+		join(&streams[i].a, &streams[i].b);
+		streams[i].edge = edge_of(streams[i].b);
+	}
+}
+
+static inline void
+close_streams(void)
+{
+	for (int i = 0; i < MANY; i++) {
+		sock_close(streams[i].a);
+		sock_close(streams[i].b);
+	}
+	sock_close(listener);
+}
+
+static inline void
+send_all_streams(void)
+{
+	for (uint32_t i = 0; i < MANY; i++)
+		streams[i].sent = send_stream(streams[i].a, i, streams[i].sent, 100000);
+}
+
+#define RATE_BYTES 20000 /* that somebody sends in each millisecond */
+
+/* What arrives in 300 ms of one who sends that from `from` to `to`; `n` is its stream. */
+static inline uint64_t
+flow(struct sock *from, struct sock *to, uint32_t n, uint64_t *sent, uint64_t *got)
+{
+	uint64_t before = *got, end = sim_now_us + 300000;
+	size_t due = 0;
+
+	while (sim_now_us < end) {
+		uint64_t had = *sent;
+
+		due = due + RATE_BYTES > sizeof(buf) ? sizeof(buf) : due + RATE_BYTES;
+		*sent = send_stream(from, n, *sent, due);
+		due -= *sent - had;
+		sim_run(500);
+		*got = recv_stream(to, n, *got);
+		sim_run(500);
+		*got = recv_stream(to, n, *got);
+	}
+	return *got - before;
 }
 
 #endif

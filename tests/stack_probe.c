@@ -9,186 +9,18 @@
  * of 8 KB, in a thread of PTHREAD_STACK_MIN, or in one on memory of the program. All the rest comes with the
  * handler. With the third argument it also says the depths, on standard error.
  */
-#include "tests/probe.h"
+#include "tests/probe_calls.h"
 
 #include <limits.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdbool.h>
 #include <sys/mman.h>
-#include <sys/select.h>
-#include <sys/sendfile.h>
-#include <sys/wait.h>
 
 enum { ALTERNATE = 8192, PAINTED = 32768, PAINT = 0xa5, DEEPEST = 3072, GUARD = 65536, TICKS = 300, FRAMES = 8192 };
 
-static struct pair at;
-static int udp, ep, file;
-static char buf[64];
 static char *alternate_low; /* of the alternate stack */
-
-/* --- the calls ------------------------------------------------------------------------------ */
-
-static long do_connect(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	long r = connect_port(fd, port_of(at.listener));
-
-	close(accept(at.listener, NULL, NULL));
-	close(fd);
-	return r;
-}
-
-static long do_send(void)
-{
-	return send(at.client, "abc", 3, 0);
-}
-
-static long do_recv(void)
-{
-	return recv(at.server, buf, 3, MSG_WAITALL);
-}
-
-static long do_poll(void)
-{
-	struct pollfd p = {.fd = at.server, .events = POLLIN | POLLOUT};
-
-	return poll(&p, 1, 20) == 1 ? p.revents : -1;
-}
-
-static long do_poll_in_vain(void)
-{
-	struct pollfd p = {.fd = at.server, .events = POLLIN};
-
-	return poll(&p, 1, 5);
-}
-
-static long do_epoll(void)
-{
-	struct epoll_event e[4];
-
-	return epoll_wait(ep, e, 4, 1000);
-}
-
-static long do_epoll_many(void)
-{
-	static struct epoll_event e[1000];
-
-	return epoll_wait(ep, e, 1000, 1000);
-}
-
-static long do_udp(void)
-{
-	struct sockaddr_in to = address(port_of(udp));
-
-	sendto(udp, "uvw", 3, 0, (struct sockaddr *)&to, sizeof(to));
-	return recv(udp, buf, 8, 0);
-}
-
-static long do_select(void)
-{
-	struct timeval t = {.tv_sec = 1};
-	fd_set out;
-
-	FD_ZERO(&out);
-	FD_SET(at.client, &out);
-	return select(at.client + 1, NULL, &out, NULL, &t);
-}
-
-static long do_sendmsg(void)
-{
-	struct iovec v[2] = {{(char[]){"hi"}, 2}, {(char[]){"jkl"}, 3}};
-	struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
-
-	return sendmsg(at.client, &m, 0);
-}
-
-static long do_recvmsg(void)
-{
-	struct iovec v = {buf, 5};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
-
-	return recvmsg(at.server, &m, MSG_WAITALL);
-}
-
-static long do_sendfile(void)
-{
-	off_t from = 0;
-
-	return sendfile(at.client, file, &from, 9) + 10 * recv(at.server, buf, 9, MSG_WAITALL);
-}
-
-static long do_options(void)
-{
-	int size = 0, one = 1;
-	socklen_t len = sizeof(size);
-
-	setsockopt(at.client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return getsockopt(at.client, SOL_SOCKET, SO_RCVBUF, &size, &len) + (size > 0);
-}
-
-static long do_fork(void)
-{
-	int status = -1;
-	pid_t child = fork();
-
-	if (child == 0)
-		_exit(write(file, "", 0) == 0 ? 7 : 8);
-	waitpid(child, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static long do_vfork(void)
-{
-	int status = -1;
-	pid_t child = vfork();
-
-	if (child == 0)
-		_exit(9);
-	waitpid(child, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static const struct call {
-	const char *name;
-	long (*make)(void);
-} calls[] = {
-	{"connect", do_connect},
-	{"poll, nothing comes", do_poll_in_vain},
-	{"send", do_send},
-	{"recv", do_recv},
-	{"poll", do_poll},
-	{"epoll_wait", do_epoll},
-	{"epoll_wait, a thousand", do_epoll_many},
-	{"udp", do_udp},
-	{"select", do_select},
-	{"sendmsg", do_sendmsg},
-	{"recvmsg", do_recvmsg},
-	{"sendfile", do_sendfile},
-	{"options", do_options},
-	{"fork", do_fork},
-	{"vfork", do_vfork},
-};
-
-enum { N_CALLS = sizeof(calls) / sizeof(calls[0]) };
-
-static long result[N_CALLS];
-
-static void make_all(void)
-{
-	for (int i = 0; i < N_CALLS; i++)
-		result[i] = calls[i].make();
-}
-
-static void show_all(void)
-{
-	for (int i = 0; i < N_CALLS; i++) {
-		printf("%s: %ld\n", calls[i].name, result[i]);
-		result[i] = -2;
-	}
-}
 
 /* --- threads -------------------------------------------------------------------------------- */
 
@@ -440,18 +272,6 @@ static void end_thread(void)
 }
 
 /* ------------------------------------------------------------------------------------------- */
-
-static void open_all(void)
-{
-	struct epoll_event e = {.events = EPOLLOUT};
-	struct sockaddr_in any = address(0);
-
-	at = pair_open();
-	udp = socket(AF_INET, SOCK_DGRAM, 0);
-	bind(udp, (struct sockaddr *)&any, sizeof(any));
-	ep = epoll_create1(0);
-	epoll_ctl(ep, EPOLL_CTL_ADD, at.client, &e);
-}
 
 static void leave(void)
 {
