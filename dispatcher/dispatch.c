@@ -56,6 +56,17 @@ is_fragment(const struct rte_ipv4_hdr *ip)
 		RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0;
 }
 
+/* The begin of a connection. `len`: bytes from the IP header on. */
+static inline bool
+is_syn(const struct rte_ipv4_hdr *ip, uint16_t len)
+{
+	uint16_t ihl = (ip->version_ihl & 0xf) * 4;
+	const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)((const char *)ip + ihl);
+
+	return len >= ihl + sizeof(*tcp) && (tcp->tcp_flags & (RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG |
+		RTE_TCP_RST_FLAG)) == RTE_TCP_SYN_FLAG && ip->next_proto_id == IPPROTO_TCP && !is_fragment(ip);
+}
+
 /* To the instances of `a`, which has some. `len`: bytes from the IP header on. */
 static inline struct dispatch_result
 to_address(const struct dispatch_worker *dw, const struct map_addr *a, struct rte_mbuf *m,
@@ -63,6 +74,8 @@ to_address(const struct dispatch_worker *dw, const struct map_addr *a, struct rt
 {
 	const struct member *mb = dw->map->order[a->first];
 
+	if (unlikely(is_syn(ip, len)) && unlikely(steer_is_awaited(dw->map, a, ip, len)))
+		return go(DISPATCH_HOLD);
 	if (likely(a->n == 1)) {
 		if (likely(mb->n_queues == 1) || is_fragment(ip))
 			return to_member((uint32_t)mb->index << 16);
@@ -77,8 +90,11 @@ to_address(const struct dispatch_worker *dw, const struct map_addr *a, struct rt
 }
 
 static inline struct dispatch_result
-to_gone(const struct rte_ipv4_hdr *ip)
+to_gone(const struct dispatch_worker *dw, const struct map_addr *a, const struct rte_ipv4_hdr *ip,
+	uint16_t len)
 {
+	if (is_syn(ip, len) && steer_is_awaited(dw->map, a, ip, len))
+		return go(DISPATCH_HOLD);
 	if (ip->next_proto_id == IPPROTO_TCP && !is_fragment(ip))
 		return go(DISPATCH_RESET);
 	return reject(DISPATCH_GONE);
@@ -137,7 +153,7 @@ ip_in(const struct dispatch_worker *dw, struct rte_mbuf *m, bool is_group_frame)
 		r.error = DISPATCH_NO_ERROR;
 		r.copy = COPY_ALL;
 	} else if (a->addr != 0)
-		r = to_gone(ip);
+		r = to_gone(dw, a, ip, m->data_len - IP_OFF);
 	else
 		r = nobody(dw, DISPATCH_NO_INSTANCE);
 	r.seen = seen_protocol(ip);
@@ -225,7 +241,9 @@ ip_out(const struct dispatch_worker *dw, struct rte_mbuf *m, const struct rte_et
 		return to_address(dw, a, m, ip, m->data_len - IP_OFF, false);
 	if (likely(!rte_is_same_ether_addr(&eth->dst_addr, &dw->w.mac)))
 		return r;
-	return a->addr != 0 ? to_gone(ip) : nobody(dw, DISPATCH_NO_INSTANCE);
+	if (a->addr != 0)
+		return to_gone(dw, a, ip, m->data_len - IP_OFF);
+	return nobody(dw, DISPATCH_NO_INSTANCE);
 }
 
 struct dispatch_result

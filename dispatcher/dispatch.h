@@ -19,6 +19,7 @@ enum dispatch_edge {
 	DISPATCH_KERNEL,
 	DISPATCH_REASS,  /* fragment for an address that several instances share */
 	DISPATCH_RESET,  /* segment for an instance that has gone */
+	DISPATCH_HOLD,   /* SYN to a port that somebody will listen on soon */
 	DISPATCH_EDGES
 };
 
@@ -60,6 +61,10 @@ struct dispatch_result dispatch_out(const struct dispatch_worker *dw, struct rte
 /* An address that several share: whose is the packet? `ip` lies in one segment up to `len` bytes.
  * member << 16 | queue; see steer.c. */
 uint32_t steer_shared(const struct map *map, const struct map_addr *a, const struct rte_ipv4_hdr *ip,
+	uint16_t len);
+/* `ip` has a SYN for `a`: does nobody listen on its port, while a process may soon that has the listener from
+ * one who has just ended or closed it? `a` may have no instances. */
+bool steer_is_awaited(const struct map *map, const struct map_addr *a, const struct rte_ipv4_hdr *ip,
 	uint16_t len);
 /* The queue of member `mb` for a packet. */
 uint16_t steer_queue(const struct member *mb, const struct rte_ipv4_hdr *ip, uint16_t len);

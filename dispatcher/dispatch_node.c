@@ -35,6 +35,7 @@ static const char *const in_edges[DISPATCH_EDGES] = {
 	[DISPATCH_KERNEL] = NODE_KERNEL_TX,
 	[DISPATCH_REASS] = NODE_IP4_REASS,
 	[DISPATCH_RESET] = NODE_RESET,
+	[DISPATCH_HOLD] = NODE_HOLD,
 };
 
 static const char *const out_edges[DISPATCH_EDGES] = {
@@ -44,6 +45,7 @@ static const char *const out_edges[DISPATCH_EDGES] = {
 	[DISPATCH_KERNEL] = NODE_KERNEL_TX,
 	[DISPATCH_REASS] = NODE_DROP, /* never taken */
 	[DISPATCH_RESET] = NODE_RESET,
+	[DISPATCH_HOLD] = NODE_HOLD,
 };
 
 static const struct graph_error rows[] = {

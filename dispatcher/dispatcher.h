@@ -5,6 +5,7 @@
  *	in    rx ─► (bond) ─► dispatch-in ─┬► instance-tx      (a ring of an instance)
  *	                                   ├► ip4-reass ─► dispatch-in   (fragments for a shared address)
  *	                                   ├► reset ─► dispatch-out      (an instance that has gone)
+ *	                                   ├► hold ─► again, by hold-timer (a SYN before somebody listens)
  *	                                   ├► kernel-tx
  *	                                   └► drop
  *	out   instance-rx ─► guard ─► police ─► dispatch-out ─┬► instance-tx  (on this host)
@@ -33,6 +34,7 @@
 #include <rte_spinlock.h>
 
 #include "conf/ltran_conf.h"
+#include "dispatcher/hold.h"
 #include "nodes/eal.h"
 #include "nodes/ltran_abi.h"
 #include "nodes/token_bucket.h"
@@ -53,6 +55,8 @@ struct registry;
 #define NODE_RESET "reset"
 #define NODE_CONTROL_RX "control-rx"
 #define NODE_REASS_TIMER "reass-timer"
+#define NODE_HOLD "hold"
+#define NODE_HOLD_TIMER "hold-timer"
 
 #define MEMBERS_MAX 1024    /* instances; librte_vhost has 1024 devices */
 #define SLEEP_FDS (MEMBERS_MAX + 3) /* kicks, NIC, tap, end of sleep */
@@ -92,6 +96,7 @@ struct member {
 	_Atomic bool sends_giants; /* ... because of packets that no IP packet can be */
 	const struct ltran_slot *tables; /* n_queues tables, read only mapping; NULL: none */
 	uint32_t n_slots;
+	const uint64_t *left;            /* ltran_left.h; in the head of its table; NULL: no table */
 	struct policer *policer;         /* rate_limit of this address, shared by its instances; NULL: none */
 	rte_spinlock_t tx_lock[LTRAN_QUEUES_MAX]; /* several workers fill a ring */
 	struct member_stats *stats;      /* one per worker, written by it */
@@ -130,6 +135,14 @@ struct map_addr {
 	uint16_t first;  /* members of the address: map.order[first .. first + n) */
 };
 
+/* A listener that other processes have, too, and whose instance has gone: until then somebody may listen. */
+#define MAP_AWAITED_MAX 256
+struct map_awaited {
+	uint32_t addr;     /* network order */
+	uint16_t port;     /* network order */
+	uint64_t until_ms; /* of CLOCK_MONOTONIC */
+};
+
 /* All that steering needs. Never changed once published. */
 struct map {
 	uint32_t subnet, host_mask; /* host order; host_mask = 2^dispatch_subnet_length - 1 */
@@ -137,6 +150,8 @@ struct map {
 	struct member **members;  /* by member.index; NULL: free slot */
 	struct member **order;    /* those that are there, by address, then in order of registration */
 	struct map_addr *addrs;   /* [0] is nobody */
+	uint16_t n_awaited;
+	struct map_awaited awaited[MAP_AWAITED_MAX];
 	uint16_t by_host[];       /* index into addrs by host part; host_mask + 1 of them */
 };
 
@@ -149,6 +164,7 @@ struct dispatch_worker {
 	const struct map *map; /* of the walk that runs now; NULL between two walks */
 	uint16_t next_member;  /* instance-rx goes on there */
 	struct rte_mempool *turn_pool; /* turn_pool.h */
+	struct hold hold;      /* hold.h */
 	uint64_t moved;        /* packets that passed dispatch-in or -out */
 	uint64_t walks, idle_walks, sleeps;
 	uint64_t seen[SEEN_KINDS]; /* packets the NIC brought, for `ltran show` */
@@ -275,6 +291,8 @@ void workers_synchronize(struct ltran *lt);
  * without instances (network order). NULL: no memory. */
 struct map *map_create(const struct ltran_conf *conf, struct member **members, unsigned int n,
 	const uint32_t *gone, unsigned int n_gone);
+/* Before it is published: ports that somebody may listen on soon, at most MAP_AWAITED_MAX. */
+void map_await(struct map *m, const struct map_awaited *awaited, unsigned int n);
 void map_free(struct map *m);
 /* Publish, wait for the workers, free the one before. */
 void map_publish(struct ltran *lt, struct map *m);

@@ -84,6 +84,14 @@ map_create(const struct ltran_conf *conf, struct member **members, unsigned int 
 }
 
 void
+map_await(struct map *m, const struct map_awaited *awaited, unsigned int n)
+{
+	if (n > 0)
+		memcpy(m->awaited, awaited, n * sizeof(*awaited));
+	m->n_awaited = n;
+}
+
+void
 map_free(struct map *m)
 {
 	free(m);

@@ -298,6 +298,7 @@ run_clock(struct registry *r)
 	if (must_check) {
 		registry_drop_unread(r, false);
 		registry_forget_gone(r, now_us);
+		registry_forget_awaited(r);
 		r->check_us = now_us + CHECK_US;
 	}
 	if (is_soon)

@@ -22,6 +22,7 @@
 #define REGISTRY_GRANT_US 2000000
 #define REGISTRY_GONE_MAX 4096       /* addresses without instances ... */
 #define REGISTRY_USER_GONE 1024      /* ... that were one user's */
+#define REGISTRY_USER_AWAITED 64     /* of MAP_AWAITED_MAX */
 
 /* The process at the other end of a connection. */
 struct registry_peer {
@@ -73,6 +74,11 @@ struct registry_gone {
 	uint64_t until_us;
 };
 
+struct registry_awaited {
+	struct map_awaited port;
+	uid_t uid; /* of who has gone */
+};
+
 /* How often a user has registered: a bucket that empties with time. */
 struct registry_user {
 	uid_t uid;
@@ -104,6 +110,8 @@ struct registry {
 	unsigned int n_users;
 	struct registry_gone gone[REGISTRY_GONE_MAX];
 	unsigned int n_gone;
+	struct registry_awaited awaited[MAP_AWAITED_MAX];
+	unsigned int n_awaited;
 	struct member *superseded; /* leaves because its instance has registered anew */
 	bool is_unsettled; /* the map does not say yet who has left */
 	uint64_t deaf_until_us;     /* not 0: nobody is let in */
@@ -210,6 +218,13 @@ void registry_forget_gone(struct registry *r, uint64_t now_us);
 void registry_close_bells(struct member *m);
 struct member *registry_member_with(const struct registry *r, const char *path);
 void registry_free_members(struct registry *r);
+
+/* --- registry_awaited.c ------------------------------------------------------------------------------ */
+
+/* `m` goes, and its table is still there: the next map waits for others to listen where they may. */
+void registry_await(struct registry *r, const struct member *m);
+void registry_show_awaited(const struct registry *r, struct map *map);
+void registry_forget_awaited(struct registry *r);
 
 /* --- registry_ports.c -------------------------------------------------------------------------------- */
 

@@ -175,6 +175,7 @@ map_table(struct member *m, int fd, char *text)
 	}
 	m->tables = (const struct ltran_slot *)((char *)m->table_map + LTRAN_TABLE_OFFSET);
 	m->asleep = ((const struct ltran_table_head *)m->table_map)->asleep;
+	m->left = ((const struct ltran_table_head *)m->table_map)->left;
 	m->n_slots = head.n_slots;
 	m->table_fd = fd;
 	return 0;
@@ -213,4 +214,5 @@ registry_unmap_table(struct member *m)
 	m->table_fd = -1;
 	m->tables = NULL;
 	m->asleep = NULL;
+	m->left = NULL;
 }

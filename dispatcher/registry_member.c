@@ -307,6 +307,7 @@ registry_leave(struct registry *r, struct member *m)
 	m->fd = -1;
 	pthread_mutex_unlock(&r->lock);
 	add_gone(r, m);
+	registry_await(r, m);
 	registry_settle(r);
 }
 
@@ -358,6 +359,7 @@ publish(struct registry *r)
 	map = map_create(r->lt->conf, here, n, gone, r->n_gone);
 	if (map == NULL)
 		return false;
+	registry_show_awaited(r, map);
 	map_publish(r->lt, map);
 	return true;
 }

@@ -8,7 +8,7 @@
  *   the NIC               see nodes/port_wake.h
  *   the tap device, and the eventfd of sleep_end()
  *
- * or for TICK_MS, when fragments may have to be given up.
+ * or for TICK_MS, when fragments may have to be given up; for HOLD_LOOK_MS while SYNs are held.
  */
 #include "dispatcher/sleep.h"
 
@@ -97,6 +97,8 @@ sleep_ms(const struct dispatch_worker *dw)
 {
 	uint64_t now = rte_rdtsc(), due;
 
+	if (dw->hold.n > 0)
+		return HOLD_LOOK_MS;
 	if (dw->w.bond == NULL || dw->w.index != 0)
 		return TICK_MS;
 	due = bond_due(dw->w.bond);

@@ -8,6 +8,10 @@
  * all, and changed as little as possible when an instance comes or goes. An accepted connection stays
  * where it is whatever happens to the others, because its table shows it.
  *
+ * A SYN to a port whose listener has just been closed, by a process that had it from another one, waits
+ * for the next process that listens (node `hold`): on the kernel the listener would still be there. So does
+ * a SYN to one that listens but whose ring is not connected yet.
+ *
  * Thaler, Ravishankar: Using Name-Based Mappings to Increase Hit Rates, 1998.
  */
 #include "dispatcher/dispatch.h"
@@ -19,6 +23,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "nodes/ltran_left.h"
 #include "nodes/ltran_table.h"
 #include "stack/edge.h"
 
@@ -118,12 +123,61 @@ listens(const struct member *mb, const struct flow *f)
 	return has_socket(mb, table, ltran_slot_key(0, 0, f->lport), f->protocol);
 }
 
+/* It has just come or is about to go: a SYN would be lost there, and come again after a second. */
+static bool
+has_no_ring(const struct member *mb)
+{
+	return atomic_load_explicit(&mb->vid, memory_order_relaxed) < 0;
+}
+
 static uint32_t
 weight(const struct flow *f, const struct member *mb)
 {
 	uint64_t key = ltran_slot_key(f->raddr, f->rport, f->lport) ^ f->laddr;
 
 	return ltran_slot_hash((uint64_t)ltran_slot_hash(key, f->protocol) << 32 | mb->pid, 0);
+}
+
+static bool
+is_expected(const struct map *map, const struct map_addr *a, uint16_t port, uint64_t now_ms)
+{
+	for (uint16_t i = 0; i < map->n_awaited; i++) {
+		const struct map_awaited *w = &map->awaited[i];
+
+		if (w->addr == a->addr && w->port == port && now_ms < w->until_ms)
+			return true;
+	}
+	for (uint16_t i = 0; i < a->n; i++) {
+		const struct member *mb = map->order[a->first + i];
+
+		if (mb->left != NULL && ltran_left_is_awaited(mb->left, port, now_ms))
+			return true;
+	}
+	return false;
+}
+
+bool
+steer_is_awaited(const struct map *map, const struct map_addr *a, const struct rte_ipv4_hdr *ip,
+	uint16_t len)
+{
+	bool listens_without_ring = false;
+	struct flow f;
+
+	if (!read_flow(&f, ip, len))
+		return false;
+	for (uint16_t i = 0; i < a->n; i++) {
+		const struct member *mb = map->order[a->first + i];
+
+		if (!listens(mb, &f))
+			continue;
+		if (!has_no_ring(mb))
+			return false;
+		listens_without_ring = true;
+	}
+	for (uint16_t i = 0; i < a->n; i++)
+		if (has_connection(map->order[a->first + i], &f))
+			return false;
+	return listens_without_ring || is_expected(map, a, f.lport, ltran_left_now_ms());
 }
 
 uint32_t
@@ -141,7 +195,7 @@ steer_shared(const struct map *map, const struct map_addr *a, const struct rte_i
 		if (has_connection(mbs[i], &f))
 			return (uint32_t)mbs[i]->index << 16 | flow_queue(&f, mbs[i]->n_queues);
 	for (uint16_t i = 0; i < a->n; i++) {
-		if (!listens(mbs[i], &f))
+		if (!listens(mbs[i], &f) || (f.protocol == IPPROTO_TCP && has_no_ring(mbs[i])))
 			continue;
 		w = weight(&f, mbs[i]) | 1; /* not 0 */
 		if (w <= heaviest)

@@ -110,7 +110,7 @@ worker_main(void *arg)
 static int
 create_graph(struct ltran *lt, struct dispatch_worker *dw, char *err, size_t err_len)
 {
-	const char *sources[6];
+	const char *sources[7];
 	unsigned int n = 0;
 	char name[32];
 
@@ -118,6 +118,7 @@ create_graph(struct ltran *lt, struct dispatch_worker *dw, char *err, size_t err
 		sources[n++] = NODE_RX;
 	sources[n++] = NODE_INSTANCE_RX;
 	sources[n++] = NODE_REASS_TIMER;
+	sources[n++] = NODE_HOLD_TIMER;
 	if (dw->w.index == 0)
 		sources[n++] = NODE_CONTROL_RX;
 	if (dw->w.index == 0 && lt->bond != NULL)
@@ -177,6 +178,7 @@ workers_stop(struct ltran *lt)
 		dw->has_thread = false;
 		graph_destroy(dw->w.graph);
 		dw->w.graph = NULL;
+		hold_free(&dw->hold);
 		if (dw->wake_fd >= 0)
 			close(dw->wake_fd);
 		dw->wake_fd = -1;

@@ -24,6 +24,7 @@
 #include "ctl/path.h"
 #include "nodes/instance.h"
 #include "nodes/instance_ltran_link.h"
+#include "nodes/ltran_left.h"
 #include "nodes/ltran_table.h"
 
 #define SLOTS_MIN (1u << 16)
@@ -93,6 +94,26 @@ table_of(const struct instance_ltran *lt, unsigned int index)
 		(size_t)index * lt->n_slots;
 }
 
+/* The list of what lives on follows the listeners that the table shows. */
+static void
+note_listener(struct instance_ltran *lt, const struct stack_shown *s, bool is_there)
+{
+	uint64_t *left = ((struct ltran_table_head *)lt->map)->left;
+
+	if (!s->lives_on)
+		ltran_left_forget(left, s->lport);
+	else if (is_there)
+		ltran_left_listens(left, s->lport);
+	else
+		ltran_left_ends(left, s->lport, ltran_left_now_ms());
+}
+
+static inline bool
+is_listener(const struct stack_shown *s)
+{
+	return s->raddr == 0 && !s->is_udp;
+}
+
 static inline uint8_t
 protocol_of(const struct stack_shown *s)
 {
@@ -109,6 +130,8 @@ show(void *arg, unsigned int table, const struct stack_shown *s)
 
 	if (s->reuseport)
 		info |= LTRAN_SLOT_REUSEPORT;
+	if (is_listener(s))
+		note_listener(lt, s, true);
 	ltran_table_add(table_of(lt, table), lt->n_slots,
 		ltran_slot_key(s->raddr, s->rport, s->lport), info);
 }
@@ -118,6 +141,8 @@ hide(void *arg, unsigned int table, const struct stack_shown *s)
 {
 	struct instance_ltran *lt = arg;
 
+	if (is_listener(s))
+		note_listener(lt, s, false);
 	ltran_table_remove(table_of(lt, table), lt->n_slots,
 		ltran_slot_key(s->raddr, s->rport, s->lport), protocol_of(s));
 }

@@ -118,6 +118,18 @@ struct ltran_ports {
 #define LTRAN_TABLE_OFFSET 4096
 #define LTRAN_PROBES 64
 
+/*
+ * A listener that fork() has copied lives on in other processes when this one closes it: on the kernel,
+ * connections go on arriving (a prefork server that exchanges its workers). The ports of such
+ * listeners are in `left` of the head, so that ltran does not refuse at once who comes before the next
+ * process listens. An entry: bits 0-15 the port (network order read as an integer), 16 whether it is
+ * listened on still, 32-63 when that ended: the low bits of CLOCK_MONOTONIC in ms. 0: none. Written by
+ * the holder of stack 0; see ltran_left.h.
+ */
+#define LTRAN_LEFT_MAX 32
+#define LTRAN_LEFT_LISTENS 0x10000ull
+#define LTRAN_LEFT_MS 2000 /* for so long the next listener is waited for */
+
 struct ltran_table_head {
 	uint32_t magic;
 	uint16_t version;
@@ -126,6 +138,7 @@ struct ltran_table_head {
 	uint32_t pad;
 	uint32_t asleep[LTRAN_QUEUES_MAX]; /* of stack i, written by its holder: odd while it sleeps;
 					    * goes up by one at each change */
+	uint64_t left[LTRAN_LEFT_MAX];
 };
 
 /* What LTRAN_FD_AWAKE shows: the workers of ltran, each in a cache line of its own. */

@@ -65,6 +65,7 @@ struct file_sock {
 	bool kernel_active; /* the kernel half is bound or has sent: it may have something for us */
 	_Atomic bool is_nonblock;
 	int backlog;
+	pid_t listened_by; /* who called listen(): another process, where it has been inherited by fork() */
 	struct sockaddr_in local;
 	struct sock_option *options;
 	uint64_t recv_timeout_ns, send_timeout_ns; /* 0: none */

@@ -276,6 +276,8 @@ long on_listen(struct file *f, int fd, int backlog)
 		r = sock_listen(s, backlog);
 	if (r == 0) {
 		f->sock.backlog = backlog;
+		if (!f->sock.is_listening)
+			f->sock.listened_by = getpid();
 		f->sock.is_listening = true;
 		if (boot_group() && s == NULL)
 			r = socket_materialise(f);

@@ -53,6 +53,8 @@ void socket_identify(const struct file *f, struct sock *s)
 		return;
 	x = (st.st_ino ^ (uint64_t)st.st_dev << 40) * 0x9e3779b97f4a7c15ull;
 	sock_set_identity(s, (uint32_t)(x >> 32));
+	if (f->sock.is_listening && f->sock.listened_by != getpid())
+		sock_set_inherited(s);
 }
 
 int socket_materialise(struct file *f)

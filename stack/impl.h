@@ -70,6 +70,15 @@ struct udp_sending {
 #define STACK_TXQ 16384 /* packets between lwIP and socket-tx; power of two */
 #define STACK_WAKES 256
 
+#define STACK_LEFT_MAX 8
+#define STACK_LEFT_US 2000000 /* as LTRAN_LEFT_MS */
+
+/* A port that others listen on, or will soon; until_us 0: none. */
+struct left_port {
+	uint64_t until_us;
+	uint16_t port;
+};
+
 struct stack {
 	/* lock */
 	_Atomic uint32_t lock __attribute__((aligned(CACHE_LINE))); /* enum stack_lock */
@@ -114,6 +123,7 @@ struct stack {
 	bool worked; /* this run moved packets or events */
 	struct stack_op link_up; /* any; see link.c */
 	struct stack_counters counters;
+	struct left_port left[STACK_LEFT_MAX]; /* see share_leave() */
 	uint64_t tx_full_drops, rst_out, listen_drops, engine_resets;
 	uint64_t abort_on_memory, abort_on_timeout, time_wait_overflow;
 	struct mem mem;
@@ -270,7 +280,12 @@ void share_handshake(struct stack *st, const struct tcp_handshake *h, bool is_th
 /* May `s` listen on its port, or have it (UDP)? 0 or -EADDRINUSE; may wait, takes no lock. */
 int share_claim(const struct sock *s);
 /* Something about the sockets on this port has changed: show them, or hide the port. Holder. */
-void share_port(struct stack *st, enum sock_kind kind, uint16_t lport);
+void share_port(struct stack *st, const struct sock *s);
+/* The listener `s` is closed: if it lives on elsewhere, SYNs to its port that are on their way to us go
+ * without an answer, so that their next try comes to somebody else. Holder. */
+void share_leave(struct stack *st, const struct sock *s);
+/* Is a SYN to this port such a one? Holder. */
+bool share_has_left(const struct stack *st, uint16_t lport);
 
 #define TCP_RTO_MIN_MS 200
 #define TCP_RTO_MAX_MS 120000

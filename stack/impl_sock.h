@@ -309,6 +309,7 @@ struct sock {
 	struct udp_pcb *udp;          /* holder */
 
 	uint32_t identity; /* constant once bound; see sock_set_identity() */
+	bool inherited;    /* constant once it listens; see sock_set_inherited() */
 
 	/* options, app; the holder copies them into the pcb at SD_OPT */
 	_Atomic uint32_t rcvbuf; /* bytes */

@@ -42,6 +42,7 @@ port_of(const struct sock *s)
 		.lport = s->lport,
 		.is_udp = s->kind == SOCK_UDP,
 		.reuseport = (sock_flags(s) & SF_REUSEPORT) != 0,
+		.lives_on = s->kind == SOCK_TCP && s->inherited,
 		.identity = s->identity,
 	};
 }
@@ -55,6 +56,14 @@ share_claim(const struct sock *s)
 	return sharing == NULL ? 0 : sharing->claim(sharing->arg, &shown);
 }
 
+/* shutdown() ends it for all who have it, close() does not. */
+static bool
+lives_on_elsewhere(const struct sock *s)
+{
+	return s->kind == SOCK_TCP && s->inherited &&
+		(sock_flags(s) & (SF_LISTEN | SF_DEAD)) == (SF_LISTEN | SF_DEAD);
+}
+
 static bool
 is_shown(const struct sock *s)
 {
@@ -62,15 +71,16 @@ is_shown(const struct sock *s)
 }
 
 void
-share_port(struct stack *st, enum sock_kind kind, uint16_t lport)
+share_port(struct stack *st, const struct sock *s)
 {
 	const struct stack_sharing *sharing = st->wiring.sharing;
-	struct stack_shown shown = {.lport = lport, .is_udp = kind == SOCK_UDP};
+	struct stack_shown shown = {.lport = s->lport, .is_udp = s->kind == SOCK_UDP,
+		.lives_on = lives_on_elsewhere(s)};
 	const struct port_link *l;
 
-	if (sharing == NULL || (kind == SOCK_TCP && st->index != 0))
+	if (sharing == NULL || (s->kind == SOCK_TCP && st->index != 0))
 		return;
-	l = kind == SOCK_TCP ? st->tcp_ports[lport] : st->udp_ports[lport];
+	l = s->kind == SOCK_TCP ? st->tcp_ports[s->lport] : st->udp_ports[s->lport];
 	while (l != NULL && !is_shown(l->sock))
 		l = l->next;
 	if (l == NULL) {
@@ -79,4 +89,28 @@ share_port(struct stack *st, enum sock_kind kind, uint16_t lport)
 	}
 	shown = port_of(l->sock);
 	sharing->show(sharing->arg, st->index, &shown);
+}
+
+void
+share_leave(struct stack *st, const struct sock *s)
+{
+	struct left_port *oldest = &st->left[0];
+
+	if (st->wiring.sharing == NULL || !lives_on_elsewhere(s))
+		return;
+	for (int i = 0; i < STACK_LEFT_MAX; i++) {
+		if (st->left[i].until_us < oldest->until_us)
+			oldest = &st->left[i];
+	}
+	*oldest = (struct left_port){.until_us = st->now_us + STACK_LEFT_US, .port = s->lport};
+}
+
+bool
+share_has_left(const struct stack *st, uint16_t lport)
+{
+	for (int i = 0; i < STACK_LEFT_MAX; i++) {
+		if (st->left[i].port == lport && st->now_us < st->left[i].until_us)
+			return true;
+	}
+	return false;
 }

@@ -298,6 +298,12 @@ sock_set_identity(struct sock *s, uint32_t identity)
 }
 
 void
+sock_set_inherited(struct sock *s)
+{
+	s->inherited = true;
+}
+
+void
 sock_set_fd(struct sock *s, int fd)
 {
 	atomic_store_explicit(&s->fd, fd, memory_order_relaxed);

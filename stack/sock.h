@@ -32,6 +32,10 @@ void sock_set_fd(struct sock *s, int fd);
 /* Before bind(): a value that descriptors have in common which fork() has copied from one, and no
  * others. Where processes share an address, these may share a port. */
 void sock_set_identity(struct sock *s, uint32_t identity);
+/* Before listen(): the process has it from another one, which may have it still. When this one closes
+ * it, those who want to connect are not refused for STACK_LEFT_US: somebody else may listen soon. Has an
+ * effect where processes share an address. */
+void sock_set_inherited(struct sock *s);
 
 /* Address 0.0.0.0 or the stack's own; port 0: chosen (sock_name() tells). -EADDRINUSE,
  * -EADDRNOTAVAIL, -EINVAL (already bound). */

@@ -53,7 +53,7 @@ op_release(struct stack *st, void *arg)
 	struct sock *s = arg;
 
 	table_unbind(st, s);
-	share_port(st, s->kind, s->lport);
+	share_port(st, s);
 }
 
 static void
@@ -149,7 +149,7 @@ op_udp_open(struct stack *st, void *arg)
 		sock_all_add(st, r->s);
 	else
 		table_unbind(st, r->s);
-	share_port(st, SOCK_UDP, r->s->lport);
+	share_port(st, r->s);
 }
 
 static int

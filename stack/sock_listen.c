@@ -43,7 +43,7 @@ op_share(struct stack *st, void *arg)
 {
 	struct sock *s = arg;
 
-	share_port(st, s->kind, s->lport);
+	share_port(st, s);
 }
 
 static int
@@ -159,7 +159,8 @@ op_end(struct stack *st, void *arg)
 	tcp_listener_close(st, l);
 	if (sock_flags(l) & SF_DEAD) /* else it keeps its port */
 		table_unbind(st, l);
-	share_port(st, SOCK_TCP, l->lport);
+	share_leave(st, l);
+	share_port(st, l);
 	if (st == l->stack)
 		sock_all_remove(l);
 }

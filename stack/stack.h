@@ -46,6 +46,7 @@ struct stack_shown {
 	uint32_t raddr; /* 0: a listener, or a UDP socket */
 	uint16_t rport, lport;
 	bool is_udp, reuseport;
+	bool lives_on;     /* a listener; see sock_set_inherited() */
 	uint32_t identity; /* of a listener; see sock_set_identity() */
 };
 
@@ -55,8 +56,9 @@ struct stack_sharing {
 	/* May this port be listened on, or bound (UDP)? 0 or -EADDRINUSE. Any thread, without a
 	 * stack's lock; may wait for a second. */
 	int (*claim)(void *arg, const struct stack_shown *s);
-	/* A socket of `table` is there or has another face now; is gone. Connections and UDP sockets: the
-	 * stack that has them. Listeners: 0. By the holder of that stack; a few memory accesses. */
+	/* A socket of `table` is there or has another face now; is gone (of a listener, `lives_on`: closed
+	 * here, while other processes have it). Connections and UDP sockets: the stack that has them.
+	 * Listeners: 0. By the holder of that stack; a few memory accesses. */
 	void (*show)(void *arg, unsigned int table, const struct stack_shown *s);
 	void (*hide)(void *arg, unsigned int table, const struct stack_shown *s);
 	/* Bit i of these words: the STACK_PORT_BLOCK ports from STACK_PORT_FIRST + i *

@@ -334,6 +334,11 @@ rx_no_connection(struct stack *st, struct pbuf *pb, const void *ip, uint32_t has
 		return NULL;
 	}
 	counts[l != NULL ? STACK_ACCEPTED : STACK_NO_SOCKET]++;
+	if (l == NULL && (g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
+		share_has_left(st, h->dest)) {
+		st->lw->pbuf_free(pb);
+		return NULL;
+	}
 	st->rst_out += l == NULL && (g->flags & TCP_RST) == 0;
 	rx_closed_port(st, pb, ip);
 	return NULL;

@@ -218,7 +218,7 @@ finish_close(struct stack *st, struct sock *s)
 	}
 	if (sock_flags(s) & SF_BOUND) {
 		table_unbind(st, s);
-		share_port(st, SOCK_UDP, s->lport);
+		share_port(st, s);
 	}
 	sock_retire(st, s);
 	sock_reap(st);

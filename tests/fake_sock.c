@@ -89,6 +89,10 @@ void sock_set_identity(struct sock *s, uint32_t identity)
 {
 }
 
+void sock_set_inherited(struct sock *s)
+{
+}
+
 static struct sock *find(enum sock_kind kind, uint16_t port)
 {
 	struct sock *s;

@@ -7,7 +7,7 @@
  *
  * Always: what comes from the wire does not go back but as a reset for an address that has gone; a unicast
  * packet reaches the rings of its address only; whatever leaves an instance bears its own addresses; every
- * frame arrives as it was sent, a datagram put together of fragments has the bytes they had; a reset has
+ * frame arrives as it was sent, a SYN that waits goes on in the end, a datagram put together of fragments has the bytes they had; a reset has
  * the numbers of RFC 9293; rate_limit holds; at the end no packet is left.
  */
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/police.h"
 #include "dispatcher/turn_pool.h"
+#include "nodes/ltran_left.h"
 #include "nodes/ltran_table.h"
 #include "nodes/nodes.h"
 #include "nodes/reass.h"
@@ -45,6 +46,8 @@ uint64_t fuzz_now_us = 1000000;
 const struct rte_ether_addr fuzz_mac = {{2, 0, 0, 0, 0, 1}}, fuzz_peer_mac = {{2, 0, 0, 0, 0, 2}};
 static struct ltran_conf conf = {.dispatch_subnet = IP(0), .dispatch_subnet_length = 8};
 static struct ltran_slot tables[FUZZ_MEMBERS][QUEUES * SLOTS];
+static uint64_t lefts[FUZZ_MEMBERS][LTRAN_LEFT_MAX];
+static bool awaits; /* ports of addresses whose instances have gone */
 static struct member_stats stats[FUZZ_MEMBERS];
 struct member fuzz_members[FUZZ_MEMBERS];
 bool fuzz_is_there[FUZZ_MEMBERS];
@@ -136,6 +139,8 @@ static void
 publish(void)
 {
 	static const uint32_t gone[] = {IP(GONE), IP(ALONE), IP(SHARED)};
+	static const struct map_awaited awaited[] = {{IP(GONE), 3, UINT64_MAX}, {IP(ALONE), 5, UINT64_MAX},
+		{IP(SHARED), 7, 0}};
 	struct member *list[FUZZ_MEMBERS];
 	uint32_t left[3];
 	unsigned int n = 0, n_left = 0;
@@ -154,6 +159,8 @@ publish(void)
 	map_free(map);
 	map = map_create(&conf, list, n, left, n_left);
 	fuzz_require(map != NULL, "no map");
+	if (awaits)
+		map_await(map, awaited, RTE_DIM(awaited));
 	dw.map = map;
 	atomic_store(&lt.map, map);
 }
@@ -161,8 +168,8 @@ publish(void)
 static void
 make_world(void)
 {
-	static const char *const sources[] = {NODE_RX, NODE_INSTANCE_RX, NODE_REASS_TIMER, NODE_CONTROL_RX,
-		NODE_KERNEL_RX};
+	static const char *const sources[] = {NODE_RX, NODE_INSTANCE_RX, NODE_REASS_TIMER, NODE_HOLD_TIMER,
+		NODE_CONTROL_RX, NODE_KERNEL_RX};
 	static const struct ltran_rate rate = {.addr = IP(ALONE), .bytes = FUZZ_RATE};
 	int ends[2];
 
@@ -177,7 +184,7 @@ make_world(void)
 	for (unsigned int i = 0; i < FUZZ_MEMBERS; i++)
 		fuzz_members[i] = (struct member){.vid = i, .index = i, .n_queues = QUEUES,
 			.addr = i == 0 ? IP(ALONE) : IP(SHARED), .stats = &stats[i],
-			.tables = tables[i], .n_slots = SLOTS, .pid = 100 + i};
+			.tables = tables[i], .left = lefts[i], .n_slots = SLOTS, .pid = 100 + i};
 	fuzz_members[0].policer = policer_create(&rate, fuzz_now_us);
 	dw.lt = &lt;
 	dw.turn_pool = turn_pool_create(pool, 0);
@@ -205,6 +212,24 @@ drain(void)
 		fuzz_check_tap(buf, n);
 }
 
+/* SYNs that wait: nobody is expected any more; then their time is over. */
+static void
+end_waiting(void)
+{
+	if (dw.hold.n == 0)
+		return;
+	memset(lefts, 0, sizeof(lefts));
+	awaits = false;
+	map_await(map, NULL, 0);
+	fuzz_now_us += 2 * HOLD_LOOK_MS * 1000;
+	graph_walk(dw.w.graph);
+	drain();
+	fuzz_now_us += 2 * HOLD_MS * 1000;
+	graph_walk(dw.w.graph);
+	drain();
+	fuzz_require(dw.hold.n == 0, "a SYN is held for ever");
+}
+
 static void
 walk(void)
 {
@@ -214,6 +239,7 @@ walk(void)
 		graph_walk(dw.w.graph);
 		drain();
 	} while (fuzz_sent.n > 0 && fuzz_sent.origin == FROM_WIRE);
+	end_waiting();
 	rte_pktmbuf_free_bulk(fuzz_sent.pkts, fuzz_sent.n); /* of a ring that nobody reads */
 	fuzz_sent.n = 0;
 }
@@ -358,7 +384,15 @@ change_instance(const uint8_t *op)
 {
 	unsigned int i = op[1] % FUZZ_MEMBERS;
 
-	switch (op[2] % 4) {
+	switch (op[2] % 6) {
+	case 4:
+		lefts[i][op[3] % LTRAN_LEFT_MAX] = (op[4] & 15) | (op[3] & 0x80 ? LTRAN_LEFT_LISTENS : 0) |
+			(ltran_left_now_ms() - op[5] * 16) << 32;
+		break;
+	case 5:
+		awaits = (op[3] & 1) != 0;
+		publish();
+		break;
 	case 0:
 		fuzz_is_there[i] = !fuzz_is_there[i];
 		publish();
@@ -418,6 +452,8 @@ static void
 begin(void)
 {
 	memset(tables, 0, sizeof(tables));
+	memset(lefts, 0, sizeof(lefts));
+	awaits = false;
 	for (unsigned int i = 0; i < FUZZ_MEMBERS; i++) {
 		fuzz_is_there[i] = true;
 		atomic_store(&fuzz_members[i].vid, (int)i);

@@ -90,6 +90,7 @@ static const char *const edges[] = {NODE_DROP};
 	GRAPH_NODE(id)
 DOUBLE(rx_node, NODE_INSTANCE_RX, true, process_rx)
 DOUBLE(reass_node, NODE_REASS_TIMER, true, process_nothing)
+DOUBLE(hold_timer_node, NODE_HOLD_TIMER, true, process_nothing)
 DOUBLE(control_node, NODE_CONTROL_RX, true, process_nothing)
 DOUBLE(drop_node, NODE_DROP, false, process_nothing)
 

@@ -15,7 +15,7 @@ static struct {
 	unsigned int table;
 } shown[SHOWN_MAX];
 static unsigned int n_shown, n_claims, n_asked, blocks_left;
-static struct stack_shown claimed;
+static struct stack_shown claimed, hidden;
 static int claim_answer;
 static _Atomic uint64_t ports[2][2]; /* of A and B */
 
@@ -45,6 +45,7 @@ hide(void *arg, unsigned int table, const struct stack_shown *s)
 {
 	int at = find(s);
 
+	hidden = *s;
 	if (at >= 0)
 		shown[at] = shown[--n_shown];
 }
@@ -390,6 +391,58 @@ bind_to_any_port_takes_one_of_ours_and_a_named_port_is_free(void)
 	sim_run(1000);
 }
 
+/* It had the listener from another process, which may have it still. */
+static void
+end_of_an_inherited_listener_refuses_nobody_for_a_time(void)
+{
+	struct sock *a, *l = open_at(SIM_A, SOCK_TCP, PORT, 0);
+	int result;
+
+	sock_set_inherited(l);
+	CU_ASSERT_EQUAL(sock_listen(l, 8), 0);
+	CU_ASSERT_TRUE(n_shown == 1 && shown[0].s.lives_on);
+	sock_close(l);
+	CU_ASSERT_EQUAL(n_shown, 0);
+	CU_ASSERT_TRUE(hidden.lives_on && hidden.lport == htons(PORT));
+	a = connect_to(SIM_B, sim_addr(SIM_A, 0).sin_addr.s_addr, PORT, &result);
+	sim_run(900000);
+	CU_ASSERT_EQUAL(sock_take_error(a), 0); /* somebody else may listen by its next try */
+	sock_close(a);
+	sim_run(STACK_LEFT_US);
+	a = connect_to(SIM_B, sim_addr(SIM_A, 0).sin_addr.s_addr, PORT, &result);
+	sim_run(1000);
+	CU_ASSERT_EQUAL(sock_take_error(a), ECONNREFUSED);
+	sock_close(a);
+	sim_run(1000);
+}
+
+static void
+end_of_a_listener_refuses_where_nobody_else_has_it(void)
+{
+	struct sock *a, *l = open_at(SIM_A, SOCK_TCP, PORT, 0), *shut = open_at(SIM_A, SOCK_TCP, PORT + 1, 0);
+	int result;
+
+	CU_ASSERT_EQUAL(sock_listen(l, 8), 0);
+	CU_ASSERT_FALSE(shown[0].s.lives_on);
+	sock_close(l);
+	CU_ASSERT_FALSE(hidden.lives_on);
+	a = connect_to(SIM_B, sim_addr(SIM_A, 0).sin_addr.s_addr, PORT, &result);
+	sim_run(1000);
+	CU_ASSERT_EQUAL(sock_take_error(a), ECONNREFUSED);
+	sock_close(a);
+	/* shutdown() ends it for all who have it. */
+	sock_set_inherited(shut);
+	CU_ASSERT_EQUAL(sock_listen(shut, 8), 0);
+	CU_ASSERT_EQUAL(sock_shutdown(shut, SHUT_RDWR), 0);
+	CU_ASSERT_FALSE(hidden.lives_on);
+	a = connect_to(SIM_B, sim_addr(SIM_A, 0).sin_addr.s_addr, PORT + 1, &result);
+	sim_run(1000);
+	CU_ASSERT_EQUAL(sock_take_error(a), ECONNREFUSED);
+	sock_close(a);
+	sock_close(shut);
+	sim_run(1000);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(connection_is_shown_from_its_syn_to_the_end_of_time_wait),
 	CUNIT_TEST(incoming_connection_is_shown_before_it_is_accepted),
@@ -401,5 +454,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(no_port_left_is_no_address_available),
 	CUNIT_TEST(two_with_different_blocks_never_clash),
 	CUNIT_TEST(bind_to_any_port_takes_one_of_ours_and_a_named_port_is_free),
+	CUNIT_TEST(end_of_an_inherited_listener_refuses_nobody_for_a_time),
+	CUNIT_TEST(end_of_a_listener_refuses_where_nobody_else_has_it),
 };
 CUNIT_MAIN("share", tests, setup, teardown)

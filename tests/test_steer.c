@@ -2,6 +2,8 @@
 /* Who gets what of an address that several instances share. */
 #include "tests/dispatch_rig.h"
 
+#include "nodes/ltran_left.h"
+
 static void
 listen_on(unsigned int i, uint8_t protocol, uint16_t port)
 {
@@ -127,6 +129,120 @@ hostile_tables_cannot_send_packets_elsewhere(void)
 	}
 }
 
+/* --- somebody may listen soon ------------------------------------------------------------------------ */
+
+static uint64_t lefts[N_MEMBERS][LTRAN_LEFT_MAX];
+
+static void
+leave(unsigned int i, uint16_t port, uint64_t ms_ago)
+{
+	memset(lefts[i], 0, sizeof(lefts[i]));
+	members[i].left = lefts[i];
+	ltran_left_listens(lefts[i], htons(port));
+	ltran_left_ends(lefts[i], htons(port), ltran_left_now_ms() - ms_ago);
+}
+
+static struct rte_mbuf *
+syn_to(uint32_t addr)
+{
+	return to(syn_from(10000), addr);
+}
+
+static void
+syn_waits_where_a_listener_lives_on_elsewhere(void)
+{
+	leave(2, 80, 0);
+	CU_ASSERT_EQUAL(in(syn_to(SHARED)).edge, DISPATCH_HOLD);
+	CU_ASSERT_EQUAL(out(syn_to(SHARED)).edge, DISPATCH_HOLD);
+	leave(0, 80, LTRAN_LEFT_MS / 2);
+	CU_ASSERT_EQUAL(in(syn_to(SOLE)).edge, DISPATCH_HOLD);
+	listen_on(3, IPPROTO_TCP, 80);
+	CU_ASSERT_EQUAL(in(syn_to(SHARED)).dest >> 16, 4);
+	listen_on(0, IPPROTO_TCP, 80);
+	CU_ASSERT_EQUAL(in(syn_to(SOLE)).edge, DISPATCH_INSTANCE);
+}
+
+static void
+nothing_else_waits(void)
+{
+	struct rte_mbuf *m = to(frame_tcp(pool, NULL, 0, 0), SOLE); /* no SYN */
+
+	leave(0, 80, 0);
+	CU_ASSERT_EQUAL(in(m).edge, DISPATCH_INSTANCE);
+	m = syn_to(SOLE);
+	FRAME_L4(m, struct rte_tcp_hdr)->tcp_flags |= RTE_TCP_RST_FLAG;
+	CU_ASSERT_EQUAL(in(m).edge, DISPATCH_INSTANCE);
+	m = syn_to(SOLE);
+	FRAME_L4(m, struct rte_tcp_hdr)->dst_port = htons(81);
+	CU_ASSERT_EQUAL(in(m).edge, DISPATCH_INSTANCE);
+	leave(0, 80, LTRAN_LEFT_MS + 1);
+	CU_ASSERT_EQUAL(in(syn_to(SOLE)).edge, DISPATCH_INSTANCE);
+	ltran_left_listens(lefts[0], htons(80)); /* it does, and its table had no room to say so */
+	CU_ASSERT_EQUAL(in(syn_to(SOLE)).edge, DISPATCH_INSTANCE);
+	CU_ASSERT_EQUAL(in(syn_to(SHARED)).edge, DISPATCH_INSTANCE);
+}
+
+static void
+syn_of_a_connection_that_is_there_goes_to_it(void)
+{
+	struct rte_mbuf *m = syn_to(SHARED);
+	uint16_t q = steer_queue(&members[2], FRAME_IP(m), m->data_len - 14);
+
+	leave(2, 80, 0);
+	ltran_table_add(tables[2] + q * SLOTS, SLOTS, ltran_slot_key(FRAME_PEER, htons(10000), htons(80)), IPPROTO_TCP);
+	ASSERT_TO(in(m), 0, q);
+}
+
+static void
+port_of_an_instance_that_has_gone_is_awaited_for_a_time(void)
+{
+	const uint64_t now_ms = ltran_left_now_ms();
+	struct map_awaited w[] = {{.addr = GONE, .port = htons(80), .until_ms = now_ms + 60000},
+		{.addr = SHARED, .port = htons(81), .until_ms = now_ms + 60000}};
+	struct rte_mbuf *m;
+
+	CU_ASSERT_EQUAL(in(syn_to(GONE)).edge, DISPATCH_RESET);
+	map_await(map, w, 2);
+	CU_ASSERT_EQUAL(in(syn_to(GONE)).edge, DISPATCH_HOLD);
+	m = syn_to(GONE);
+	rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->dst_addr = frame_our_mac;
+	CU_ASSERT_EQUAL(out(m).edge, DISPATCH_HOLD);
+	CU_ASSERT_EQUAL(in(syn_to(SHARED)).edge, DISPATCH_INSTANCE);
+	m = syn_to(SHARED);
+	FRAME_L4(m, struct rte_tcp_hdr)->dst_port = htons(81);
+	CU_ASSERT_EQUAL(in(m).edge, DISPATCH_HOLD);
+	w[0].until_ms = now_ms;
+	map_await(map, w, 1);
+	CU_ASSERT_EQUAL(in(syn_to(GONE)).edge, DISPATCH_RESET);
+}
+
+static struct rte_mbuf *
+udp_to_80(void)
+{
+	struct rte_mbuf *m = to(frame_udp(pool, 8), SHARED);
+
+	FRAME_L4(m, struct rte_udp_hdr)->dst_port = htons(80);
+	return m;
+}
+
+static void
+instance_whose_ring_is_not_there_gets_no_new_connections(void)
+{
+	listen_on(1, IPPROTO_TCP, 80);
+	listen_on(2, IPPROTO_TCP, 80);
+	listen_on(2, IPPROTO_UDP, 80);
+	atomic_store(&members[2].vid, -1);
+	for (int i = 0; i < 50; i++)
+		ASSERT_TO(in(syn_from(10000 + i)), 3, 0);
+	atomic_store(&members[1].vid, -1);
+	CU_ASSERT_EQUAL(in(syn_to(SHARED)).edge, DISPATCH_HOLD);
+	listen_on(0, IPPROTO_TCP, 80);
+	atomic_store(&members[0].vid, -1);
+	CU_ASSERT_EQUAL(in(syn_to(SOLE)).edge, DISPATCH_HOLD);
+	/* A datagram is lost there, but whoever else it went to would refuse it. */
+	CU_ASSERT_EQUAL(in(udp_to_80()).dest >> 16, 0);
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(new_connections_spread_over_listeners),
 	CUNIT_TEST(only_listeners_get_new_connections),
@@ -135,5 +251,10 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(icmp_errors_follow_the_packet_they_quote),
 	CUNIT_TEST(fragments_for_a_shared_address_are_put_together),
 	CUNIT_TEST(hostile_tables_cannot_send_packets_elsewhere),
+	CUNIT_TEST(syn_waits_where_a_listener_lives_on_elsewhere),
+	CUNIT_TEST(nothing_else_waits),
+	CUNIT_TEST(syn_of_a_connection_that_is_there_goes_to_it),
+	CUNIT_TEST(port_of_an_instance_that_has_gone_is_awaited_for_a_time),
+	CUNIT_TEST(instance_whose_ring_is_not_there_gets_no_new_connections),
 };
 EAL_TEST_MAIN("steer", tests, setup, teardown)

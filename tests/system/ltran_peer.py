@@ -235,6 +235,26 @@ def cmd_flood_udp(host, port, seconds, rate, size=64):
     print(f"sent {sent}")
 
 
+def cmd_visit(host, port, seconds):
+    """A request on a new connection, again and again; how many were refused and reset, and the longest."""
+    until = time.monotonic() + float(seconds)
+    visits, refused, reset, longest = 0, 0, 0, 0.0
+    while (began := time.monotonic()) < until:
+        visits += 1
+        try:
+            with socket.create_connection((host, int(port)), timeout=20) as sock:
+                sock.sendall(b"GET /pid HTTP/1.0\r\n\r\n")
+                if not sock.recv(1000):
+                    raise ValueError("a connection without an answer")
+        except ConnectionRefusedError:
+            refused += 1
+        except (ConnectionResetError, BrokenPipeError):
+            reset += 1
+        longest = max(longest, time.monotonic() - began)
+        time.sleep(0.002)
+    print(f"{visits} visits, {refused} refused, {reset} reset, longest {longest:.2f} s")
+
+
 def cmd_udp_group(group, port):
     """An echo server that belongs to a multicast group."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -25,6 +25,7 @@ import cases_ltran  # noqa: E402,F401
 import cases_ltran_bond  # noqa: E402,F401
 import cases_ltran_hostile  # noqa: E402,F401
 import cases_ltran_life  # noqa: E402,F401
+import cases_ltran_reload  # noqa: E402,F401
 import cases_ltran_safety  # noqa: E402,F401
 import cases_memory  # noqa: E402,F401
 import cases_flood  # noqa: E402,F401
