@@ -63,12 +63,15 @@ fuzz_peer_renew(struct fuzz_peer *p)
 {
 	static uint32_t n;
 	uint8_t *is_sent = p->is_sent != NULL ? p->is_sent : calloc(1, FUZZ_STREAM_MAX / 8);
-	uint32_t addr = p->addr;
+	uint8_t *is_fin = p->is_fin != NULL ? p->is_fin : calloc(1, FUZZ_STREAM_MAX / 8);
+	uint32_t addr = p->addr, used = RTE_MIN(p->high / 8 + 1, FUZZ_STREAM_MAX / 8);
 
-	fuzz_require(is_sent != NULL, "no memory");
-	memset(is_sent, 0, RTE_MIN(p->high / 8 + 1, FUZZ_STREAM_MAX / 8));
+	fuzz_require(is_sent != NULL && is_fin != NULL, "no memory");
+	memset(is_sent, 0, used);
+	memset(is_fin, 0, used);
 	memset(p, 0, sizeof(*p));
 	p->is_sent = is_sent;
+	p->is_fin = is_fin;
 	p->addr = addr;
 	p->id = ++n;
 	p->port = PORT_FIRST + n % (UINT16_MAX - PORT_FIRST);
@@ -225,10 +228,8 @@ note_segment(struct fuzz_peer *p, const struct fuzz_parts *t, const struct fuzz_
 	if (is_before(at_end, nxt) || at_end >= FUZZ_STREAM_MAX)
 		return false;
 	p->high = RTE_MAX(p->high, at_end);
-	if ((t->flags & FIN) && !has_fin(p, at_end)) {
-		p->fins[p->n_fins % FUZZ_PEER_FINS] = at_end;
-		p->n_fins = RTE_MIN(p->n_fins + 1, (uint32_t)FUZZ_PEER_FINS);
-	}
+	if (t->flags & FIN)
+		p->is_fin[at_end / 8] |= 1 << at_end % 8;
 	return true;
 }
 

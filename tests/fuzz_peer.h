@@ -19,7 +19,6 @@
 
 #define FUZZ_STREAM_MAX (1u << 21) /* bytes that a peer ever names: more than a window ahead of what it sends */
 #define FUZZ_PEER_SYNS 4
-#define FUZZ_PEER_FINS 16
 #define FUZZ_PEER_PAST 8
 #define FUZZ_PEER_MSS 1460
 
@@ -54,9 +53,9 @@ struct fuzz_peer {
 	/* our stream */
 	uint32_t next;         /* first byte that was not yet sent in its turn */
 	uint32_t high;         /* the host has heard of no place beyond */
-	uint32_t fins[FUZZ_PEER_FINS], n_fins; /* where an acceptable FIN has been */
 	uint32_t said_ack, said_right; /* of the host: the largest ACK and right edge; offsets */
 	uint8_t *is_sent;      /* a bit per byte */
+	uint8_t *is_fin;       /* a bit per place where an acceptable FIN has been */
 
 	/* the host's stream */
 	uint32_t host_next;    /* next byte that is missing */

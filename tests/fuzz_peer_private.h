@@ -37,10 +37,7 @@ was_sent(const struct fuzz_peer *p, uint32_t at)
 static inline bool
 has_fin(const struct fuzz_peer *p, uint32_t at)
 {
-	for (uint32_t i = 0; i < p->n_fins; i++)
-		if (p->fins[i] == at)
-			return true;
-	return false;
+	return at < FUZZ_STREAM_MAX && (p->is_fin[at / 8] & 1 << at % 8) != 0;
 }
 
 /* MSS and scale of a SYN, the largest if there are several. Returns whether there is a scale. */
