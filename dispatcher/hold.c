@@ -6,7 +6,7 @@
  *          whole in the first segment.
  * Sets     `port` INVALID where it is a member's, which is valid in one walk only.
  * Next     nothing: hold-timer lets them out.
- * Drops    what is beyond the bounds.
+ * Drops    what is beyond the bounds: of SYNs, and one buffer for each.
  * Runs on  every core.
  */
 #include "dispatcher/hold.h"
@@ -24,11 +24,12 @@ static const char *const edges[EDGES] = {
 	[EDGE_DROP] = NODE_DROP,
 };
 
-enum error { HOLD_HELD, HOLD_FULL, HOLD_ERRORS };
+enum error { HOLD_HELD, HOLD_FULL, HOLD_LARGE, HOLD_ERRORS };
 
 static const struct graph_error errors[HOLD_ERRORS] = {
 	[HOLD_HELD] = {"syn-held", GRAPH_NORMAL, "a SYN waits until somebody listens"},
 	[HOLD_FULL] = {"hold-full", GRAPH_ODD, "too many SYNs wait: the client repeats it"},
+	[HOLD_LARGE] = {"hold-large", GRAPH_ODD, "a SYN that takes several buffers does not wait"},
 };
 
 static uint32_t
@@ -71,13 +72,14 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = objs[i];
 
-		if (has_room(&dw->hold, addr_of(m))) {
+		enum error e = m->nb_segs > 1 ? HOLD_LARGE :
+			has_room(&dw->hold, addr_of(m)) ? HOLD_HELD : HOLD_FULL;
+
+		graph_count(node, e, 1);
+		if (e == HOLD_HELD)
 			keep(&dw->hold, m, now);
-			graph_count(node, HOLD_HELD, 1);
-		} else {
-			graph_count(node, HOLD_FULL, 1);
+		else
 			graph_send_one(rg, node, EDGE_DROP, m);
-		}
 	}
 	return n;
 }

@@ -18,6 +18,7 @@
 #define HOLD_ADDR_MAX 64      /* for one address */
 #define HOLD_MS LTRAN_LEFT_MS /* none is held for longer */
 #define HOLD_LOOK_MS 2        /* whether somebody listens */
+#define HOLD_REST 16          /* ... and not before this many times as long as the last look took */
 
 struct rte_mbuf;
 struct dispatch_worker;

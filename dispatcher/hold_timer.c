@@ -28,6 +28,14 @@ static const struct graph_error errors[HOLD_TIMER_ERRORS] = {
 	[HOLD_TIMER_TIMEOUT] = {"hold-timeout", GRAPH_ODD, "SYNs for which nobody has come to listen"},
 };
 
+/* From the look that ends now to the next one. Verdicts take as long as instances' tables make them: other
+ * traffic has most of the worker whatever stands there. */
+static uint64_t
+pause_tsc(uint64_t began)
+{
+	return RTE_MAX((rte_get_tsc_cycles() - began) * HOLD_REST, rte_get_tsc_hz() / 1000 * HOLD_LOOK_MS);
+}
+
 /* Its edge; EDGES: it stays. */
 static rte_edge_t
 way_of(const struct dispatch_worker *dw, unsigned int i, uint64_t now)
@@ -54,7 +62,6 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 	now = rte_get_tsc_cycles();
 	if (now < h->look_tsc)
 		return 0;
-	h->look_tsc = now + rte_get_tsc_hz() / 1000 * HOLD_LOOK_MS;
 	for (uint16_t i = 0; i < h->n; i++) {
 		rte_edge_t edge = way_of(dw, i, now);
 
@@ -67,6 +74,7 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		sent++;
 	}
 	h->n = kept;
+	h->look_tsc = rte_get_tsc_cycles() + pause_tsc(now);
 	return sent;
 }
 

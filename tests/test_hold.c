@@ -21,12 +21,17 @@ FEED_SINK(drop, NODE_DROP)
 
 static struct dispatch_worker dw;
 static bool must_hold;
+static uint64_t verdict_tsc; /* a verdict takes so long */
 
 /* --- doubles ---------------------------------------------------------------------------------------- */
 
 static struct dispatch_result
 verdict(void)
 {
+	const uint64_t until = rte_get_tsc_cycles() + verdict_tsc;
+
+	while (rte_get_tsc_cycles() < until)
+		continue;
 	return (struct dispatch_result){.edge = must_hold ? DISPATCH_HOLD : DISPATCH_INSTANCE,
 		.error = DISPATCH_NO_ERROR};
 }
@@ -54,6 +59,7 @@ setup(void)
 	memset(&dw, 0, sizeof(dw));
 	dw.w = (struct worker){.n_workers = 1, .pool = harness_pool()};
 	must_hold = true;
+	verdict_tsc = 0;
 	feed_open(&dw);
 }
 
@@ -119,6 +125,21 @@ looks_are_some_time_apart(void)
 	CU_ASSERT_EQUAL(dw.hold.n, 1);
 }
 
+/* Many instances of one address, whose tables are long to search: others have the worker, too. */
+static void
+long_look_is_not_repeated_soon(void)
+{
+	const uint64_t ms = rte_get_tsc_hz() / 1000;
+	struct rte_mbuf *pkts[] = {syn(0, 0), syn(0, 0)};
+	uint64_t began;
+
+	feed_walk(pkts, 2);
+	verdict_tsc = ms;
+	began = rte_get_tsc_cycles();
+	look();
+	CU_ASSERT_TRUE(dw.hold.look_tsc >= began + 2 * ms + 2 * ms * HOLD_REST);
+}
+
 static void
 what_nobody_comes_for_is_given_up(void)
 {
@@ -153,6 +174,23 @@ one_address_cannot_take_all_the_room(void)
 	CU_ASSERT_EQUAL(dw.hold.n, HOLD_ADDR_MAX + 1);
 }
 
+/* Instances have no buffers of ltran's: a frame of 64 KB would be 33 of them for two seconds. */
+static void
+large_syn_does_not_wait(void)
+{
+	struct rte_mbuf *pkts[] = {syn(0, MEMBER_PORT | 3), syn(0, 0)}, *more = rte_pktmbuf_alloc(harness_pool());
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(more);
+	CU_ASSERT_PTR_NOT_NULL(rte_pktmbuf_append(more, 1000));
+	CU_ASSERT_EQUAL_FATAL(rte_pktmbuf_chain(pkts[0], more), 0);
+	feed_walk(pkts, 2);
+	CU_ASSERT_EQUAL(feed_count("hold-large"), 1);
+	CU_ASSERT_EQUAL(feed_count("syn-held"), 1);
+	CU_ASSERT_EQUAL_FATAL(drop.n, 1);
+	CU_ASSERT_PTR_EQUAL(drop.pkts[0], pkts[0]);
+	CU_ASSERT_EQUAL(dw.hold.n, 1);
+}
+
 static void
 room_is_bounded(void)
 {
@@ -169,8 +207,10 @@ room_is_bounded(void)
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(syn_goes_on_as_soon_as_somebody_listens),
 	CUNIT_TEST(looks_are_some_time_apart),
+	CUNIT_TEST(long_look_is_not_repeated_soon),
 	CUNIT_TEST(what_nobody_comes_for_is_given_up),
 	CUNIT_TEST(one_address_cannot_take_all_the_room),
+	CUNIT_TEST(large_syn_does_not_wait),
 	CUNIT_TEST(room_is_bounded),
 };
 CUNIT_MAIN("hold", tests, setup, teardown)
