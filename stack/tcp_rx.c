@@ -316,10 +316,21 @@ ends_time_wait(const struct sock *s, const struct tcp_gate_segment *g)
 	       (int32_t)(g->seq - s->pcb->rcv_nxt) > 0;
 }
 
-/* The connection that the segment has made; NULL: it has been dealt with. */
+/*
+ * Is it a SYN to a port that is not listened on here, but may be by others? Without an answer its next try
+ * comes to them. `has_ended`: it came for the sake of a connection, whose TIME_WAIT it has ended.
+ */
+static bool
+may_be_others(const struct stack *st, const struct tcp_gate_segment *g, uint16_t lport, bool has_ended)
+{
+	return (g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
+		((has_ended && st->wiring.sharing != NULL) || share_has_left(st, lport));
+}
+
+/* The connection that the segment has made; NULL: it has been dealt with. `has_ended`: a TIME_WAIT. */
 static struct sock *
 rx_no_connection(struct stack *st, struct pbuf *pb, const void *ip, uint32_t hash,
-	const struct tcp_gate_segment *g, uint64_t *counts)
+	const struct tcp_gate_segment *g, bool has_ended, uint64_t *counts)
 {
 	const struct tcp_hdr *h = pb->payload;
 	struct sock *l = table_listener(st, h->dest, hash), *made = NULL;
@@ -334,8 +345,7 @@ rx_no_connection(struct stack *st, struct pbuf *pb, const void *ip, uint32_t has
 		return NULL;
 	}
 	counts[l != NULL ? STACK_ACCEPTED : STACK_NO_SOCKET]++;
-	if (l == NULL && (g->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
-		share_has_left(st, h->dest)) {
+	if (l == NULL && may_be_others(st, g, h->dest, has_ended)) {
 		st->lw->pbuf_free(pb);
 		return NULL;
 	}
@@ -351,18 +361,20 @@ tcp_rx_segment(struct stack *st, struct pkt *p, const void *ip, uint32_t hash, u
 	uint32_t raddr = ((const struct ip_hdr *)ip)->src.addr;
 	struct tcp_gate_segment g;
 	uint16_t sport, dport;
+	bool has_ended;
 	struct sock *s;
 
 	parse_segment(pb, &g, &sport, &dport);
 	s = table_find(st, hash, raddr, sport, dport);
-	if (s != NULL && ends_time_wait(s, &g)) {
+	has_ended = s != NULL && ends_time_wait(s, &g);
+	if (has_ended) {
 		tcp_enter(st, s);
 		st->lw->tcp_abort(s->pcb); /* silent in TIME_WAIT */
 		tcp_leave(st, s);
 		s = NULL;
 	}
 	if (s == NULL) {
-		s = rx_no_connection(st, pb, ip, hash, &g, counts);
+		s = rx_no_connection(st, pb, ip, hash, &g, has_ended, counts);
 		if (s == NULL)
 			return;
 	}
