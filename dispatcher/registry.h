@@ -76,7 +76,8 @@ struct registry_gone {
 
 struct registry_awaited {
 	struct map_awaited port;
-	uid_t uid; /* of who has gone */
+	uid_t uid;       /* of who has gone */
+	uint64_t number; /* in the order in which they came */
 };
 
 /* How often a user has registered: a bucket that empties with time. */
@@ -112,6 +113,7 @@ struct registry {
 	unsigned int n_gone;
 	struct registry_awaited awaited[MAP_AWAITED_MAX];
 	unsigned int n_awaited;
+	uint64_t awaited_number; /* of the last one */
 	struct member *superseded; /* leaves because its instance has registered anew */
 	bool is_unsettled; /* the map does not say yet who has left */
 	uint64_t deaf_until_us;     /* not 0: nobody is let in */

@@ -7,7 +7,7 @@
 #include "dispatcher/registry.h"
 #include "nodes/ltran_left.h"
 
-/* Where the next entry of this user goes: its part is bounded, and so is all. */
+/* Where the next entry of this user goes: its part is bounded, and so is all. The one that came first goes. */
 static unsigned int
 choose_entry(struct registry *r, const struct member *m, uint16_t port)
 {
@@ -18,12 +18,12 @@ choose_entry(struct registry *r, const struct member *m, uint16_t port)
 
 		if (w->port.addr == m->addr && w->port.port == port)
 			return i;
-		if (w->port.until_ms < r->awaited[oldest].port.until_ms)
+		if (w->number < r->awaited[oldest].number)
 			oldest = i;
 		if (w->uid != m->uid)
 			continue;
 		n++;
-		if (own == MAP_AWAITED_MAX || w->port.until_ms < r->awaited[own].port.until_ms)
+		if (own == MAP_AWAITED_MAX || w->number < r->awaited[own].number)
 			own = i;
 	}
 	if (n >= REGISTRY_USER_AWAITED)
@@ -44,7 +44,7 @@ registry_await(struct registry *r, const struct member *m)
 			continue;
 		r->awaited[choose_entry(r, m, (uint16_t)e)] = (struct registry_awaited){
 			.port = {.addr = m->addr, .port = (uint16_t)e, .until_ms = now_ms + rest_ms},
-			.uid = m->uid};
+			.uid = m->uid, .number = ++r->awaited_number};
 	}
 }
 

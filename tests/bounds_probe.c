@@ -8,6 +8,7 @@
 #include "tests/probe.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -152,11 +153,13 @@ static void nothing_of_a_stream(void)
 static int waiter = -1;
 static long said;
 static int said_errno;
+static atomic_int begun;
 static pthread_t waiting;
 
 static void *wait_for_it(void *arg)
 {
 	errno = 0;
+	atomic_store(&begun, 1);
 	said = recv(waiter, buf, 0, (int)(intptr_t)arg);
 	said_errno = errno;
 	return NULL;
@@ -166,7 +169,10 @@ static void start_waiting(int fd, int flags)
 {
 	waiter = fd;
 	said = -2;
+	atomic_store(&begun, 0);
 	pthread_create(&waiting, NULL, wait_for_it, (void *)(intptr_t)flags);
+	while (!atomic_load(&begun)) /* it may get a core late */
+		nap(1);
 	nap(100);
 	printf("waits: %d\n", said == -2);
 }
@@ -216,15 +222,20 @@ static void waits_for_nothing(int flags)
 	close(p.listener);
 }
 
-static void datagrams(const char *what, int from, int to, int flags)
+static void datagrams(const char *what, int from, int to, int last, int flags)
 {
 	static const char *texts[] = {"abc", "", "de", "f", "ghij", "k", "lm", "no", "p", "q", "r"};
+	struct sockaddr_in a = address(port_of(last));
 
 	printf("%s\n", what);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 		if (send(from, texts[i], strlen(texts[i]), 0) < 0)
 			perror("send");
-	nap(50);
+	/* What one socket sends comes in order: when `last` has this, `to` has all of them. */
+	if (sendto(from, "z", 1, 0, (struct sockaddr *)&a, sizeof(a)) < 0)
+		perror("sendto");
+	settle(last, POLLIN);
+	recv(last, buf, sizeof(buf), MSG_DONTWAIT);
 	all_calls(what, to, flags);
 	for (int i = 0; i < 12; i++)
 		SHOW(recv(to, buf, sizeof(buf), MSG_DONTWAIT));
@@ -234,17 +245,19 @@ static void nothing_of_datagrams(void)
 {
 	struct sockaddr_in a = address(0);
 	int to = socket(AF_INET, SOCK_DGRAM, 0), from = socket(AF_INET, SOCK_DGRAM, 0);
+	int last = socket(AF_INET, SOCK_DGRAM, 0);
 	struct sigaction sa = {.sa_handler = probe_wake};
 
 	bind(to, (struct sockaddr *)&a, sizeof(a));
+	bind(last, (struct sockaddr *)&a, sizeof(a));
 	connect_port(from, port_of(to));
 	time_limit(to, 2000);
 	all_flags("no datagram", to);
-	datagrams("datagrams", from, to, 0);
-	datagrams("datagrams peeked at", from, to, MSG_PEEK);
-	datagrams("datagrams, cut", from, to, MSG_TRUNC);
-	datagrams("datagrams, at once", from, to, MSG_DONTWAIT);
-	datagrams("datagrams, urgent", from, to, MSG_OOB);
+	datagrams("datagrams", from, to, last, 0);
+	datagrams("datagrams peeked at", from, to, last, MSG_PEEK);
+	datagrams("datagrams, cut", from, to, last, MSG_TRUNC);
+	datagrams("datagrams, at once", from, to, last, MSG_DONTWAIT);
+	datagrams("datagrams, urgent", from, to, last, MSG_OOB);
 	time_limit(to, 0);
 	sigaction(SIGUSR1, &sa, NULL);
 	start_waiting(to, 0);
@@ -256,6 +269,7 @@ static void nothing_of_datagrams(void)
 	SHOW(recv(to, buf, 9, MSG_DONTWAIT));
 	close(to);
 	close(from);
+	close(last);
 }
 
 /* --- epoll --------------------------------------------------------------------------------------------- */

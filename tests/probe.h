@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -103,6 +105,15 @@ static inline uint32_t settle(int fd, short events)
 	struct pollfd p = {.fd = fd, .events = events};
 
 	return poll(&p, 1, 3000) > 0 ? (uint16_t)p.revents : 0;
+}
+
+/* Until the peer has everything that was sent. */
+static inline void drain(int fd)
+{
+	int unsent = 1;
+
+	for (int ms = 0; ms < 3000 && ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0; ms++)
+		usleep(1000);
 }
 
 /* Nothing says that the last FIN has been acknowledged but this. */

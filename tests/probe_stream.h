@@ -5,9 +5,6 @@
 
 #include "tests/probe.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
-
 /* One connection and a stream at its client's end. */
 struct streamed {
 	struct pair pair;
@@ -39,15 +36,6 @@ static inline void show_text(const char *what, const char *text, long n)
 	for (long i = 0; i < n; i++)
 		printf(text[i] >= ' ' && text[i] < 127 ? "%c" : "\\%02x", (unsigned char)text[i]);
 	printf(">\n");
-}
-
-/* Until the peer has everything that was sent. */
-static inline void drain(int fd)
-{
-	int unsent = 1;
-
-	for (int ms = 0; ms < 3000 && ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0; ms++)
-		usleep(1000);
 }
 
 /* What the peer has got so far, after the stream has been flushed. */

@@ -71,6 +71,17 @@ same_port_is_awaited_once_and_no_port_of_honest_leavers(void)
 	CU_ASSERT_EQUAL(n_awaited(OTHER, 0, &until), 0);
 }
 
+static void
+enter_with_full_lists(struct instance in[4])
+{
+	for (unsigned int i = 0; i < 4; i++) {
+		begin(&in[i], ADDR + RTE_BE32(i));
+		for (int k = 0; k < LTRAN_LEFT_MAX; k++)
+			in[i].head->left[k] = (uint64_t)(1000 + k) | LTRAN_LEFT_LISTENS;
+		CU_ASSERT_EQUAL_FATAL(enter(&in[i]), 0);
+	}
+}
+
 /* Whoever comes and goes with long lists has its part and no more. */
 static void
 one_user_cannot_take_all_the_room(void)
@@ -79,12 +90,7 @@ one_user_cannot_take_all_the_room(void)
 	uint64_t until;
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < 4; i++) {
-		begin(&in[i], ADDR + RTE_BE32(i));
-		for (int k = 0; k < LTRAN_LEFT_MAX; k++)
-			in[i].head->left[k] = (uint64_t)(1000 + k) | LTRAN_LEFT_LISTENS;
-		CU_ASSERT_EQUAL_FATAL(enter(&in[i]), 0);
-	}
+	enter_with_full_lists(in);
 	for (unsigned int i = 0; i < 4; i++) {
 		end(&in[i]);
 		EVENTUALLY(entry_of(ADDR + RTE_BE32(i)).n == 0);
@@ -95,9 +101,31 @@ one_user_cannot_take_all_the_room(void)
 	CU_ASSERT_EQUAL(n_awaited(ADDR + RTE_BE32(3), 0, &until), LTRAN_LEFT_MAX);
 }
 
+/* Within one ms, by whose clock none is older. */
+static void
+of_those_who_go_at_once_the_last_are_awaited(void)
+{
+	struct instance in[4];
+	uint64_t until;
+
+	enter_with_full_lists(in);
+	pthread_mutex_lock(&walk); /* the first one has to wait for workers, and the others with it */
+	for (unsigned int i = 0; i < 4; i++)
+		end(&in[i]);
+	pthread_mutex_unlock(&walk);
+	for (unsigned int i = 0; i < 4; i++) {
+		unsigned int n;
+
+		EVENTUALLY(entry_of(ADDR + RTE_BE32(i)).n == 0);
+		n = n_awaited(ADDR + RTE_BE32(i), 0, &until);
+		CU_ASSERT_TRUE(n == 0 || n == LTRAN_LEFT_MAX);
+	}
+}
+
 static const struct cunit_test tests[] = {
 	CUNIT_TEST(ports_of_who_has_gone_are_awaited),
 	CUNIT_TEST(same_port_is_awaited_once_and_no_port_of_honest_leavers),
 	CUNIT_TEST(one_user_cannot_take_all_the_room),
+	CUNIT_TEST(of_those_who_go_at_once_the_last_are_awaited),
 };
 RIG_MAIN("registry_awaited", tests)

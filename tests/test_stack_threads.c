@@ -266,8 +266,9 @@ onlooker(void *arg)
 	return NULL;
 }
 
-static void
-play(enum stack_mode mode, bool low_power)
+/* True: few rounds were late. */
+static bool
+play_once(enum stack_mode mode, bool low_power)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
 	int n_clients = low_power ? 1 : CLIENTS; /* one leaves pauses */
@@ -293,7 +294,20 @@ play(enum stack_mode mode, bool low_power)
 	sock_close(l);
 	CU_ASSERT_EQUAL(echoed, (unsigned int)n_clients * CONNECTIONS * ROUNDS);
 	CU_ASSERT_EQUAL(errors, 0);
-	CU_ASSERT_TRUE(late < (unsigned int)(n_clients * CONNECTIONS * ROUNDS) / 4); /* a busy machine */
+	return late < (unsigned int)(n_clients * CONNECTIONS * ROUNDS) / 4; /* a busy machine */
+}
+
+/* Wake-ups that are lost are lost each time; a machine is not as busy each time. */
+static void
+play(enum stack_mode mode, bool low_power)
+{
+	bool in_time = play_once(mode, low_power);
+
+	for (int tries = 1; tries < 3 && !in_time; tries++) {
+		stack_group_stop(group);
+		in_time = play_once(mode, low_power);
+	}
+	CU_ASSERT_TRUE(in_time);
 }
 
 static void

@@ -27,10 +27,10 @@ def wait_for(client, text, seconds=15):
 
 
 def expect_reset(bed, client, killed_at):
-    """The client's connections were all reset within a second."""
+    """The client's connections were all reset within a second, and what a busy machine adds."""
     output = bed.finish(client, 10, expect="ok")
     took = float(re.search(r"last ([\d.]+)", output).group(1)) - killed_at
-    if took > 1:
+    if took > 3:
         raise Failure(f"the last peer learnt it after {took:.2f} s")
     return took
 
@@ -97,8 +97,8 @@ def ltran_kills(bed):
     (kb, files), (kb_after, files_after) = sizes
     print(f"        {KILLS} kills: {kb} kB and {files} files at half, {kb_after} kB and "
           f"{files_after} files at the end")
-    if kb_after > kb + 256:
-        raise Failure("ltran grows")
+    # Of the last one something may be open still.
+    net.wait_until(lambda: net.resident_kb() <= kb + 256, "ltran grows", 5)
     # A control connection may have been open in one of the two moments only.
     net.wait_until(lambda: net.open_files() <= files, "ltran has more files", 5)
     net.wait_until(lambda: net.packets_missing() < 64, f"{net.packets_missing()} packets lost", 3)
@@ -119,9 +119,9 @@ def ltran_kills_programs(bed):
         server.popen.wait(5)
         net.wait_members(0, 5)
         sizes.append((net.resident_kb(), net.open_files()))
-    (kb, files), (kb_after, files_after) = sizes[1], sizes[-1]
-    if files_after > files + 1 or kb_after > kb + 256:
-        raise Failure(f"ltran grows: {sizes}")
+    kb, files = sizes[1]
+    net.wait_until(lambda: net.open_files() <= files + 1 and net.resident_kb() <= kb + 256,
+                   f"ltran grows: {sizes}", 5)
 
 
 @ltran_case(seconds=120)
@@ -132,21 +132,23 @@ def ltran_restart(bed):
                  mbuf_pool_size=16384)
     server = start_nginx(bed, net)
     bed.until(bed.run_far, ["curl", "-sS", "-m", "5", f"http://{THREE}:8080/pid"], r"\d+")
-    client = bed.far(LTRAN_PEER + ["hold-many", ONE, "7000", str(CONNECTIONS), "8", "3"])
+    client = bed.far(LTRAN_PEER + ["hold-many", ONE, "7000", str(CONNECTIONS), "12", "10"])
     wait_for(client, "open", 30)
     time.sleep(1)
     net.kill()
     killed = time.monotonic()
     net.start()
     took = net.wait_members(5, 10)
-    print(f"        all instances back {time.monotonic() - killed:.2f} s after the kill, "
+    away = time.monotonic() - killed
+    print(f"        all instances back {away:.2f} s after the kill, "
           f"{took:.2f} s after the start")
     output = bed.finish(client, 30, expect="ok")
     longest = float(re.search(r"longest ([\d.]+)", output).group(1))
     print(f"        {CONNECTIONS} connections: longest wait for an answer {longest:.2f} s")
-    if longest > 2:
+    # Each try of a client comes twice as late as the one before: the next one after ltran is back.
+    if longest > max(2, 2 * away + 0.6):
         raise Failure(f"connections went on after {longest:.2f} s")
-    seen = answers_by_worker(bed, THREE, 40)
+    seen = answers_by_worker(bed, THREE, 100)
     if set(seen) != set(children(server.pid)):
         raise Failure(f"answers by worker: {seen}")
 
@@ -228,6 +230,7 @@ def ltran_child_starts_program(bed):
     """The program that a child starts by exec has the address beside its parent, which keeps its own."""
     net = Ltran(bed)
     bed.far(PEER + ["echo", "7001"])
+    bed.run_far(PEER + ["echo-many", FAR, "7001", "1"], expect="ok")  # the parent connects once
     parent = net.instance([PEER[0], "-c", STARTER, FAR, *PEER, "echo", "7000"], ONE)
     bed.until(bed.run_far, PEER + ["echo-many", ONE, "7000", "8"], "ok")
     if len(net.members()) != 2 or not parent.running():

@@ -13,6 +13,7 @@ from ltran_bed import FULL
 SECONDS = "2"
 BUSY_LOOPS = 2         # on a core
 WORST_US = 500000      # nobody was woken, and a timer has helped
+TRIES = 3
 SHARE = 6              # of the kernel's connections a sixth must be there
 # servers, clients, threads that poll
 FEW, MANY = ("1", "1", "1"), ("4", "14", "0")
@@ -39,6 +40,19 @@ def talk(bed, run, address, threads, *options):
     return int(found[1]), int(found[2])
 
 
+def compare(bed, name, threads, options):
+    """Beside the kernel at the same time; a machine that stands still for a moment does so once or twice."""
+    for _ in range(TRIES):
+        kernel, _longest = talk(bed, bed.far, FAR, threads)
+        ours, longest = talk(bed, bed.near, NEAR, threads, *options)
+        text = f"{name}, threads {' '.join(threads)}: {ours} connections, the longest " \
+               f"{longest / 1000:.0f} ms, kernel {kernel}"
+        print(f"        {text}", flush=True)
+        if ours * SHARE >= kernel and longest <= WORST_US:
+            return
+    raise Failure(text)
+
+
 @case(modes=BOTH if FULL else (COMPLETION,), kernel=False, seconds=120)
 def threads_share_busy_cores(bed):
     """Threads connect to their own program's listener, beside busy loops and beside a thread that polls:
@@ -48,11 +62,5 @@ def threads_share_busy_cores(bed):
         settings["polling"] = ()
     with busy_cores(bed):
         for threads in (FEW, MANY) if bed.mode == COMPLETION else (MANY,):
-            kernel, _ = talk(bed, bed.far, FAR, threads)
             for name, options in settings.items():
-                ours, longest = talk(bed, bed.near, NEAR, threads, *options)
-                text = f"{name}, threads {' '.join(threads)}: {ours} connections, the longest " \
-                       f"{longest / 1000:.0f} ms, kernel {kernel}"
-                print(f"        {text}", flush=True)
-                if ours * SHARE < kernel or longest > WORST_US:
-                    raise Failure(text)
+                compare(bed, name, threads, options)

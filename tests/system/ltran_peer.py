@@ -239,7 +239,7 @@ def cmd_visit(host, port, seconds):
     """A request on a new connection, again and again; how many were refused and reset, and the longest."""
     until = time.monotonic() + float(seconds)
     visits, refused, reset, longest = 0, 0, 0, 0.0
-    while (began := time.monotonic()) < until:
+    while (began := time.monotonic()) < until or visits == 0:
         visits += 1
         try:
             with socket.create_connection((host, int(port)), timeout=20) as sock:
