@@ -198,6 +198,15 @@ edge_packets_free(const struct stack *st)
 	return rte_mempool_get_ops(pool->ops_index)->get_count(pool);
 }
 
+uint64_t
+edge_bulk_used(const struct stack *st)
+{
+	struct rte_mempool *pool = st->wiring.bulk;
+
+	return pool == NULL ? 0 : (uint64_t)(pool->size - rte_mempool_get_ops(pool->ops_index)->get_count(pool)) *
+		(rte_pktmbuf_data_room_size(pool) + PACKET_OVERHEAD);
+}
+
 uint32_t
 edge_packet_bytes(const struct stack *st)
 {

@@ -380,6 +380,7 @@ struct pkt *edge_copy_out(struct stack *st, const struct pkt *p, const void **ip
 uint32_t edge_room(const struct pkt *p); /* unused bytes behind its data */
 uint32_t edge_packets_free(const struct stack *st); /* in the pool, those in threads' caches left out */
 uint32_t edge_packet_bytes(const struct stack *st); /* real memory of one */
+uint64_t edge_bulk_used(const struct stack *st); /* bytes of the buffers for large sends in use, by all stacks */
 void edge_thread_enter(void); /* give this thread a packet cache of its own */
 void edge_limit_caches(const struct stack *st); /* once, when the pool is known */
 uint64_t edge_tsc_hz(void);

@@ -47,7 +47,8 @@
  * own size (mem_may_copy(), edge_copy_out()); these have half of the budget beside it, and no
  * block more than 1/COPY_SHARE of what is left of that, so that large ones end before small ones.
  * To be sent, it may be a small packet of the pool until such first packets have taken another
- * 1/16 of the budget; beyond, MEM_FLOWING alone may have one.
+ * 1/16 of the budget (large sends in buffers of their own do not count); beyond, MEM_FLOWING alone may
+ * have one.
  *
  * Received data that finds no room is dropped although it is within the window (RFC 9293
  * 3.8.6.2.1: its right edge never moves left); its ACK counts all the same. Connections that the
@@ -87,9 +88,29 @@ set_side(struct mem_side *side, uint64_t high, uint64_t extra)
 	side->extra = extra;
 }
 
-static void
-set_tx_shares(struct mem *m, bool pressure)
+/*
+ * Large sends have buffers of their own, which are not of the budget. A program whose stack's thread is
+ * elsewhere can queue many before it is told to wait; that must not keep the first packets of others
+ * back, of which the pool has its part still. The stacks share those buffers, so the pool is asked, too.
+ */
+static bool
+first_may_go(const struct stack *st)
 {
+	const struct mem *m = &st->mem;
+	uint64_t bulk;
+
+	if (m->tx.used < m->tx_first_max)
+		return true;
+	bulk = edge_bulk_used(st);
+	return edge_packets_free(st) > 2 * (uint64_t)m->reserve &&
+		(m->tx.used < bulk ? 0 : m->tx.used - bulk) < m->tx_first_max;
+}
+
+static void
+set_tx_shares(struct stack *st, bool pressure)
+{
+	struct mem *m = &st->mem;
+
 	for (enum mem_class c = 0; c < MEM_CLASSES; c++) {
 		uint64_t most = top(&m->tx, c);
 		uint64_t left = m->tx.used < most ? (most - m->tx.used) / SHARE : 0;
@@ -100,7 +121,7 @@ set_tx_shares(struct mem *m, bool pressure)
 			left = MEM_NO_LIMIT - 1;
 		atomic_store_explicit(&m->tx_share[c], (uint32_t)left, memory_order_relaxed);
 	}
-	atomic_store_explicit(&m->tx_first, m->tx.used < m->tx_first_max, memory_order_relaxed);
+	atomic_store_explicit(&m->tx_first, first_may_go(st), memory_order_relaxed);
 }
 
 static void
@@ -118,7 +139,7 @@ set_marks(struct stack *st)
 	m->ooo_max = budget / 8;
 	m->heap_max = budget / 4;
 	m->reserve = packets / 8;
-	set_tx_shares(m, false);
+	set_tx_shares(st, false);
 }
 
 void
@@ -136,7 +157,7 @@ begin_pressure(struct stack *st)
 
 	/* Set before the walk: who reads behind it sees it, and asks to be served. */
 	atomic_store_explicit(&m->now_ms, st->now_ms, memory_order_relaxed);
-	set_tx_shares(m, true);
+	set_tx_shares(st, true);
 	atomic_store_explicit(&m->pressure, true, memory_order_seq_cst);
 	m->n_pressure++;
 	if (st->now_ms - m->settled_ms >= SETTLE_BEGIN_MS)
@@ -144,10 +165,12 @@ begin_pressure(struct stack *st)
 }
 
 static void
-end_pressure(struct mem *m)
+end_pressure(struct stack *st)
 {
+	struct mem *m = &st->mem;
+
 	atomic_store_explicit(&m->pressure, false, memory_order_relaxed);
-	set_tx_shares(m, false);
+	set_tx_shares(st, false);
 }
 
 void
@@ -173,11 +196,11 @@ mem_update(struct stack *st)
 	while (m->ooo_first != NULL && (tight || mem_used(m) > m->high + m->ooo_max))
 		tcp_rx_ooo_evict(st, m->ooo_first);
 	if (m->rx.used < m->rx.low && m->tx.used < m->tx.low && !tight) {
-		end_pressure(m);
+		end_pressure(st);
 		return;
 	}
 	atomic_store_explicit(&m->now_ms, st->now_ms, memory_order_relaxed);
-	set_tx_shares(m, true);
+	set_tx_shares(st, true);
 }
 
 /* --- received ------------------------------------------------------------------------------------- */

@@ -235,6 +235,53 @@ a_segment_of_everybody_does_not_take_the_pool(void)
 	restore_pool(n);
 }
 
+/* Large sends, all within a millisecond, so that nobody has been told to wait: they take more than their part,
+ * but buffers of their own. Others still get a first packet of the pool. */
+static void
+large_sends_at_once_leave_first_packets_to_others(void)
+{
+	const struct mem *m = mem_of(SIM_B);
+	char c[4] = "png";
+	struct iovec iov = {c, sizeof(c)};
+	unsigned int n = shrink_pool();
+	struct sock *a, *b;
+	bool done = false;
+	int room = 200000;
+
+	start();
+	join(&a, &b);
+	nodelay(b);
+	open_streams();
+	sim_wire.delay_us = 100000;
+	CU_ASSERT_FATAL(stack_trylock(sim_stack(SIM_B))); /* its thread is elsewhere */
+	for (uint32_t i = 0; i < MANY; i++) {
+		sock_setopt(streams[i].b, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+		streams[i].sent = send_stream(streams[i].b, i, 0, 100000);
+	}
+	stack_unlock(sim_stack(SIM_B));
+	sim_run(50000);
+	CU_ASSERT(mem_pressure(m));
+	CU_ASSERT(m->tx.used >= m->tx_first_max);
+	CU_ASSERT(sim_packets_free(SIM_B) > 2 * m->reserve);
+	CU_ASSERT_EQUAL(sock_send(b, &iov, 1, 0, NULL), sizeof(c));
+	sim_wire.delay_us = 20;
+	for (int round = 0; round < 3000 && !done; round++) {
+		done = true;
+		for (uint32_t i = 0; i < MANY; i++) {
+			streams[i].got = recv_stream(streams[i].a, i, streams[i].got);
+			done = done && streams[i].got == streams[i].sent;
+		}
+		sim_run(10000);
+	}
+	CU_ASSERT(done);
+	CU_ASSERT_EQUAL(sock_recv(a, &iov, 1, 0, NULL, NULL), sizeof(c));
+	sock_close(a);
+	sock_close(b);
+	close_streams();
+	sim_run(100000);
+	restore_pool(n);
+}
+
 static void
 what_nobody_has_accepted_is_bounded_by_listener(void)
 {
@@ -354,6 +401,7 @@ static const struct cunit_test tests[] = {
 	CUNIT_TEST(unread_data_leaves_memory_for_others),
 	CUNIT_TEST(unacknowledged_data_leaves_memory_for_others),
 	CUNIT_TEST(a_segment_of_everybody_does_not_take_the_pool),
+	CUNIT_TEST(large_sends_at_once_leave_first_packets_to_others),
 	CUNIT_TEST(what_nobody_has_accepted_is_bounded_by_listener),
 	CUNIT_TEST(unread_datagrams_are_bounded_by_memory),
 };
