@@ -71,7 +71,6 @@ process(struct rte_graph *rg, struct rte_node *node, void **objs, uint16_t n)
 		packet_record_end(node, (struct rte_mbuf **)objs, n);
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = objs[i];
-
 		enum error e = m->nb_segs > 1 ? HOLD_LARGE :
 			has_room(&dw->hold, addr_of(m)) ? HOLD_HELD : HOLD_FULL;
 

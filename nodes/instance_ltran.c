@@ -33,6 +33,8 @@
 
 _Static_assert(STACK_PORT_FIRST == LTRAN_PORT_FIRST && STACK_PORT_BLOCK == LTRAN_PORT_BLOCK,
 	"ltran's blocks are the stacks'");
+_Static_assert(STACK_LEFT_MAX == LTRAN_LEFT_MAX && STACK_LEFT_US == LTRAN_LEFT_MS * 1000,
+	"the stack refuses nobody whom ltran waits for");
 _Static_assert(WORKERS_MAX <= LTRAN_QUEUES_MAX, "a queue pair per stack");
 
 struct instance_ltran {

@@ -70,9 +70,6 @@ struct udp_sending {
 #define STACK_TXQ 16384 /* packets between lwIP and socket-tx; power of two */
 #define STACK_WAKES 256
 
-#define STACK_LEFT_MAX 32       /* as LTRAN_LEFT_MAX */
-#define STACK_LEFT_US 2000000 /* as LTRAN_LEFT_MS */
-
 /* A port that others listen on, or will soon; until_us 0: none. */
 struct left_port {
 	uint64_t until_us;

@@ -41,6 +41,10 @@ struct stack_params {
 #define STACK_PORT_FIRST 32768 /* local ports that a stack chooses itself; host order */
 #define STACK_PORT_BLOCK 256
 
+/* Listeners that live on elsewhere (sock_set_inherited()): so many are remembered, for so long. */
+#define STACK_LEFT_MAX 32
+#define STACK_LEFT_US 2000000
+
 /* A socket as those see it who have to bring it its packets. Addresses and ports in network order. */
 struct stack_shown {
 	uint32_t raddr; /* 0: a listener, or a UDP socket */
